@@ -1,0 +1,69 @@
+import { HoldfastError } from './errors.ts';
+
+const TWO_32 = 0x1_0000_0000;
+
+/** Writes an unsigned 64-bit big-endian integer. `value` is a safe integer. */
+export function writeU64(target: Uint8Array, value: number, offset: number): void {
+  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+  view.setUint32(offset, Math.floor(value / TWO_32));
+  view.setUint32(offset + 4, value % TWO_32);
+}
+
+/** Reads an unsigned 64-bit big-endian integer. @throws RangeError beyond 2^53 - 1 or past the end */
+export function readU64(source: Uint8Array, offset: number): number {
+  const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  const value = view.getUint32(offset) * TWO_32 + view.getUint32(offset + 4);
+  if (!Number.isSafeInteger(value)) throw new RangeError('64-bit integer beyond 2^53 - 1');
+  return value;
+}
+
+/** One buffer of fresh, unpooled memory that holds the parts in order. */
+export function joinBytes(parts: readonly Uint8Array[]): Buffer {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const joined = Buffer.alloc(length);
+  let offset = 0;
+  for (const part of parts) {
+    joined.set(part, offset);
+    offset += part.length;
+  }
+  return joined;
+}
+
+/** Fields as `u32 length | bytes`, so that no two lists of fields give the same bytes. */
+export function lengthPrefixed(fields: readonly Uint8Array[]): Buffer {
+  let length = 0;
+  for (const field of fields) length += 4 + field.length;
+  const target = Buffer.alloc(length);
+  let offset = 0;
+  for (const field of fields) {
+    target.writeUInt32BE(field.length, offset);
+    target.set(field, offset + 4);
+    offset += 4 + field.length;
+  }
+  return target;
+}
+
+/** A view on the same memory as a Buffer, without a copy. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * Bytes from strict lower-case hex.
+ * @throws HoldfastError INVALID_ARGUMENT naming `field` when the text is not exactly `byteLength` bytes of hex
+ */
+export function fromHex(text: string, options: { byteLength: number; field: string }): Buffer {
+  if (text.length !== options.byteLength * 2 || !/^[0-9a-f]*$/.test(text)) {
+    throw new HoldfastError(
+      'INVALID_ARGUMENT',
+      `${options.field} must be ${options.byteLength * 2} lower-case hex digits`,
+      {
+        field: options.field,
+      },
+    );
+  }
+  const bytes = Buffer.alloc(options.byteLength);
+  bytes.write(text, 'hex');
+  return bytes;
+}

@@ -1,0 +1,135 @@
+import { assert } from './assert.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+/** Every bound in holdfast. The unit is the last word of the name; relations are asserted below. */
+export const LIMITS = {
+  // requests
+  keyBytesMax: 1 * KiB,
+  valueBytesMax: 2 * MiB,
+  requestBytesMax: 4 * MiB,
+  transactionOperationsMax: 128,
+  pageKeysMax: 1_000,
+  pageBytesMax: 4 * MiB,
+  nameBytesMax: 256,
+  addressBytesMax: 300,
+
+  // exactly-once
+  clientsMax: 10_000,
+  clientAnswersOutstandingMax: 1_024,
+  clientIdleMs: 600_000,
+
+  // watches
+  watchesPerNodeMax: 10_000,
+  watchBufferEventsMax: 1_000,
+  watchBufferBytesMax: 8 * MiB,
+  watchProgressIntervalMs: 5_000,
+
+  // history
+  historyRevisionsKept: 100_000,
+  historyRevisionsMax: 1_000_000,
+  historyAgeMs: 3_600_000,
+  historyBytesMax: 4 * GiB,
+  compactionStepRecordsMax: 2_000,
+
+  // the way of a write
+  entryBatchBytesMax: 1 * MiB,
+  entryCommandsMax: 4_096,
+  waitingCommandsMax: 16_384,
+  waitingBytesMax: 64 * MiB,
+  proposalsInFlightMax: 4,
+  waitingReadsMax: 65_536,
+  requestTimeoutMs: 5_000,
+  requestTimeoutMsMax: 600_000,
+  sessionInFlightMax: 4_096,
+
+  // replication
+  tickMs: 50,
+  heartbeatTicks: 2,
+  electionTicksMin: 20,
+  electionTicksMax: 40,
+  appendBytesMax: 2 * MiB,
+  inFlightMessagesMax: 256,
+  inFlightBytesMax: 8 * MiB,
+  uncommittedBytesMax: 64 * MiB,
+  pendingReadRoundsMax: 1_024,
+  logTrailingEntries: 10_000,
+  logTrailingBytes: 64 * MiB,
+  votersMax: 7,
+  membersMax: 16,
+  learnerCatchUpEntriesMax: 1_000,
+
+  // write-ahead log
+  walSegmentBytes: 64 * MiB,
+  walBatchBytesMax: 16 * MiB,
+  walRecordBytesMax: 64 * MiB,
+
+  // state on disk
+  stateBatchRowsMax: 4_096,
+  stateBatchBytesMax: 8 * MiB,
+  valueCacheBytesMax: 64 * MiB,
+  unflushedBytesMax: 128 * MiB,
+
+  // transport
+  peerMessageBytesMax: 16 * MiB,
+  peerQueueMessagesMax: 4_096,
+  peerQueueBytesMax: 32 * MiB,
+  peerWindowBytes: 4 * MiB,
+  peerConnectTimeoutMs: 3_000,
+  peerUnaryDeadlineMs: 3_000,
+  snapshotChunkBytes: 1 * MiB,
+  snapshotPullDeadlineMs: 600_000,
+  apiStreamsMax: 1_000,
+  peerStreamsMax: 100,
+  apiSessionMemoryBytes: 256 * MiB,
+
+  // envelopes and keys
+  envelopeBytesMax: 64 * MiB,
+  keyringKeysMax: 1_024,
+  keyFileBytesMax: 64 * KiB,
+
+  // trust
+  joinTokenTtlMs: 3_600_000,
+  joinTokenTtlMsMax: 7 * 86_400_000,
+  joinTokensMax: 1_000,
+  joinTokenTextBytesMax: 4 * KiB,
+  certificateLifetimeMs: 365 * 86_400_000,
+  authorityLifetimeMs: 10 * 365 * 86_400_000,
+  csrBytesMax: 16 * KiB,
+
+  // time
+  clockAheadMsMax: 10_000,
+} as const;
+
+// A full transaction must fit into a request, a request into a peer message, a message into a WAL record.
+assert(
+  LIMITS.valueBytesMax + LIMITS.keyBytesMax < LIMITS.requestBytesMax,
+  'a largest put fits into a request',
+);
+assert(LIMITS.requestBytesMax < LIMITS.peerMessageBytesMax / 2, 'a largest request fits into a peer message');
+assert(LIMITS.entryBatchBytesMax < LIMITS.peerMessageBytesMax / 2, 'an entry batch fits into a peer message');
+assert(
+  LIMITS.appendBytesMax + LIMITS.requestBytesMax < LIMITS.peerMessageBytesMax,
+  'an append with one largest entry over its budget fits into a peer message',
+);
+assert(
+  LIMITS.walBatchBytesMax + LIMITS.peerMessageBytesMax < LIMITS.walRecordBytesMax,
+  'a batch is one WAL record',
+);
+assert(LIMITS.walRecordBytesMax <= LIMITS.walSegmentBytes, 'a WAL record fits into a segment');
+assert(LIMITS.requestBytesMax < LIMITS.inFlightBytesMax, 'one largest entry can be in flight');
+assert(
+  LIMITS.inFlightBytesMax < LIMITS.uncommittedBytesMax,
+  'the window fills before writes are turned away',
+);
+assert(LIMITS.requestBytesMax < LIMITS.peerQueueBytesMax, 'one largest message fits into a peer queue');
+assert(LIMITS.pageBytesMax < LIMITS.peerMessageBytesMax, 'a page fits into a message');
+assert(
+  LIMITS.heartbeatTicks * 5 < LIMITS.electionTicksMin,
+  'several heartbeats fit into an election timeout',
+);
+assert(LIMITS.electionTicksMin < LIMITS.electionTicksMax, 'election timeouts are spread');
+assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
+assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');
