@@ -1,5 +1,14 @@
 import type { LogIndex } from '../../base/ids.ts';
-import type { Entry, HardState, PersistBatch, SnapshotMetadata } from '../raft/types.ts';
+import type { Entry, HardState, PersistBatch, Place, SnapshotMetadata } from '../raft/types.ts';
+
+/** The part of a PersistBatch that becomes durable. */
+export type WalBatch = Pick<PersistBatch, 'hardState' | 'snapshot' | 'entries'>;
+
+/** The end of a hash chain: a place and the hash of the entry there. */
+export interface ChainEnd extends Place {
+  /** 32 bytes; all zero at index 0. */
+  readonly hash: Uint8Array;
+}
 
 /** What a write-ahead log holds when it is opened. */
 export interface WalContents {
@@ -15,16 +24,25 @@ export interface WalContents {
  * One write is in flight at a time; batches given meanwhile are merged into the next write.
  */
 export interface WriteAheadLog {
-  /** Resolves when everything in the batch is durable. Rejects only with DISK_FAILED; the process must then stop. */
-  append(batch: Pick<PersistBatch, 'hardState' | 'snapshot' | 'entries'>): Promise<void>;
+  /**
+   * Resolves when everything in the batch is durable. Rejects only with DISK_FAILED; the process must then stop.
+   * After `close` it rejects with UNAVAILABLE.
+   */
+  append(batch: WalBatch): Promise<void>;
   /**
    * Entries up to `metadata.index` are no longer needed (they are below the durable applied index and the
-   * trailing window). Removes whole segments; the log then begins at or below `metadata`.
+   * trailing window). Records `metadata` as the base of the log, then removes whole segments below it; a log
+   * opened later begins right after `metadata`. A base at or below the present one changes nothing.
    */
   release(metadata: SnapshotMetadata): Promise<void>;
-  /** Index of the first entry still on disk, or lastIndex + 1. */
+  /** Begins a new segment: a release up to the last index then leaves no byte of any earlier entry on the disk. */
+  roll(): Promise<void>;
+  /** Index of the first entry that the log would give back if it were opened now, or lastIndex + 1. */
   firstIndex(): LogIndex;
+  /** Index of the last entry handed to `append`, durable or not yet. */
+  lastIndex(): LogIndex;
   /** Milliseconds that the write in flight has waited, 0 when none; for the disk watchdog. */
   pendingWriteMs(): number;
+  /** Waits for everything that was appended, then lets go of the files. */
   close(): Promise<void>;
 }

@@ -1,0 +1,72 @@
+import type { HoldfastError } from '../base/errors.ts';
+import type {
+  AddTokenRequest,
+  AddTokenResponse,
+  MemberListResponse,
+  RemoveMemberRequest,
+  StatusResponse,
+} from '../proto/cluster.ts';
+import type {
+  GetRequest,
+  GetResponse,
+  HistoryRequest,
+  HistoryResponse,
+  RangeRequest,
+  RangeResponse,
+  WatchCreate,
+  WatchEvent,
+} from '../proto/kv.ts';
+import type { Outcome, Principal, RequestId, Transaction } from '../proto/storage.ts';
+
+/** Who asks, and until when an answer is of use. */
+export interface Caller {
+  readonly principal: Principal;
+  /** On the monotonic clock, milliseconds. */
+  readonly deadlineMs: number;
+}
+
+/** What the API asks of the node behind it. Every method rejects only with a HoldfastError. */
+export interface KvPort {
+  /** A write, or a transaction: decided at its place in the log. `request` null: not protected against a second application. */
+  transact(
+    caller: Caller,
+    command: { request: RequestId | null; transaction: Transaction },
+  ): Promise<Outcome>;
+  registerClient(caller: Caller): Promise<{ readonly clientId: number }>;
+  closeClient(caller: Caller, request: { readonly clientId: number }): Promise<void>;
+  /** Resolves with the compaction point in force. */
+  compact(caller: Caller, request: { readonly revision: number }): Promise<{ readonly revision: number }>;
+  get(caller: Caller, request: GetRequest): Promise<GetResponse>;
+  range(caller: Caller, request: RangeRequest): Promise<RangeResponse>;
+  history(caller: Caller, request: HistoryRequest): Promise<HistoryResponse>;
+  /** Throws a HoldfastError at once when the watch cannot begin (COMPACTED, OVERLOADED, …). */
+  watch(caller: Caller, request: WatchCreate, sink: WatchSink): WatchHandle;
+}
+
+/** Where a watch delivers. One call is one or more whole revisions, in order. */
+export interface WatchSink {
+  /** Returns false when the receiver is full: nothing more comes until `resume` of the handle is called. */
+  deliver(batch: { readonly revision: number; readonly events: readonly WatchEvent[] }): boolean;
+  /** The last call: the watch is over. `resumeRevision` 0: it cannot be resumed. */
+  cancelled(error: HoldfastError, resumeRevision: number): void;
+}
+
+export interface WatchHandle {
+  /** The revision after which events are delivered. */
+  readonly startedAfterRevision: number;
+  resume(): void;
+  close(): void;
+}
+
+export interface ClusterPort {
+  status(caller: Caller): Promise<StatusResponse>;
+  memberList(caller: Caller): Promise<MemberListResponse>;
+  addToken(caller: Caller, request: AddTokenRequest): Promise<AddTokenResponse>;
+  revokeToken(caller: Caller, request: { readonly id: string }): Promise<void>;
+  promoteMember(caller: Caller, request: { readonly member: string }): Promise<void>;
+  demoteMember(caller: Caller, request: { readonly member: string }): Promise<void>;
+  removeMember(caller: Caller, request: RemoveMemberRequest): Promise<void>;
+  transferLeadership(caller: Caller, request: { readonly member: string }): Promise<void>;
+  /** host:port of the leader's API as far as this node knows, or null. */
+  leaderApiAddress(): string | null;
+}

@@ -1,0 +1,62 @@
+/** The shapes of proto/holdfast/v1/cluster.proto. */
+import { serviceDefinition } from './registry.ts';
+
+export interface StatusResponse {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  readonly name: string;
+  readonly version: string;
+  readonly role: string;
+  readonly term: number;
+  readonly leader: string;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly durableIndex: number;
+  readonly revision: number;
+  readonly compactedRevision: number;
+  readonly digest: string;
+  readonly encryption: string;
+  readonly controlKeyFingerprint: string;
+  readonly logTimeMs: number;
+  readonly wallTimeMs: number;
+  readonly keys: number;
+  readonly watches: number;
+  readonly members: readonly MemberStatus[];
+  readonly warnings: readonly string[];
+  readonly uptimeMs: number;
+}
+
+export interface MemberStatus {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly peerAddress: string;
+  readonly apiAddress: string;
+  readonly role: string;
+  readonly leader: boolean;
+  readonly matchIndex: number;
+  readonly reachable: boolean;
+}
+
+export interface MemberListResponse {
+  readonly members: readonly MemberStatus[];
+}
+
+export interface AddTokenRequest {
+  readonly role: string;
+  readonly ttlMs: number;
+}
+
+export interface AddTokenResponse {
+  readonly token: string;
+  readonly expiresMs: number;
+}
+
+export interface MemberRequest {
+  readonly member: string;
+}
+
+export interface RemoveMemberRequest extends MemberRequest {
+  readonly force: boolean;
+}
+
+export const clusterService = serviceDefinition('holdfast.v1.Cluster');
