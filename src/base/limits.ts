@@ -88,6 +88,7 @@ export const LIMITS = {
   // envelopes and keys
   envelopeBytesMax: 64 * MiB,
   keyringKeysMax: 1_024,
+  keyringBytesMax: 1 * MiB,
   keyFileBytesMax: 64 * KiB,
 
   // trust

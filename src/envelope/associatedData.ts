@@ -1,4 +1,3 @@
-import { present } from '../base/assert.ts';
 import { lengthPrefixed } from '../base/bytes.ts';
 import type { StoreId } from '../base/ids.ts';
 import { ENVELOPE_VERSION, type KeyId, type Purpose } from './format.ts';
@@ -13,8 +12,11 @@ export interface AssociatedFields {
   readonly place: EnvelopePlace;
 }
 
-/** More combinations of suite, key and purpose than these are not remembered, only built again. */
-const PREFIXES_MAX = 256;
+interface Prefix {
+  readonly suite: number;
+  readonly keyId: KeyId;
+  readonly bytes: Buffer;
+}
 
 /**
  * Builds the associated data of one store's envelopes:
@@ -23,7 +25,8 @@ const PREFIXES_MAX = 256;
  */
 export class AssociatedData {
   readonly #storeId: StoreId;
-  readonly #prefixes = new Map<string, Buffer>();
+  /** The newest of each purpose. */
+  readonly #prefixes = new Map<Purpose, Prefix>();
   readonly #scratch: Buffer;
 
   constructor(storeId: StoreId) {
@@ -42,20 +45,16 @@ export class AssociatedData {
   }
 
   #prefix({ suite, keyId, purpose }: AssociatedFields): Buffer {
-    const name = `${purpose}/${suite}/${keyId}`;
-    const known = this.#prefixes.get(name);
-    if (known !== undefined) return known;
-    const prefix = lengthPrefixed([
+    const known = this.#prefixes.get(purpose);
+    if (known?.keyId === keyId && known.suite === suite) return known.bytes;
+    const bytes = lengthPrefixed([
       Buffer.from(`HFE${String.fromCharCode(ENVELOPE_VERSION)}`, 'latin1'),
       Buffer.from([suite]),
       Buffer.from(keyId, 'hex'),
       Buffer.from(this.#storeId, 'hex'),
       Buffer.from(purpose, 'latin1'),
     ]);
-    if (this.#prefixes.size >= PREFIXES_MAX) {
-      this.#prefixes.delete(present(this.#prefixes.keys().next().value, 'oldest prefix'));
-    }
-    this.#prefixes.set(name, prefix);
-    return prefix;
+    this.#prefixes.set(purpose, { suite, keyId, bytes });
+    return bytes;
   }
 }

@@ -60,22 +60,22 @@ export function writeHeader(target: Buffer, fields: { suite: number; keyIdBytes:
 
 /**
  * Reads the header, to count or to choose a key. Says nothing about whether the envelope opens.
- * @param subject names the envelope in the error; never its content
+ * @param subject names the envelope in an error, never its content; called only then
  * @throws HoldfastError ENVELOPE_UNREADABLE (no envelope at all), ENVELOPE_VERSION_UNKNOWN
  */
-export function readEnvelopeHeader(envelope: Buffer, subject: string): EnvelopeHeader {
+export function readEnvelopeHeader(envelope: Buffer, subject: () => string): EnvelopeHeader {
   const bytes = envelope.length;
   if (bytes < ENVELOPE_OVERHEAD_BYTES || bytes > LIMITS.envelopeBytesMax) {
-    throw unreadable(`${subject} has ${bytes} bytes, which no envelope has (key id unknown)`);
+    throw unreadable(`${subject()} has ${bytes} bytes, which no envelope has (key id unknown)`);
   }
   if (envelope[0] !== MAGIC[0] || envelope[1] !== MAGIC[1] || envelope[2] !== MAGIC[2]) {
-    throw unreadable(`${subject} does not begin as an envelope (key id unknown)`);
+    throw unreadable(`${subject()} does not begin as an envelope (key id unknown)`);
   }
   const version = envelope[VERSION_OFFSET] ?? 0;
   if (version !== ENVELOPE_VERSION) {
     throw new HoldfastError(
       'ENVELOPE_VERSION_UNKNOWN',
-      `${subject} has envelope version ${version}; this program knows version ${ENVELOPE_VERSION}`,
+      `${subject()} has envelope version ${version}; this program knows version ${ENVELOPE_VERSION}`,
       { hint: 'Run the release of holdfast that wrote it, or a later one.' },
     );
   }

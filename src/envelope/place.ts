@@ -30,6 +30,7 @@ const KIND_BYTE = { entry: 1, row: 2, forward: 3, file: 4 } as const satisfies R
 export const PLACE_BYTES_MAX = 1 + 8 + LIMITS.nameBytesMax;
 
 const NODE_ID_PATTERN = /^[0-9a-f]{16}$/;
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** The first reason why this is no place, or null. */
 export function placeProblem(place: EnvelopePlace): string | null {
@@ -106,5 +107,5 @@ function isTable(table: string): boolean {
 
 function isFileName(name: string): boolean {
   // A lone surrogate would be written as U+FFFD, and two names would then have the same bytes.
-  return name.length > 0 && Buffer.byteLength(name) <= LIMITS.nameBytesMax && name.isWellFormed();
+  return name.length > 0 && Buffer.byteLength(name) <= LIMITS.nameBytesMax && !LONE_SURROGATE.test(name);
 }

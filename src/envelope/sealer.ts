@@ -107,8 +107,8 @@ export class Sealer {
       throw new HoldfastError('TOO_LARGE', `an envelope of ${length} bytes is over the limit of ${most}`);
     }
     const { dataKey } = this.#keyring.active;
-    // Every byte is written below, and none of them is secret.
-    const envelope = Buffer.allocUnsafeSlow(length);
+    // From the pool: every byte is written below, and none of an envelope's bytes is secret.
+    const envelope = Buffer.allocUnsafe(length);
     writeHeader(envelope, { suite: suite.number, keyIdBytes: dataKey.idBytes });
     this.#nonces.writeNext(envelope, NONCE_OFFSET);
     const fields = { suite: suite.number, keyId: dataKey.id, purpose, place };
@@ -129,7 +129,7 @@ export class Sealer {
   openDetailed<T>(codec: SealedCodec<T>, envelope: Uint8Array, context: SealContext): Opened<T> {
     const { purpose, place } = context;
     const buffer = asBuffer(envelope);
-    const subject = `the ${purpose} envelope of ${describePlace(place)}`;
+    const subject = () => `the ${purpose} envelope of ${describePlace(place)}`;
     const header = readEnvelopeHeader(buffer, subject);
     const suite = this.#knownSuite(header.suite, { subject, keyId: header.keyId, purpose });
     const dataKey = this.#knownKey(header.keyId, subject);
@@ -139,7 +139,7 @@ export class Sealer {
     const body = suite.unprotect(buffer, { dataKey, associatedData });
     if (body === null) throw doesNotOpen(subject, header.keyId);
     const current = suite === this.#suiteFor(purpose) && dataKey === this.#keyring.active.dataKey;
-    const value = decodeBody({ codec, suite, body, subject: `${subject} under data key ${header.keyId}` });
+    const value = decodeBody({ codec, suite, body, subject });
     return { value, suite: suite.number, keyId: header.keyId, current };
   }
 
@@ -158,25 +158,29 @@ export class Sealer {
     return READABLE_SUITE;
   }
 
-  #knownSuite(number: number, about: { subject: string; keyId: KeyId; purpose: Purpose }): Suite {
+  #knownSuite(number: number, about: { subject: () => string; keyId: KeyId; purpose: Purpose }): Suite {
     const suite = SUITES.get(number);
     if (suite === undefined) {
-      throw new HoldfastError('ENVELOPE_SUITE_UNKNOWN', `${about.subject} has the unknown suite ${number}`, {
-        hint: 'Run the release of holdfast that wrote it, or a later one.',
-      });
+      throw new HoldfastError(
+        'ENVELOPE_SUITE_UNKNOWN',
+        `${about.subject()} has the unknown suite ${number}`,
+        {
+          hint: 'Run the release of holdfast that wrote it, or a later one.',
+        },
+      );
     }
     const readable = suite === READABLE_SUITE;
     if (readable && (!this.acceptSuite0 || ALWAYS_ENCRYPTED.has(about.purpose))) {
-      throw unreadable(`${about.subject} under data key ${about.keyId} is not encrypted, and must be`);
+      throw unreadable(`${about.subject()} under data key ${about.keyId} is not encrypted, and must be`);
     }
     return suite;
   }
 
-  #knownKey(keyId: KeyId, subject: string): DataKey {
+  #knownKey(keyId: KeyId, subject: () => string): DataKey {
     const entry = this.#keyring.keys.get(keyId);
     if (entry === undefined || entry.state === 'retired') {
       const why = entry === undefined ? 'which is not in the keyring' : 'which is retired';
-      throw new HoldfastError('KEY_UNKNOWN', `${subject} is under data key ${keyId}, ${why}`);
+      throw new HoldfastError('KEY_UNKNOWN', `${subject()} is under data key ${keyId}, ${why}`);
     }
     return entry.dataKey;
   }
@@ -186,7 +190,7 @@ interface VerifiedBody<T> {
   readonly codec: SealedCodec<T>;
   readonly suite: Suite;
   readonly body: Buffer;
-  readonly subject: string;
+  readonly subject: () => string;
 }
 
 function decodeBody<T>({ codec, suite, body, subject }: VerifiedBody<T>): T {
@@ -195,7 +199,7 @@ function decodeBody<T>({ codec, suite, body, subject }: VerifiedBody<T>): T {
   } catch (thrown) {
     if (thrown instanceof HoldfastError || thrown instanceof InvariantViolation) throw thrown;
     // The original is dropped on purpose: the message of a JSON.parse error quotes what it parsed.
-    throw unreadable(`${subject} opened, but its body does not decode`);
+    throw unreadable(`${subject()} opened, but its body does not decode`);
   }
 }
 
@@ -205,6 +209,6 @@ function jsonBytes(json: unknown): Buffer {
   return Buffer.from(text, 'utf8');
 }
 
-function doesNotOpen(subject: string, keyId: KeyId): HoldfastError {
-  return unreadable(`${subject} does not open under data key ${keyId}`);
+function doesNotOpen(subject: () => string, keyId: KeyId): HoldfastError {
+  return unreadable(`${subject()} does not open under data key ${keyId}`);
 }
