@@ -1,0 +1,57 @@
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+
+export interface ClockOffset {
+  /** How far that voter's wall clock is ahead of ours, milliseconds. */
+  readonly aheadMs: number;
+}
+
+export interface LogClockSources {
+  readonly clock: Clock;
+  /** Log time as applied, and how many voters there are, this node included when it is one. */
+  readonly appliedTimeMs: () => number;
+  readonly voterCount: () => number;
+  /** The other voters' clocks as last heard. */
+  readonly offsets: () => readonly ClockOffset[];
+}
+
+/**
+ * The leader's stamps: max(last stamp, own clock), where the own clock counts only up to clockAheadMsMax ahead of
+ * the voters' median. A leader that is further off, or has not heard a majority, goes on from its last stamp by
+ * monotonic time. Stamps never go back, whoever leads.
+ */
+export class LogClock {
+  readonly #sources: LogClockSources;
+  #lastStampMs = 0;
+  #lastMonotonicMs: number;
+
+  constructor(sources: LogClockSources) {
+    this.#sources = sources;
+    this.#lastMonotonicMs = sources.clock.monotonicMs();
+  }
+
+  /** The next entry's time, milliseconds since 1970. */
+  stampMs(): number {
+    const { clock } = this.#sources;
+    const floorMs = Math.max(this.#lastStampMs, this.#sources.appliedTimeMs());
+    const monotonicMs = clock.monotonicMs();
+    const elapsedMs = Math.max(0, Math.floor(monotonicMs - this.#lastMonotonicMs));
+    const candidateMs = this.trusted() ? clock.wallMs() : floorMs + elapsedMs;
+    const stampMs = Math.max(floorMs, candidateMs);
+    assert(stampMs >= this.#lastStampMs, 'log time never goes back');
+    this.#lastStampMs = stampMs;
+    this.#lastMonotonicMs = monotonicMs;
+    return stampMs;
+  }
+
+  /** Whether the own clock is used: a majority of clocks is known, and ours is not far ahead of their median. */
+  trusted(): boolean {
+    const aheadMs = this.#sources.offsets().map((offset) => offset.aheadMs);
+    const known = [0, ...aheadMs].toSorted((left, right) => left - right);
+    const voters = Math.max(1, this.#sources.voterCount());
+    if (known.length <= Math.floor(voters / 2)) return false;
+    const medianMs = known[Math.floor((known.length - 1) / 2)] ?? 0;
+    return -medianMs <= LIMITS.clockAheadMsMax;
+  }
+}
