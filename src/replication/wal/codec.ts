@@ -1,6 +1,7 @@
 import { readU64, writeU64 } from '../../base/bytes.ts';
 import type { NodeId, StoreId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { ENTRY_TYPE_CODES } from '../raft/entryHash.ts';
 import type { Configuration, Entry, EntryType, HardState, SnapshotMetadata } from '../raft/types.ts';
 import type { LogStand, RecordedBatch } from './logShape.ts';
 import type { ChainEnd } from './types.ts';
@@ -14,7 +15,9 @@ const ID_BYTES = 8;
 const CHAIN_END_BYTES = 16 + HASH_BYTES;
 const HARD_STATE_BYTES = 8 + 1 + ID_BYTES + 8;
 const ENTRY_BYTES = 8 + 1 + HASH_BYTES + 4;
-const ENTRY_TYPES: readonly EntryType[] = ['normal', 'configuration', 'empty'];
+const ENTRY_TYPES: ReadonlyMap<number, EntryType> = new Map(
+  (['normal', 'configuration', 'empty'] as const).map((type) => [ENTRY_TYPE_CODES[type], type]),
+);
 const FLAG_SNAPSHOT = 1;
 const FLAG_BASE = 2;
 
@@ -163,7 +166,7 @@ class Writer {
 
   entry({ term, type, hash, payload }: Entry): void {
     this.u64(term);
-    this.u8(ENTRY_TYPES.indexOf(type));
+    this.u8(ENTRY_TYPE_CODES[type]);
     this.bytes(hash);
     this.u32(payload.length);
     this.bytes(payload);
@@ -253,7 +256,7 @@ class Reader {
   /** Copied, so that a small entry does not hold a whole segment in memory. */
   entry(index: number): Entry {
     const term = this.u64();
-    const type = ENTRY_TYPES[this.u8()];
+    const type = ENTRY_TYPES.get(this.u8());
     if (type === undefined) throw new RangeError('an unknown entry type');
     const hash = Buffer.from(this.bytes(HASH_BYTES));
     const payload = Buffer.from(this.bytes(this.u32()));

@@ -78,7 +78,13 @@ export function findFrameAfter(segment: Buffer, offset: number, torn: RecordAddr
   }
 }
 
-const ZEROS = Buffer.alloc(1024 * 1024);
+/** The record number that the frame at the start of a segment claims, checked by nothing yet; 0 when cut short. */
+export function peekRecordNumber(segment: Buffer): number {
+  return segment.length < FRAME_BYTES ? 0 : Number(segment.readBigUInt64BE(PREFIX_BYTES + 9));
+}
+
+/** What a segment is preallocated with, a piece at a time. */
+export const ZEROS: Buffer = Buffer.alloc(1024 * 1024);
 
 /** Whether nothing was ever written to these bytes. */
 export function isZero(bytes: Buffer): boolean {

@@ -114,15 +114,18 @@ export class LogShape<Kept extends ChainEnd> {
     return index === this.#floor.index ? this.#floor : this.#kept[index - this.#floor.index - 1];
   }
 
-  #entriesProblem({ snapshot, entries }: RecordedBatch): string | null {
+  /** What the first entry of `batch` follows; undefined when it follows nothing that is here. */
+  previousOf({ snapshot, entries }: RecordedBatch): ChainEnd | undefined {
+    const index = (entries[0]?.index ?? 0) - 1;
+    if (snapshot === null) return this.#at(index);
+    return snapshot.index === index ? snapshot : undefined;
+  }
+
+  #entriesProblem(batch: RecordedBatch): string | null {
+    const { snapshot, entries } = batch;
     const first = entries[0];
     if (first === undefined) return null;
-    const previous =
-      snapshot === null
-        ? this.#at(first.index - 1)
-        : snapshot.index === first.index - 1
-          ? snapshot
-          : undefined;
+    const previous = this.previousOf(batch);
     if (previous === undefined) return `I3: entry ${first.index} does not follow the log`;
     if (snapshot === null && first.index <= this.#hardState.commit)
       return 'I4: a committed entry would be cut';

@@ -1,0 +1,189 @@
+import { join } from 'node:path';
+import { present } from '../../base/assert.ts';
+import type { StoreId } from '../../base/ids.ts';
+import type { SnapshotMetadata } from '../raft/types.ts';
+import { WAL_FORMAT_VERSION } from './codec.ts';
+import type { LogStand, RecordedBatch } from './logShape.ts';
+import {
+  afterBatch,
+  countUnneeded,
+  encodeHeader,
+  encodeRecord,
+  fillWithZeros,
+  PREPARED_NAME,
+  recordBytes,
+  type Segment,
+  segmentName,
+} from './segment.ts';
+import type { SegmentFile, SegmentFiles } from './segmentFiles.ts';
+import type { FoundLog } from './segmentReader.ts';
+
+interface OpenSegment {
+  readonly file: SegmentFile;
+  readonly bytes: number;
+}
+
+export interface SegmentWriterOptions {
+  readonly directory: string;
+  readonly storeId: StoreId;
+  readonly segmentBytes: number;
+  readonly files: SegmentFiles;
+}
+
+/**
+ * Writes records into the newest segment and begins the next one when a record does not fit. A segment becomes part
+ * of the log by one rename, when it is whole: zeros, header and perhaps a first record are durable by then. The
+ * caller makes one call at a time (`removeUnneeded` may run beside) and stops for good at the first rejection.
+ */
+export class SegmentWriter {
+  readonly #options: SegmentWriterOptions;
+  #segments: readonly Segment[];
+  #nextRecord: number;
+  #current: OpenSegment | null = null;
+  #end = 0;
+  #prepared: Promise<OpenSegment> | null = null;
+
+  private constructor(options: SegmentWriterOptions, segments: readonly Segment[], nextRecord: number) {
+    this.#options = options;
+    this.#segments = segments;
+    this.#nextRecord = nextRecord;
+  }
+
+  /** The first segment of a new log, with `first` in it, or nothing at all. */
+  static async create(
+    options: SegmentWriterOptions,
+    stand: LogStand,
+    first: RecordedBatch | null,
+  ): Promise<SegmentWriter> {
+    const writer = new SegmentWriter(options, [], 1);
+    await writer.#removePrepared();
+    await writer.#begin(stand, first === null ? [] : [first]);
+    return writer;
+  }
+
+  /** Goes on behind `found`. What a torn write left there is overwritten with zeros, durably, first. */
+  static async open(options: SegmentWriterOptions, found: FoundLog): Promise<SegmentWriter> {
+    const writer = new SegmentWriter(options, found.segments, found.nextRecord);
+    await writer.#removePrepared();
+    const file = await options.files.open(writer.#path(writer.#newest().sequence), 'existing');
+    const bytes = Math.max(found.lastSegmentBytes, options.segmentBytes);
+    writer.#current = { file, bytes };
+    writer.#end = found.end;
+    if (!found.preallocated) await fillWithZeros(file, { from: found.end, to: bytes });
+    return writer;
+  }
+
+  /** The segments of the log, oldest first. */
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /**
+   * Makes all batches durable as one record. `stand` is where the log stood before them.
+   */
+  async write(batches: readonly RecordedBatch[], stand: LogStand): Promise<void> {
+    const room = present(this.#current, 'an open segment').bytes - this.#end;
+    if (recordBytes(batches) > room) {
+      await this.#begin(stand, batches);
+      return;
+    }
+    const { file, bytes } = present(this.#current, 'an open segment');
+    const record = encodeRecord(batches, { segment: this.#newest().sequence, record: this.#nextRecord });
+    await file.writeDurably(record, this.#end);
+    this.#recorded(batches, record.length);
+    if (this.#end > bytes / 2) this.#prepareNext();
+  }
+
+  /** Begins a new segment where the log stands now. */
+  roll(stand: LogStand): Promise<void> {
+    return this.#begin(stand, []);
+  }
+
+  /**
+   * Removes the segments that a log beginning at `base` does not need. `base` is durable in the log by now, so a
+   * crash between two removals leaves a log that opens; oldest first, so that it never has a hole.
+   */
+  async removeUnneeded(base: SnapshotMetadata): Promise<void> {
+    const { files, directory } = this.#options;
+    const unneeded = this.#segments.slice(0, countUnneeded(this.#segments, base));
+    if (unneeded.length === 0) return;
+    this.#segments = this.#segments.slice(unneeded.length);
+    for (const { sequence } of unneeded) {
+      await files.remove(this.#path(sequence));
+      await files.syncDirectory(directory);
+    }
+  }
+
+  async close(): Promise<void> {
+    const prepared = this.#prepared;
+    const current = this.#current;
+    this.#prepared = null;
+    this.#current = null;
+    await current?.file.close();
+    const spare = await prepared?.catch(() => null);
+    await spare?.file.close();
+  }
+
+  #newest(): Segment {
+    return present(this.#segments.at(-1), 'the newest segment');
+  }
+
+  #path(sequence: number): string {
+    return join(this.#options.directory, segmentName(sequence));
+  }
+
+  #recorded(batches: readonly RecordedBatch[], bytes: number): void {
+    this.#end += bytes;
+    this.#nextRecord += 1;
+    for (const batch of batches) this.#segments = afterBatch(this.#segments, batch);
+  }
+
+  async #begin(stand: LogStand, batches: readonly RecordedBatch[]): Promise<void> {
+    const { files, directory, storeId } = this.#options;
+    const sequence = (this.#segments.at(-1)?.sequence ?? 0) + 1;
+    const address = { segment: sequence, record: this.#nextRecord };
+    const header = encodeHeader({ version: WAL_FORMAT_VERSION, storeId, stand }, address);
+    const record = batches.length === 0 ? Buffer.alloc(0) : encodeRecord(batches, address);
+    const opened = await this.#takePrepared(header.length + record.length);
+    await opened.file.writeDurably(header, 0);
+    if (record.length > 0) await opened.file.writeDurably(record, header.length);
+    await files.rename({ from: join(directory, PREPARED_NAME), to: this.#path(sequence) });
+    await files.syncDirectory(directory);
+    const before = this.#current;
+    this.#current = opened;
+    this.#segments = [...this.#segments, { sequence, begins: stand.last, start: 'follows' }];
+    this.#end = header.length;
+    if (record.length > 0) this.#recorded(batches, record.length);
+    await before?.file.close();
+  }
+
+  #prepareNext(): void {
+    if (this.#prepared !== null) return;
+    this.#prepared = this.#prepare();
+    // A failure is met by whoever takes the segment.
+    this.#prepared.catch(() => undefined);
+  }
+
+  async #prepare(): Promise<OpenSegment> {
+    const { files, directory, segmentBytes } = this.#options;
+    const file = await files.open(join(directory, PREPARED_NAME), 'create');
+    await fillWithZeros(file, { from: 0, to: segmentBytes });
+    return { file, bytes: segmentBytes };
+  }
+
+  async #takePrepared(bytesMin: number): Promise<OpenSegment> {
+    this.#prepareNext();
+    const prepared = await present(this.#prepared, 'a prepared segment');
+    this.#prepared = null;
+    if (prepared.bytes >= bytesMin) return prepared;
+    await fillWithZeros(prepared.file, { from: prepared.bytes, to: bytesMin });
+    return { file: prepared.file, bytes: bytesMin };
+  }
+
+  /** A crash may have left one behind, half prepared. */
+  async #removePrepared(): Promise<void> {
+    const { files, directory } = this.#options;
+    const names = await files.list(directory);
+    if (names.includes(PREPARED_NAME)) await files.remove(join(directory, PREPARED_NAME));
+  }
+}

@@ -1,0 +1,175 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { present } from '../../../src/base/assert.ts';
+import type { StoreId } from '../../../src/base/ids.ts';
+import { DiskWal, type DiskWalOptions } from '../../../src/replication/wal/diskWal.ts';
+import {
+  realSegmentFiles,
+  type SegmentFile,
+  type SegmentFiles,
+} from '../../../src/replication/wal/segmentFiles.ts';
+import { batchOf, EMPTY, ModelLog, metadataAt, plain, run, ZERO_END } from '../../suites/writeAheadLog.ts';
+
+const STORE = '0123456789abcdef' as StoreId;
+/** Opening a sound log opens its last segment. */
+const OPERATIONS_TO_OPEN = 1;
+let root = '';
+let directories = 0;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'holdfast-wal-failure-'));
+});
+
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+/** The real file system, where the operation that `failsAt` counts down to fails, with nothing or half of it done. */
+class FailingFiles {
+  operations = 0;
+  readonly #failsAt: number;
+  readonly #half: boolean;
+
+  constructor(failsAt: number, half: boolean) {
+    this.#failsAt = failsAt;
+    this.#half = half;
+  }
+
+  readonly files: SegmentFiles = {
+    ...realSegmentFiles,
+    open: async (path, how) => {
+      await this.#count();
+      return this.#wrap(await realSegmentFiles.open(path, how));
+    },
+    rename: async (names) => {
+      await this.#count();
+      await realSegmentFiles.rename(names);
+    },
+    remove: async (path) => {
+      await this.#count();
+      await realSegmentFiles.remove(path);
+    },
+    syncDirectory: async (path) => {
+      await this.#count();
+      await realSegmentFiles.syncDirectory(path);
+    },
+  };
+
+  #wrap(file: SegmentFile): SegmentFile {
+    return {
+      writeDurably: async (bytes, position) => {
+        await this.#count(() => file.writeDurably(bytes.subarray(0, bytes.length / 2), position));
+        await file.writeDurably(bytes, position);
+      },
+      sync: async () => {
+        await this.#count();
+        await file.sync();
+      },
+      close: () => file.close(),
+    };
+  }
+
+  async #count(halfDone: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    this.operations += 1;
+    if (this.operations < this.#failsAt) return;
+    if (this.operations === this.#failsAt && this.#half) await halfDone();
+    throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
+  }
+}
+
+function fresh(): DiskWalOptions {
+  directories += 1;
+  return { directory: join(root, `wal-${directories}`), storeId: STORE, segmentBytes: 4096 };
+}
+
+/** Writes until the disk fails. `acknowledged` counts what resolved; `states` is the model after each step. */
+async function writeUntilFailure(
+  options: DiskWalOptions,
+): Promise<{ acknowledged: number; states: unknown[] }> {
+  const model = new ModelLog(EMPTY);
+  const states = [plain(model.contents)];
+  let acknowledged = 0;
+  const { wal } = await DiskWal.open(options);
+  try {
+    for (let i = 0; i < 24; i += 1) {
+      const previous = model.contents.entries.at(-2) ?? model.last;
+      const batch = batchOf(run(previous, 3, i + 1, 150), { commit: previous.index });
+      model.append(batch);
+      states.push(plain(model.contents));
+      await wal.append(batch);
+      acknowledged += 1;
+      if (i % 8 !== 7) continue;
+      const base = metadataAt(
+        present(
+          model.contents.entries.find(({ index }) => index === previous.index - 3),
+          'base',
+        ),
+      );
+      model.release(base);
+      states.push(plain(model.contents));
+      await wal.release(base);
+      acknowledged += 1;
+    }
+  } catch (thrown) {
+    expect(thrown).toMatchObject({ code: 'DISK_FAILED' });
+    await expect(wal.append(batchOf([], { term: 99 }))).rejects.toBe(thrown);
+    await expect(wal.roll()).rejects.toBe(thrown);
+  }
+  await wal.close();
+  return { acknowledged, states };
+}
+
+describe('a disk that fails', () => {
+  it.each([false, true])(
+    'at any operation loses nothing that was acknowledged and invents nothing (half done: %s)',
+    async (half) => {
+      let failed = true;
+      for (let failsAt = 1; failed; failsAt += 1) {
+        const options = fresh();
+        await (await DiskWal.create(options, EMPTY)).close();
+        const disk = new FailingFiles(failsAt + OPERATIONS_TO_OPEN, half);
+        const { acknowledged, states } = await writeUntilFailure({ ...options, files: disk.files });
+        const { wal, contents } = await DiskWal.open(options);
+        await wal.close();
+        const found = JSON.stringify(plain(contents));
+        const possible = states.slice(acknowledged, acknowledged + 2).map((state) => JSON.stringify(state));
+        expect(possible).toContain(found);
+        failed = disk.operations >= failsAt + OPERATIONS_TO_OPEN;
+        expect(failsAt).toBeLessThan(400);
+      }
+    },
+  );
+
+  it('rejects everything that waits, with one and the same error', async () => {
+    const options = fresh();
+    await (await DiskWal.create(options, EMPTY)).close();
+    const { wal } = await DiskWal.open({ ...options, files: new FailingFiles(2, false).files });
+    const outcomes = await Promise.allSettled(run(ZERO_END, 5).map((entry) => wal.append(batchOf([entry]))));
+    const reasons = outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason : null));
+    expect(reasons[0]).toMatchObject({ code: 'DISK_FAILED' });
+    expect(new Set(reasons).size).toBe(1);
+    await wal.close();
+  });
+
+  it('while a log is made leaves none behind that opens', async () => {
+    let failed = true;
+    for (let failsAt = 1; failed; failsAt += 1) {
+      const options = fresh();
+      const disk = new FailingFiles(failsAt, true);
+      const contents = { ...EMPTY, hardState: { term: 1, vote: null, commit: 2 }, entries: run(ZERO_END, 2) };
+      const made = DiskWal.create({ ...options, files: disk.files }, contents);
+      failed = await made.then(
+        async (wal) => {
+          await wal.close();
+          return false;
+        },
+        () => true,
+      );
+      const names = await readdir(options.directory);
+      if (!names.some((name) => name.endsWith('.wal'))) continue;
+      const { wal, contents: found } = await DiskWal.open(options);
+      await wal.close();
+      expect(plain(found)).toEqual(plain(contents));
+    }
+  });
+});

@@ -1,0 +1,387 @@
+import { array, assert, asyncProperty, constant, integer, oneof, record } from 'fast-check';
+import { expect, it } from 'vitest';
+import { present, unreachable } from '../../src/base/assert.ts';
+import type { NodeId } from '../../src/base/ids.ts';
+import { entryHash } from '../../src/replication/raft/entryHash.ts';
+import type { Entry, EntryType, HardState, SnapshotMetadata } from '../../src/replication/raft/types.ts';
+import type { ChainEnd, WalBatch, WalContents, WriteAheadLog } from '../../src/replication/wal/types.ts';
+
+export const NODE_A = 'aaaaaaaaaaaaaaaa' as NodeId;
+export const NODE_B = 'bbbbbbbbbbbbbbbb' as NodeId;
+
+export const CONFIGURATION = {
+  voters: [NODE_A, NODE_B],
+  votersOutgoing: [NODE_A],
+  learners: ['cccccccccccccccc' as NodeId],
+  learnersNext: [],
+  autoLeave: true,
+};
+
+const EMPTY_CONFIGURATION = {
+  voters: [],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
+
+export const ZERO_END: ChainEnd = { index: 0, term: 0, hash: Buffer.alloc(32) };
+
+/** An empty log, as a joiner begins with. */
+export const EMPTY: WalContents = {
+  hardState: { term: 0, vote: null, commit: 0 },
+  snapshot: { ...ZERO_END, configuration: EMPTY_CONFIGURATION },
+  entries: [],
+};
+
+export interface EntrySpec {
+  readonly term: number;
+  readonly payload: Uint8Array;
+  readonly type?: EntryType;
+}
+
+/** Entries that follow `previous`, with a sound hash chain. */
+export function entriesAfter(previous: ChainEnd, specs: readonly EntrySpec[]): Entry[] {
+  let before = previous;
+  return specs.map(({ term, payload, type = 'normal' }) => {
+    const place = { index: before.index + 1, term };
+    const entry = { ...place, type, payload, hash: entryHash(before.hash, place, type, payload) };
+    before = entry;
+    return entry;
+  });
+}
+
+/** `count` entries of one term with payloads that differ. */
+export function run(previous: ChainEnd, count: number, term = 1, payloadBytes = 20): Entry[] {
+  const specs = Array.from({ length: count }, (_, i) => ({
+    term,
+    payload: Buffer.alloc(payloadBytes, (previous.index + i + term * 7) % 251),
+  }));
+  return entriesAfter(previous, specs);
+}
+
+export function batchOf(entries: readonly Entry[], hardState: Partial<HardState> = {}): WalBatch {
+  const term = entries.at(-1)?.term ?? 1;
+  return { hardState: { term, vote: null, commit: 0, ...hardState }, snapshot: null, entries };
+}
+
+export function metadataAt(end: ChainEnd): SnapshotMetadata {
+  return { index: end.index, term: end.term, hash: end.hash, configuration: CONFIGURATION };
+}
+
+/** Contents with bytes as hex and fields in one order, so that equal contents are equal as values and as JSON. */
+export function plain({ hardState, snapshot, entries }: WalContents): unknown {
+  const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex');
+  const { voters, votersOutgoing, learners, learnersNext, autoLeave } = snapshot.configuration;
+  return {
+    hardState: { term: hardState.term, vote: hardState.vote, commit: hardState.commit },
+    snapshot: { index: snapshot.index, term: snapshot.term, hash: hex(snapshot.hash) },
+    configuration: { voters, votersOutgoing, learners, learnersNext, autoLeave },
+    entries: entries.map(({ index, term, type, hash, payload }) => ({
+      index,
+      term,
+      type,
+      hash: hex(hash),
+      payload: hex(payload),
+    })),
+  };
+}
+
+/** The plainest log there can be: an array. The suite compares every implementation with it. */
+export class ModelLog {
+  contents: WalContents;
+
+  constructor(contents: WalContents) {
+    this.contents = contents;
+  }
+
+  get last(): ChainEnd {
+    return this.contents.entries.at(-1) ?? this.contents.snapshot;
+  }
+
+  append({ hardState, snapshot, entries }: WalBatch): void {
+    const base = snapshot ?? this.contents.snapshot;
+    const first = entries[0]?.index ?? Number.MAX_SAFE_INTEGER;
+    const before = snapshot === null ? this.contents.entries.filter(({ index }) => index < first) : [];
+    this.contents = { hardState, snapshot: base, entries: [...before, ...entries] };
+  }
+
+  release(metadata: SnapshotMetadata): void {
+    const { hardState, snapshot, entries } = this.contents;
+    if (metadata.index <= snapshot.index) return;
+    const commit = Math.max(hardState.commit, metadata.index);
+    const kept = entries.filter(({ index }) => index > metadata.index);
+    this.contents = { hardState: { ...hardState, commit }, snapshot: metadata, entries: kept };
+  }
+}
+
+export type ModelStep =
+  | { readonly kind: 'append'; readonly count: number; readonly payloadBytes: number; readonly cut: number }
+  | { readonly kind: 'vote' }
+  | { readonly kind: 'commit'; readonly share: number }
+  | { readonly kind: 'snapshot'; readonly ahead: number }
+  | { readonly kind: 'release'; readonly share: number }
+  | { readonly kind: 'roll' }
+  | { readonly kind: 'reopen' };
+
+const share = integer({ min: 0, max: 100 });
+
+export const modelSteps = array(
+  oneof(
+    {
+      weight: 8,
+      arbitrary: record({
+        kind: constant('append' as const),
+        count: integer({ min: 1, max: 6 }),
+        payloadBytes: integer({ min: 0, max: 700 }),
+        cut: oneof(constant(0), integer({ min: 0, max: 8 })),
+      }),
+    },
+    { weight: 1, arbitrary: record({ kind: constant('vote' as const) }) },
+    { weight: 3, arbitrary: record({ kind: constant('commit' as const), share }) },
+    {
+      weight: 1,
+      arbitrary: record({ kind: constant('snapshot' as const), ahead: integer({ min: 0, max: 5 }) }),
+    },
+    { weight: 2, arbitrary: record({ kind: constant('release' as const), share }) },
+    { weight: 1, arbitrary: record({ kind: constant('roll' as const) }) },
+    { weight: 2, arbitrary: record({ kind: constant('reopen' as const) }) },
+  ),
+  { minLength: 1, maxLength: 40 },
+);
+
+/** The batch that a step means for a log as the model has it, or the base of a release. */
+export function batchFor(step: ModelStep, model: ModelLog): WalBatch | null {
+  const { hardState, snapshot, entries } = model.contents;
+  switch (step.kind) {
+    case 'append': {
+      const keptIndex = Math.max(hardState.commit, snapshot.index, model.last.index - step.cut);
+      const previous = entries.find(({ index }) => index === keptIndex) ?? snapshot;
+      const term = step.cut > 0 ? hardState.term + 1 : Math.max(1, hardState.term);
+      const added = run(previous, step.count, term, step.payloadBytes);
+      const vote = term > hardState.term ? NODE_A : hardState.vote;
+      return { hardState: { term, vote, commit: hardState.commit }, snapshot: null, entries: added };
+    }
+    case 'vote':
+      return {
+        hardState: { ...hardState, term: hardState.term + 1, vote: NODE_B },
+        snapshot: null,
+        entries: [],
+      };
+    case 'commit':
+      return {
+        hardState: { ...hardState, commit: partWay(hardState.commit, model.last.index, step.share) },
+        snapshot: null,
+        entries: [],
+      };
+    case 'snapshot': {
+      const index = Math.max(hardState.commit, model.last.index - 2) + step.ahead;
+      const term = Math.max(1, hardState.term);
+      const metadata = metadataAt({ index, term, hash: Buffer.alloc(32, index % 251) });
+      return {
+        hardState: { term, vote: term > hardState.term ? null : hardState.vote, commit: index },
+        snapshot: metadata,
+        entries: run(metadata, step.ahead, term),
+      };
+    }
+    case 'release':
+    case 'roll':
+    case 'reopen':
+      return null;
+    default:
+      return unreachable(step, 'a step');
+  }
+}
+
+/** Where a release step releases to, or null when nothing is committed above the base. */
+export function releaseFor(step: ModelStep, { contents }: ModelLog): SnapshotMetadata | null {
+  if (step.kind !== 'release') return null;
+  const index = partWay(contents.snapshot.index, contents.hardState.commit, step.share);
+  const entry = contents.entries.find((each) => each.index === index);
+  return entry === undefined ? null : metadataAt(entry);
+}
+
+function partWay(from: number, to: number, sharePercent: number): number {
+  return from + Math.floor(((to - from) * sharePercent) / 100);
+}
+
+/** What a suite needs of an implementation. */
+export interface WriteAheadLogSubject {
+  /** A fresh place for one log. */
+  place(): Promise<WriteAheadLogPlace>;
+}
+
+export interface WriteAheadLogPlace {
+  create(contents: WalContents): Promise<WriteAheadLog>;
+  /** Of a log that was closed. */
+  open(): Promise<{ wal: WriteAheadLog; contents: WalContents }>;
+}
+
+async function applyStep(wal: WriteAheadLog, model: ModelLog, step: ModelStep): Promise<void> {
+  const batch = batchFor(step, model);
+  const base = releaseFor(step, model);
+  if (batch !== null) model.append(batch);
+  if (base !== null) model.release(base);
+  if (batch !== null) await wal.append(batch);
+  if (base !== null) await wal.release(base);
+  if (step.kind === 'roll') await wal.roll();
+}
+
+/** A batch of term 2 with a vote and two committed entries. */
+function held(entries: readonly Entry[], hardState: Partial<HardState> = {}): WalBatch {
+  return batchOf(entries, { term: 2, vote: NODE_A, commit: 2, ...hardState });
+}
+
+/** What every write-ahead log must do. Call inside a `describe`. */
+export function writeAheadLogSuite(subject: WriteAheadLogSubject): void {
+  it('gives back what it was created with', async () => {
+    const entries = run(ZERO_END, 3);
+    const contents: WalContents = {
+      hardState: { term: 1, vote: NODE_A, commit: 3 },
+      snapshot: EMPTY.snapshot,
+      entries,
+    };
+    const place = await subject.place();
+    const wal = await place.create(contents);
+    expect([wal.firstIndex(), wal.lastIndex(), wal.pendingWriteMs()]).toEqual([1, 3, 0]);
+    await wal.close();
+    const reopened = await place.open();
+    expect(plain(reopened.contents)).toEqual(plain(contents));
+    await reopened.wal.close();
+  });
+
+  it('begins at a snapshot when it was created with one', async () => {
+    const snapshot = metadataAt({ index: 90, term: 4, hash: Buffer.alloc(32, 9) });
+    const place = await subject.place();
+    const wal = await place.create({ hardState: { term: 4, vote: null, commit: 90 }, snapshot, entries: [] });
+    expect(wal.firstIndex()).toBe(91);
+    await wal.append(batchOf(run(snapshot, 2, 5), { commit: 90 }));
+    await wal.close();
+    const { wal: again, contents } = await place.open();
+    expect(plain({ ...contents, entries: [] })).toEqual(
+      plain({ hardState: { term: 5, vote: null, commit: 90 }, snapshot, entries: [] }),
+    );
+    expect(contents.entries.map(({ index }) => index)).toEqual([91, 92]);
+    await again.close();
+  });
+
+  it('refuses to be created over a log, and to open where there is none', async () => {
+    const place = await subject.place();
+    await expect(place.open()).rejects.toMatchObject({ code: 'DATA_DIR_INVALID' });
+    await (await place.create(EMPTY)).close();
+    await expect(place.create(EMPTY)).rejects.toMatchObject({ code: 'DATA_DIR_INVALID' });
+  });
+
+  it('keeps every entry type and an empty payload', async () => {
+    const entries = entriesAfter(ZERO_END, [
+      { term: 1, type: 'empty', payload: Buffer.alloc(0) },
+      { term: 1, type: 'configuration', payload: Buffer.from('c') },
+      { term: 2, type: 'normal', payload: Buffer.alloc(70_000, 1) },
+    ]);
+    const place = await subject.place();
+    const wal = await place.create(EMPTY);
+    await wal.append(batchOf(entries));
+    await wal.close();
+    const { wal: again, contents } = await place.open();
+    expect(plain({ ...EMPTY, entries: contents.entries })).toEqual(plain({ ...EMPTY, entries }));
+    await again.close();
+  });
+
+  it('settles batches in the order given, without waiting in between', async () => {
+    const place = await subject.place();
+    const wal = await place.create(EMPTY);
+    const entries = run(ZERO_END, 50);
+    const settled: number[] = [];
+    await Promise.all(
+      entries.map((entry) => wal.append(batchOf([entry])).then(() => settled.push(entry.index))),
+    );
+    expect(settled).toEqual(entries.map(({ index }) => index));
+    await wal.close();
+    const { wal: again, contents } = await place.open();
+    expect(contents.entries).toHaveLength(50);
+    await again.close();
+  });
+
+  it('takes nothing after it was closed', async () => {
+    const wal = await (await subject.place()).create(EMPTY);
+    const last = wal.append(batchOf(run(ZERO_END, 1)));
+    await wal.close();
+    await last;
+    await expect(wal.append(batchOf([]))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it.each<[string, (entries: readonly Entry[]) => WalBatch, RegExp]>([
+    [
+      'a gap',
+      (entries) => held(run(present(entries[2], 'entry'), 2, 2).slice(1)),
+      /I3: entry 5 does not follow/,
+    ],
+    ['an older term', (entries) => held(run(present(entries[2], 'entry'), 1, 1)), /I3: .* older term/],
+    [
+      'a cut of a committed entry',
+      (entries) => held(run(present(entries[0], 'entry'), 1, 2)),
+      /I4: a committed entry/,
+    ],
+    ['a term that goes back', () => held([], { term: 1 }), /I1: the term/],
+    ['another vote in a term', () => held([], { vote: NODE_B }), /I1: the vote/],
+    ['a commit index that goes back', () => held([], { commit: 1 }), /I4: the commit index went back/],
+    ['a commit index past the end', () => held([], { commit: 4 }), /I4: the commit index is past/],
+  ])('stops at %s', async (_name, make, reason) => {
+    const wal = await (await subject.place()).create(EMPTY);
+    const entries = run(ZERO_END, 3, 2);
+    await wal.append(held(entries));
+    const refused = async (): Promise<void> => wal.append(make(entries));
+    await expect(refused()).rejects.toThrow(reason);
+    await wal.close();
+  });
+
+  it('releases up to a base and goes on from there', async () => {
+    const place = await subject.place();
+    const wal = await place.create(EMPTY);
+    const entries = run(ZERO_END, 40, 1, 400);
+    for (const entry of entries) await wal.append(batchOf([entry], { commit: entry.index }));
+    const base = metadataAt(present(entries[24], 'entry 25'));
+    await wal.release(base);
+    await wal.release(metadataAt(present(entries[9], 'entry 10')));
+    expect([wal.firstIndex(), wal.lastIndex()]).toEqual([26, 40]);
+    await wal.close();
+    const { wal: again, contents } = await place.open();
+    expect(again.firstIndex()).toBe(26);
+    expect(plain(contents)).toEqual(
+      plain({ hardState: { term: 1, vote: null, commit: 40 }, snapshot: base, entries: entries.slice(25) }),
+    );
+    await again.close();
+  });
+
+  it('refuses a base that is not the entry at its index', async () => {
+    const wal = await (await subject.place()).create(EMPTY);
+    await wal.append(batchOf(run(ZERO_END, 3), { commit: 3 }));
+    const wrong = metadataAt({ index: 2, term: 1, hash: Buffer.alloc(32, 1) });
+    await expect(wal.release(wrong)).rejects.toThrow(/I3/);
+    await wal.close();
+  });
+
+  it('holds exactly what the model holds, through any sequence of steps', async () => {
+    await assert(
+      asyncProperty(modelSteps, async (steps) => {
+        const place = await subject.place();
+        const model = new ModelLog(EMPTY);
+        let wal = await place.create(EMPTY);
+        for (const step of [...steps, { kind: 'reopen' as const }]) {
+          if (step.kind === 'reopen') {
+            await wal.close();
+            const reopened = await place.open();
+            wal = reopened.wal;
+            expect(plain(reopened.contents)).toEqual(plain(model.contents));
+          } else {
+            await applyStep(wal, model, step);
+          }
+          expect(wal.lastIndex()).toBe(model.last.index);
+          expect(wal.firstIndex()).toBe(model.contents.snapshot.index + 1);
+        }
+        await wal.close();
+      }),
+      { numRuns: 40 },
+    );
+  });
+}
