@@ -1,0 +1,130 @@
+import { assert } from '../../base/assert.ts';
+import type { LogIndex, NodeId, Term } from '../../base/ids.ts';
+import { checkConfiguration } from './configuration.ts';
+import { Durability } from './durability.ts';
+import { ForwardedReads } from './forwardedReads.ts';
+import { RaftLog } from './log.ts';
+import type { DropReason, RaftOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import { ReadRounds } from './readRounds.ts';
+import type { Configuration, HardState, Message, ReadState, Role, SnapshotMetadata } from './types.ts';
+
+/** A leadership transfer under way. Invariant 21. */
+export interface Transfer {
+  readonly target: NodeId;
+  readonly startedTick: number;
+  sent: boolean;
+}
+
+/** All that one core knows. Changed by the functions of this folder, each file for its own subject. */
+export class RaftState {
+  readonly options: RaftOptions;
+  readonly nodeId: NodeId;
+  readonly log: RaftLog;
+  readonly durability: Durability;
+
+  /** Changed only in roles.ts. Invariant 1: never decreases. */
+  term: Term;
+  /** Changed only in roles.ts and when a vote is granted. Invariant 1: within a term only null -> x. */
+  vote: NodeId | null;
+  /** Changed only in roles.ts. */
+  role: Role = 'follower';
+  /** The leader of this term, as far as known. */
+  leader: NodeId | null = null;
+
+  /** The one at the applied index: it is in force from apply on. Changed only in membership.ts. */
+  configuration: Configuration;
+  /** The one at the log's base. */
+  baseConfiguration: Configuration;
+  /** Leader: no configuration entry of the log lies above this index. Invariant 17. */
+  pendingConfigurationIndex: LogIndex = 0;
+
+  /** Ticks since start; only differences mean something. */
+  ticks = 0;
+  /** Ticks since the leader was heard, a vote was granted, or (leader) the quorum was checked. */
+  electionElapsed = 0;
+  electionTimeout = 0;
+  heartbeatElapsed = 0;
+
+  /** Candidates: the answers so far. */
+  readonly votes = new Map<NodeId, boolean>();
+  /** Whether this candidacy was ordered by the old leader. */
+  campaignByTransfer = false;
+  /** Leader: every other member. */
+  readonly peers = new Map<NodeId, Progress>();
+  readonly readRounds = new ReadRounds();
+  readonly forwardedReads: ForwardedReads;
+  transfer: Transfer | null = null;
+  /** Leader: bytes of entries above the commit index. */
+  uncommittedBytes = 0;
+  /** Leader: something may have to be sent; done once in ready(), so that much news makes one message. */
+  replicationDue = false;
+
+  /** A snapshot that the host was asked to pull and has not reported on. Invariant 20. */
+  snapshotPending: { readonly from: NodeId; readonly index: LogIndex } | null = null;
+  snapshotAnnounced = false;
+  /** Installed but not yet handed out for writing. */
+  snapshotToPersist: SnapshotMetadata | null = null;
+
+  /** Depend on nothing that is not durable. */
+  outgoing: Message[] = [];
+  /** Invariant 11: votes, acks and rejections, which wait for the writes before them. */
+  outgoingAfterPersist: Message[] = [];
+  readStates: ReadState[] = [];
+  readonly dropped = new Map<DropReason, number>();
+
+  constructor(options: RaftOptions) {
+    const { hardState, snapshot, entries, applied, configuration } = options.initial;
+    this.options = options;
+    this.nodeId = options.nodeId;
+    // The stored commit index may lag behind what was applied: it is written only along with other news.
+    const commit = Math.max(hardState.commit, snapshot.index, applied);
+    this.log = new RaftLog({
+      base: { index: snapshot.index, term: snapshot.term, hash: snapshot.hash },
+      entries,
+      commit,
+      applied: Math.max(applied, snapshot.index),
+    });
+    assert(
+      this.log.last.term <= hardState.term,
+      'I3: no stored entry is of a later term than the hard state',
+    );
+    for (const known of [configuration, snapshot.configuration]) {
+      const invalid = known.voters.length === 0 ? null : checkConfiguration(known);
+      assert(invalid === null, `I18: stored configuration: ${invalid ?? ''}`);
+    }
+    this.term = hardState.term;
+    this.vote = hardState.vote;
+    this.configuration = configuration;
+    this.baseConfiguration = snapshot.configuration;
+    this.durability = new Durability({ last: this.log.lastIndex, hardState: { ...hardState, commit } });
+    this.forwardedReads = new ForwardedReads(options.random);
+  }
+
+  /** Term, vote and commit as they are now; the commit index no further than what is on its way to the disk. */
+  hardState(): HardState {
+    return {
+      term: this.term,
+      vote: this.vote,
+      commit: Math.min(this.log.commit, this.durability.handed),
+    };
+  }
+
+  drop(reason: DropReason): void {
+    this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
+  }
+
+  /** Sends at once, unless the term that the message speaks for is not durable yet. */
+  send(message: Message): void {
+    if (message.type !== 'preVote' && this.durability.durable.term < message.term) {
+      this.outgoingAfterPersist.push(message);
+    } else {
+      this.outgoing.push(message);
+    }
+  }
+
+  /** Invariant 11: sends once everything up to here is durable. */
+  sendAfterPersist(message: Message): void {
+    this.outgoingAfterPersist.push(message);
+  }
+}

@@ -1,0 +1,60 @@
+import type { Entry, Message, Place } from './types.ts';
+
+function isCount(...values: number[]): boolean {
+  return values.every((value) => Number.isSafeInteger(value) && value >= 0);
+}
+
+function isPlace(place: Place): boolean {
+  return isCount(place.index, place.term);
+}
+
+function entriesFit(previous: Place, entries: readonly Entry[], term: number): boolean {
+  let before = previous;
+  for (const entry of entries) {
+    const fits =
+      entry.index === before.index + 1 &&
+      entry.term >= before.term &&
+      isCount(entry.term) &&
+      entry.hash.length === 32;
+    if (!fits) return false;
+    before = entry;
+  }
+  return before.term <= term;
+}
+
+/** Whether a peer's message has a possible shape (numbers in range, entries contiguous); says nothing about truth. */
+export function isWellFormed(message: Message): boolean {
+  if (!Number.isSafeInteger(message.term) || message.term < 1) return false;
+  switch (message.type) {
+    case 'append':
+      return (
+        isPlace(message.previous) &&
+        isCount(message.commit) &&
+        message.previousHash.length === 32 &&
+        entriesFit(message.previous, message.entries, message.term)
+      );
+    case 'appendResponse':
+      return isCount(message.index) && isPlace(message.hint);
+    case 'heartbeat':
+      return isCount(message.commit, message.round);
+    case 'heartbeatResponse':
+      return isCount(message.round);
+    case 'vote':
+    case 'preVote':
+      return isPlace(message.last) && message.last.term <= message.term;
+    case 'snapshotOffer':
+    case 'snapshotFailed':
+      return isCount(message.index);
+    case 'readIndex':
+      return isCount(message.requestId);
+    case 'readIndexResponse':
+      return isCount(message.requestId, message.index);
+    case 'voteResponse':
+    case 'preVoteResponse':
+    case 'timeoutNow':
+    case 'transferLeader':
+      return true;
+    default:
+      return false;
+  }
+}
