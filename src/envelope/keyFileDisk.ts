@@ -5,7 +5,6 @@ import {
   fstatSync,
   fsyncSync,
   linkSync,
-  lstatSync,
   openSync,
   readSync,
   realpathSync,
@@ -59,7 +58,6 @@ export function createSecretFile(place: KeyFilePlace, content: Buffer, random: R
   const directory = attempt(path, () => realpathSync(dirname(resolve(path))));
   const target = join(directory, basename(path));
   refuseUnderDataDir(place, target);
-  refuseTaken(path, target);
   const temporary = `${target}.${random.bytes(8).toString('hex')}.tmp`;
   attempt(path, () => writeDurably(temporary, content));
   try {
@@ -97,11 +95,6 @@ function refuseUnsafe(path: string, stats: Stats): void {
     const bounds = `a key file has 1 to ${LIMITS.keyFileBytesMax}`;
     throw keyFileInvalid(path, `it has ${stats.size} bytes; ${bounds}`, 'Name the key file itself.');
   }
-}
-
-function refuseTaken(path: string, target: string): void {
-  if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
-  throw keyFileInvalid(path, ...TAKEN);
 }
 
 /** The real path of something whose last parts may not exist yet. */
