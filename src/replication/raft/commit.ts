@@ -7,13 +7,22 @@ import type { RaftState } from './state.ts';
 export function commitTo(state: RaftState, index: LogIndex): boolean {
   const before = state.log.commit;
   if (!state.log.commitTo(index)) return false;
-  if (state.role === 'leader') {
-    for (let freed = before + 1; freed <= index; freed += 1) {
-      const entry = state.log.entryAt(freed);
-      if (entry !== null) state.uncommittedBytes -= entryBytes(entry);
-    }
+  for (let committed = before + 1; committed <= index; committed += 1) {
+    const entry = state.log.entryAt(committed);
+    if (entry === null) continue;
+    if (state.role === 'leader') state.uncommittedBytes -= entryBytes(entry);
+    if (entry.type === 'configuration') state.committedConfigurationIndex = committed;
   }
   return true;
+}
+
+/**
+ * How far entries may be handed out for applying. A configuration waits until this node's disk knows that it is
+ * committed: after a crash the node must not fall back into the old sets, whose other members may be gone for good.
+ */
+export function applicableThrough(state: RaftState): LogIndex {
+  const { durable, stable } = state.durability;
+  return state.committedConfigurationIndex > durable.commit ? Math.min(stable, durable.commit) : stable;
 }
 
 /**

@@ -50,9 +50,14 @@ export class Durability {
     return this.#inFlight.length === 0;
   }
 
-  /** Term and vote are promises and need a write; the commit index rides along with the next one. */
-  hardStateDue(now: HardState): boolean {
-    return now.term !== this.#handedHardState.term || now.vote !== this.#handedHardState.vote;
+  /** Term and vote are promises and need a write; so does a commit index from `commitNeeded` on. Else it rides along. */
+  hardStateDue(now: HardState, commitNeeded: LogIndex): boolean {
+    const handed = this.#handedHardState;
+    return (
+      now.term !== handed.term ||
+      now.vote !== handed.vote ||
+      (handed.commit < commitNeeded && now.commit >= commitNeeded)
+    );
   }
 
   /** A write leaves for the disk; returns its sequence number. */

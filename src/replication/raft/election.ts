@@ -1,4 +1,4 @@
-import { assert } from '../../base/assert.ts';
+import { assert, present } from '../../base/assert.ts';
 import type { NodeId } from '../../base/ids.ts';
 import { isVoter, votersOf } from './configuration.ts';
 import { voteResult } from './quorum.ts';
@@ -10,7 +10,7 @@ import {
   restartElectionTimer,
 } from './roles.ts';
 import type { RaftState } from './state.ts';
-import type { Message } from './types.ts';
+import type { Message, Place } from './types.ts';
 
 type VoteRequest = Extract<Message, { type: 'vote' | 'preVote' }>;
 type VoteResponse = Extract<Message, { type: 'voteResponse' | 'preVoteResponse' }>;
@@ -20,7 +20,7 @@ export function mayCampaign(state: RaftState): boolean {
   return (
     isVoter(state.configuration, state.nodeId) &&
     state.snapshotPending === null &&
-    !state.log.hasUnappliedConfiguration()
+    !state.log.hasUnappliedConfiguration(state.log.commit)
   );
 }
 
@@ -80,6 +80,27 @@ function otherVoters(state: RaftState): NodeId[] {
   return votersOf(state.configuration).filter((voter) => voter !== state.nodeId);
 }
 
+/** Whether a log that ends at `last` may lead one that ends at `own` (Raft, section 5.4.1). */
+function isUpToDate(last: Place, own: Place): boolean {
+  return last.term > own.term || (last.term === own.term && last.index >= own.index);
+}
+
+/**
+ * What a candidate's log is compared with: the end of this node's log. But when this node knows that it is no voter
+ * any more, and its log says nothing newer about members, only its committed part counts: what it holds above that
+ * cannot be committed without a majority of the voters that remain, and they judge the candidate too. Else a leader
+ * that removed itself, and holds entries of its own that nobody else has, could refuse the last vote that the others
+ * need to finish the removal, for ever.
+ */
+function votingPlace(state: RaftState): Place {
+  const { log, configuration } = state;
+  const retired =
+    configuration.voters.length > 0 &&
+    !isVoter(configuration, state.nodeId) &&
+    !log.hasUnappliedConfiguration(log.lastIndex);
+  return retired ? present(log.at(log.commit), 'the committed place') : log.last;
+}
+
 /**
  * Judged by the candidate's configuration: this node answers even if it believes to be a learner or no member, since
  * its own configuration may be the older one (invariant 15).
@@ -90,7 +111,7 @@ export function onVoteRequest(state: RaftState, message: VoteRequest): void {
     state.vote === message.from ||
     (state.vote === null && state.leader === null) ||
     (preVote && message.term > state.term);
-  const granted = free && state.log.isUpToDate(message.last);
+  const granted = free && isUpToDate(message.last, votingPlace(state));
   if (granted && !preVote) {
     assert(message.term === state.term, 'a vote is given in the current term');
     assert(state.vote === null || state.vote === message.from, 'I1: one vote in a term');

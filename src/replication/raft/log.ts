@@ -83,12 +83,6 @@ export class RaftLog {
     return this.at(index)?.term ?? null;
   }
 
-  /** Whether a log that ends at `last` may lead this one (Raft, section 5.4.1). */
-  isUpToDate(last: Place): boolean {
-    const own = this.last;
-    return last.term > own.term || (last.term === own.term && last.index >= own.index);
-  }
-
   /** Entries from `from` up to `through`, as many as fit into `bytesMax` but at least one. */
   slice(from: LogIndex, options: { through: LogIndex; bytesMax: number }): Entry[] {
     const taken: Entry[] = [];
@@ -160,10 +154,6 @@ export class RaftLog {
     return entries;
   }
 
-  hasCommitted(stable: LogIndex): boolean {
-    return Math.min(this.#commit, stable) > this.#handedOut;
-  }
-
   appliedTo(index: LogIndex): void {
     assert(
       index >= this.#applied && index <= this.#handedOut,
@@ -172,9 +162,9 @@ export class RaftLog {
     this.#applied = index;
   }
 
-  /** Whether an entry of type configuration is committed but not yet applied (invariant 19). */
-  hasUnappliedConfiguration(): boolean {
-    for (let index = this.#applied + 1; index <= this.#commit; index += 1) {
+  /** Whether an entry of type configuration lies above the applied index, up to `through`. */
+  hasUnappliedConfiguration(through: LogIndex): boolean {
+    for (let index = this.#applied + 1; index <= through; index += 1) {
       if (this.entryAt(index)?.type === 'configuration') return true;
     }
     return false;

@@ -1,5 +1,5 @@
 import { LIMITS } from '../../base/limits.ts';
-import { maybeCommit } from './commit.ts';
+import { applicableThrough, maybeCommit } from './commit.ts';
 import { onOwnVoteDurable } from './election.ts';
 import { startReadRound } from './reads.ts';
 import { flushReplication } from './replication.ts';
@@ -18,7 +18,7 @@ export function takeReady(state: RaftState): Ready | null {
   const committed =
     state.snapshotPending === null
       ? state.log.takeCommitted({
-          stable: state.durability.stable,
+          stable: applicableThrough(state),
           bytesMax: state.options.appendBytesMax,
         })
       : [];
@@ -43,7 +43,8 @@ function takePersist(state: RaftState): PersistBatch | null {
       ? log.slice(durability.handed + 1, { through: log.lastIndex, bytesMax: LIMITS.walBatchBytesMax })
       : [];
   const snapshot = state.snapshotToPersist;
-  const news = entries.length > 0 || snapshot !== null || durability.hardStateDue(state.hardState());
+  const due = durability.hardStateDue(state.hardState(), state.committedConfigurationIndex);
+  const news = entries.length > 0 || snapshot !== null || due;
   if (!news && (durability.idle || state.outgoingAfterPersist.length === 0)) {
     state.outgoing.push(...take(state, 'outgoingAfterPersist'));
     return null;

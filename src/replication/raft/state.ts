@@ -39,6 +39,9 @@ export class RaftState {
   /** Leader: no configuration entry of the log lies above this index. Invariant 17. */
   pendingConfigurationIndex: LogIndex = 0;
 
+  /** The last configuration entry that became committed since the start. Its commit is written, not only noticed. */
+  committedConfigurationIndex: LogIndex = 0;
+
   /** Ticks since start; only differences mean something. */
   ticks = 0;
   /** Ticks since the leader was heard, a vote was granted, or (leader) the quorum was checked. */
