@@ -302,6 +302,22 @@ export function writeAheadLogSuite(subject: WriteAheadLogSubject): void {
     await again.close();
   });
 
+  it('rolls between what was given before and what is given after, without waiting', async () => {
+    const place = await subject.place();
+    const wal = await place.create(EMPTY);
+    const [one, two, three] = run(ZERO_END, 3).map((entry) => batchOf([entry]));
+    await Promise.all([
+      wal.append(present(one, 'batch 1')),
+      wal.append(present(two, 'batch 2')),
+      wal.roll(),
+      wal.append(present(three, 'batch 3')),
+    ]);
+    await wal.close();
+    const { wal: again, contents } = await place.open();
+    expect(contents.entries.map(({ index }) => index)).toEqual([1, 2, 3]);
+    await again.close();
+  });
+
   it('takes nothing after it was closed', async () => {
     const wal = await (await subject.place()).create(EMPTY);
     const last = wal.append(batchOf(run(ZERO_END, 1)));
@@ -350,6 +366,18 @@ export function writeAheadLogSuite(subject: WriteAheadLogSubject): void {
     expect(plain(contents)).toEqual(
       plain({ hardState: { term: 1, vote: null, commit: 40 }, snapshot: base, entries: entries.slice(25) }),
     );
+    await again.close();
+  });
+
+  it('takes a base past the commit index that it was told last, since what is applied is committed', async () => {
+    const place = await subject.place();
+    const wal = await place.create(EMPTY);
+    const entries = run(ZERO_END, 5);
+    await wal.append(batchOf(entries));
+    await wal.release(metadataAt(present(entries[3], 'entry 4')));
+    await wal.close();
+    const { wal: again, contents } = await place.open();
+    expect([contents.hardState.commit, contents.snapshot.index, contents.entries.length]).toEqual([4, 4, 1]);
     await again.close();
   });
 

@@ -1,4 +1,4 @@
-import { readU64, writeU64 } from '../../base/bytes.ts';
+import { readU64 } from '../../base/bytes.ts';
 import type { NodeId, StoreId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { ENTRY_TYPE_CODES } from '../raft/entryHash.ts';
@@ -10,6 +10,7 @@ import type { ChainEnd } from './types.ts';
 export const WAL_FORMAT_VERSION = 1;
 
 const MAGIC = Buffer.from('HFWAL');
+const TWO_32 = 0x1_0000_0000;
 const HASH_BYTES = 32;
 const ID_BYTES = 8;
 const CHAIN_END_BYTES = 16 + HASH_BYTES;
@@ -128,8 +129,8 @@ class Writer {
   }
 
   u64(value: number): void {
-    writeU64(this.#target, value, this.offset);
-    this.offset += 8;
+    this.u32(Math.floor(value / TWO_32));
+    this.u32(value % TWO_32);
   }
 
   bytes(value: Uint8Array): void {

@@ -25,20 +25,27 @@ export interface RecordAddress {
   readonly record: number;
 }
 
-/** The bytes of one record. `writeBody` fills exactly `bodyBytes` from the given offset. */
-export function encodeFrame(
-  address: RecordAddress,
-  bodyBytes: number,
-  writeBody: (target: Buffer, offset: number) => number,
-): Buffer {
-  const length = ADDRESS_BYTES + bodyBytes;
+/** The body of a record to be. */
+export interface FrameBody {
+  readonly bytes: number;
+  /** Fills exactly `bytes` from `offset`; returns the end. */
+  readonly write: (target: Buffer, offset: number) => number;
+}
+
+/** The bytes of one record, at the start of `scratch` when they fit. */
+export function encodeFrame(address: RecordAddress, body: FrameBody, scratch?: Buffer): Buffer {
+  const length = ADDRESS_BYTES + body.bytes;
   assert(length <= LIMITS.walRecordBytesMax, 'a WAL record is within its limit');
-  const frame = Buffer.allocUnsafeSlow(PREFIX_BYTES + length);
+  const bytes = PREFIX_BYTES + length;
+  const frame =
+    scratch !== undefined && bytes <= scratch.length
+      ? scratch.subarray(0, bytes)
+      : Buffer.allocUnsafeSlow(bytes);
   frame.writeUInt32BE(length, 0);
   frame[PREFIX_BYTES] = TYPE_BYTES[address.type];
   writeU64(frame, address.segment, PREFIX_BYTES + 1);
   writeU64(frame, address.record, PREFIX_BYTES + 9);
-  assert(writeBody(frame, FRAME_BYTES) === frame.length, 'a WAL record is filled exactly');
+  assert(body.write(frame, FRAME_BYTES) === frame.length, 'a WAL record is filled exactly');
   frame.writeUInt32BE(crc32(frame.subarray(PREFIX_BYTES)), 4);
   return frame;
 }

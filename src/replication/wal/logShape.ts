@@ -90,7 +90,7 @@ export class LogShape<Kept extends ChainEnd> {
     if (snapshot !== null && snapshot.index < before.commit) return 'I4: a snapshot drops committed entries';
     const lastIndex = entries.at(-1)?.index ?? (snapshot ?? this.last).index;
     if (hardState.commit > lastIndex) return 'I4: the commit index is past the last entry';
-    return this.#entriesProblem(batch) ?? (base === null ? null : this.#baseProblem(base));
+    return this.#entriesProblem(batch) ?? (base === null ? null : this.#baseProblem(base, hardState));
   }
 
   /** `batch` has been checked with `problem`. */
@@ -139,10 +139,10 @@ export class LogShape<Kept extends ChainEnd> {
     return null;
   }
 
-  #baseProblem(base: SnapshotMetadata): string | null {
+  #baseProblem(base: SnapshotMetadata, { commit }: HardState): string | null {
     if (base.index <= this.#base.index) return 'a base does not lie above the one before';
     if (base.index > this.last.index) return 'a base lies past the last entry';
-    if (base.index > this.#hardState.commit) return 'I4: a base lies past the commit index';
+    if (base.index > commit) return 'I4: a base lies past the commit index';
     if (base.index < this.#floor.index) return null;
     const there = present(this.#at(base.index), 'the entry at the base');
     if (there.term === base.term && asBuffer(there.hash).equals(base.hash)) return null;

@@ -56,9 +56,8 @@ export function countUnneeded(segments: readonly Segment[], base: SnapshotMetada
 
 /** The first record of a segment. Its record number is that of the first batch record after it. */
 export function encodeHeader(header: SegmentHeader, address: { segment: number; record: number }): Buffer {
-  return encodeFrame({ type: 'header', ...address }, headerBytes(header), (target, offset) =>
-    writeHeader(header, target, offset),
-  );
+  const write = (target: Buffer, offset: number): number => writeHeader(header, target, offset);
+  return encodeFrame({ type: 'header', ...address }, { bytes: headerBytes(header), write });
 }
 
 /** Bytes of a record that holds these batches. */
@@ -68,16 +67,22 @@ export function recordBytes(batches: readonly RecordedBatch[]): number {
   return bytes;
 }
 
-/** One record for all batches, so that after a crash all of them are there or none. */
+/**
+ * One record for all batches, so that after a crash all of them are there or none. With a `scratch` the record is
+ * valid until the next one is encoded into it.
+ */
 export function encodeRecord(
   batches: readonly RecordedBatch[],
-  address: { segment: number; record: number },
+  address: { readonly segment: number; readonly record: number },
+  scratch?: Buffer,
 ): Buffer {
-  return encodeFrame({ type: 'batch', ...address }, recordBytes(batches) - FRAME_BYTES, (target, start) => {
+  const write = (target: Buffer, start: number): number => {
     let offset = start;
     for (const batch of batches) offset = writeBatch(batch, target, offset);
     return offset;
-  });
+  };
+  const bytes = recordBytes(batches) - FRAME_BYTES;
+  return encodeFrame({ type: 'batch', ...address }, { bytes, write }, scratch);
 }
 
 /** Writes real zero bytes, so that a later fdatasync has no size or extent to write. */

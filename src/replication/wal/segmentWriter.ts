@@ -18,6 +18,9 @@ import {
 import type { SegmentFile, SegmentFiles } from './segmentFiles.ts';
 import type { FoundLog } from './segmentReader.ts';
 
+/** Larger records, which are rare, get memory of their own. */
+const SCRATCH_BYTES = 256 * 1024;
+
 interface OpenSegment {
   readonly file: SegmentFile;
   readonly bytes: number;
@@ -37,6 +40,8 @@ export interface SegmentWriterOptions {
  */
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
+  /** Free again whenever a write has returned: only one is in flight. */
+  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   #segments: readonly Segment[];
   #nextRecord: number;
   #current: OpenSegment | null = null;
@@ -88,7 +93,8 @@ export class SegmentWriter {
       return;
     }
     const { file, bytes } = present(this.#current, 'an open segment');
-    const record = encodeRecord(batches, { segment: this.#newest().sequence, record: this.#nextRecord });
+    const address = { segment: this.#newest().sequence, record: this.#nextRecord };
+    const record = encodeRecord(batches, address, this.#scratch);
     await file.writeDurably(record, this.#end);
     this.#recorded(batches, record.length);
     if (this.#end > bytes / 2) this.#prepareNext();

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
+import { ManualClock } from '../../../src/base/clock.ts';
 import type { StoreId } from '../../../src/base/ids.ts';
 import { DiskWal, type DiskWalOptions } from '../../../src/replication/wal/diskWal.ts';
 import {
@@ -139,6 +140,53 @@ describe('a disk that fails', () => {
       }
     },
   );
+
+  it('between two removals leaves a log without a hole', async () => {
+    const options = fresh();
+    await (await DiskWal.create(options, EMPTY)).close();
+    let removals = 0;
+    const remove: SegmentFiles['remove'] = async (path) => {
+      removals += 1;
+      if (removals === 3) throw new Error('EIO: i/o error');
+      await realSegmentFiles.remove(path);
+    };
+    const { wal } = await DiskWal.open({ ...options, files: { ...realSegmentFiles, remove } });
+    const entries = run(ZERO_END, 40, 1, 900);
+    for (const entry of entries) await wal.append(batchOf([entry], { commit: entry.index }));
+    const base = metadataAt(present(entries[35], 'entry 36'));
+    await expect(wal.release(base)).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    await wal.close();
+    const { wal: again, contents } = await DiskWal.open(options);
+    expect(again.firstIndex()).toBe(37);
+    expect(contents.entries).toHaveLength(4);
+    await again.close();
+  });
+
+  it('that hangs is seen by how long the write in flight has waited', async () => {
+    const options = fresh();
+    await (await DiskWal.create(options, EMPTY)).close();
+    let goOn = (): void => undefined;
+    const hung = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const open: SegmentFiles['open'] = async (path, how) => {
+      const file = await realSegmentFiles.open(path, how);
+      return {
+        writeDurably: (bytes, position) => hung.then(() => file.writeDurably(bytes, position)),
+        sync: () => file.sync(),
+        close: () => file.close(),
+      };
+    };
+    const clock = new ManualClock();
+    const { wal } = await DiskWal.open({ ...options, clock, files: { ...realSegmentFiles, open } });
+    const appended = wal.append(batchOf(run(ZERO_END, 1)));
+    clock.advance(1_500);
+    expect(wal.pendingWriteMs()).toBe(1_500);
+    goOn();
+    await appended;
+    expect(wal.pendingWriteMs()).toBe(0);
+    await wal.close();
+  });
 
   it('rejects everything that waits, with one and the same error', async () => {
     const options = fresh();

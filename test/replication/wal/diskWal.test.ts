@@ -225,6 +225,13 @@ describe('damage that no torn write explains', () => {
     expect(error.message).toMatch(/missing/);
   });
 
+  it("is refused when a segment is exchanged for one of another node's log", async () => {
+    const [ours, theirs] = [await writtenLog(12, 400), await writtenLog(12, 401)];
+    const from = present((await segmentPaths(theirs.options))[1], 'segment');
+    await writeFile(present((await segmentPaths(ours.options))[1], 'segment'), await readFile(from));
+    expect((await refusal(ours.options)).message).toContain('does not go on where the one before ended');
+  });
+
   it('finds an entry whose hash was wrong when it was written', async () => {
     const options = fresh();
     const wal = await DiskWal.create(options, EMPTY);
