@@ -38,7 +38,7 @@ interface Write extends CommitItem {
 }
 
 /**
- * The write-ahead log in segment files (docs/formats). Each record holds whole batches and is durable by one write
+ * The write-ahead log in segment files. Each record holds whole batches and is durable by one write
  * and one fdatasync, so that after a crash the log holds a batch entirely or not at all.
  */
 export class DiskWal implements WriteAheadLog {

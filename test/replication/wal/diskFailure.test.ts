@@ -11,7 +11,15 @@ import {
   type SegmentFile,
   type SegmentFiles,
 } from '../../../src/replication/wal/segmentFiles.ts';
-import { batchOf, EMPTY, ModelLog, metadataAt, plain, run, ZERO_END } from '../../suites/writeAheadLog.ts';
+import {
+  batchOf,
+  EMPTY,
+  ModelLog,
+  metadataAt,
+  plain,
+  run,
+  ZERO_END,
+} from '../../suites/writeAheadLogModel.ts';
 
 const STORE = '0123456789abcdef' as StoreId;
 /** Opening a sound log opens its last segment. */

@@ -7,6 +7,7 @@ import { HoldfastError } from '../../../src/base/errors.ts';
 import type { StoreId } from '../../../src/base/ids.ts';
 import { DiskWal, type DiskWalOptions } from '../../../src/replication/wal/diskWal.ts';
 import type { WalContents } from '../../../src/replication/wal/types.ts';
+import { writeAheadLogSuite } from '../../suites/writeAheadLog.ts';
 import {
   batchOf,
   EMPTY,
@@ -15,9 +16,8 @@ import {
   NODE_A,
   plain,
   run,
-  writeAheadLogSuite,
   ZERO_END,
-} from '../../suites/writeAheadLog.ts';
+} from '../../suites/writeAheadLogModel.ts';
 
 const STORE = '0123456789abcdef' as StoreId;
 const SEGMENT_BYTES = 4096;

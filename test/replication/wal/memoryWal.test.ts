@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
 import { ManualClock } from '../../../src/base/clock.ts';
 import { MemoryWal, MemoryWalDisk, type MemoryWrite } from '../../../src/replication/wal/memoryWal.ts';
-import { batchOf, EMPTY, run, writeAheadLogSuite, ZERO_END } from '../../suites/writeAheadLog.ts';
+import { writeAheadLogSuite } from '../../suites/writeAheadLog.ts';
+import { batchOf, EMPTY, run, ZERO_END } from '../../suites/writeAheadLogModel.ts';
 
 describe('MemoryWal', () => {
   writeAheadLogSuite({
