@@ -1,0 +1,154 @@
+import type { KeyObject } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { present } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { ClusterId, NodeId, StoreId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { JoinRequest } from '../proto/peer.ts';
+import type { Member } from '../proto/storage.ts';
+import { createNodeKeyAndCsr } from './certificateRequest.ts';
+import { JOIN_FORMAT } from './handshake.ts';
+import { checkJoinAnswer } from './joinAnswer.ts';
+import { callJoin } from './joinCall.ts';
+import { fromJoinStatus, type JoinFailure } from './joinErrors.ts';
+import { type JoinToken, parseJoinToken } from './joinToken.ts';
+import { fetchPinnedAuthority } from './pinnedAuthority.ts';
+
+export interface JoinOptions {
+  /** As the operator gave it. */
+  readonly token: string;
+  readonly nodeId: NodeId;
+  readonly name: string;
+  /** host:port by which the other nodes reach this one. */
+  readonly peerAddress: string;
+  /** host:port by which clients reach this node. */
+  readonly apiAddress: string;
+  /** For the whole join, on the monotonic clock. */
+  readonly deadlineMs: number;
+  readonly clock: Clock;
+}
+
+/** All that a new member needs; nothing of it has been written anywhere yet. */
+export interface JoinedCluster {
+  readonly clusterId: ClusterId;
+  readonly storeId: StoreId;
+  /** DER; the one that the token pins. */
+  readonly authorityCertificate: Buffer;
+  /** DER. */
+  readonly nodeCertificate: Buffer;
+  readonly privateKey: KeyObject;
+  /** The stored form: data keys wrapped by the control key. */
+  readonly keyring: Buffer;
+  readonly members: readonly Member[];
+  readonly role: 'voter' | 'learner';
+}
+
+/**
+ * Joins a cluster with a token: makes a key, asks the token's addresses in turn, follows hints to the leader, and
+ * checks all that comes back. A cluster that is reached but not ready (no leader yet, another change under way) is
+ * asked again until the deadline, each time with the same key, which a token allows.
+ * @throws HoldfastError TOKEN_MALFORMED before anything is sent; TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_USED,
+ *   NODE_ID_REUSED, VERSION_UNSUPPORTED or INVALID_ARGUMENT as the cluster says; CERTIFICATE_INVALID or
+ *   CLUSTER_MISMATCH when an answer does not check out; UNAVAILABLE or DEADLINE_EXCEEDED when none comes
+ */
+export async function joinCluster(options: JoinOptions): Promise<JoinedCluster> {
+  const token = parseJoinToken(options.token);
+  const { privateKey, csr } = await createNodeKeyAndCsr({ nodeId: options.nodeId });
+  const attempt = new JoinAttempt(options, { token, privateKey, csr });
+  for (;;) {
+    const outcome = await attempt.round();
+    if ('joined' in outcome) return outcome.joined;
+    const { error, passing } = outcome;
+    const leftMs = options.deadlineMs - options.clock.monotonicMs();
+    if (!passing || leftMs <= LIMITS.joinRetryDelayMs) throw error;
+    await delay(LIMITS.joinRetryDelayMs);
+  }
+}
+
+interface JoinMaterial {
+  readonly token: JoinToken;
+  readonly privateKey: KeyObject;
+  readonly csr: Buffer;
+}
+
+type Outcome = { readonly joined: JoinedCluster } | JoinFailure;
+
+class JoinAttempt {
+  readonly #options: JoinOptions;
+  readonly #material: JoinMaterial;
+
+  constructor(options: JoinOptions, material: JoinMaterial) {
+    this.#options = options;
+    this.#material = material;
+  }
+
+  /** Each address of the token once, and what they point to. Throws what asking elsewhere cannot change. */
+  async round(): Promise<Outcome> {
+    const waiting = [...this.#material.token.addresses];
+    const failures: JoinFailure[] = [];
+    let redirectsLeft: number = LIMITS.joinRedirectsMax;
+    for (let address = waiting.shift(); address !== undefined; address = waiting.shift()) {
+      const outcome = await this.#ask(address);
+      if ('joined' in outcome) return outcome;
+      failures.push(outcome);
+      if (outcome.leader !== null && outcome.leader !== address && redirectsLeft > 0) {
+        redirectsLeft -= 1;
+        waiting.unshift(outcome.leader);
+      }
+    }
+    return worstOf(failures);
+  }
+
+  async #ask(address: string): Promise<Outcome> {
+    const { clock, deadlineMs } = this.#options;
+    const { token, privateKey } = this.#material;
+    const firstWordMs = Math.min(deadlineMs, clock.monotonicMs() + LIMITS.peerConnectTimeoutMs);
+    let authorityCertificate: Buffer;
+    try {
+      const { spkiHash } = token;
+      authorityCertificate = await fetchPinnedAuthority({
+        address,
+        spkiHash,
+        deadlineMs: firstWordMs,
+        clock,
+      });
+    } catch (thrown) {
+      // An address that cannot be reached, or is not of this cluster, is passed over but not asked again.
+      if (thrown instanceof HoldfastError) return { error: thrown, leader: null, passing: false };
+      throw thrown;
+    }
+    // One node that takes the call and then says nothing must not use up the time of the others.
+    const answerMs = Math.min(deadlineMs, clock.monotonicMs() + LIMITS.joinCallTimeoutMs);
+    const answer = await callJoin(this.#request(), {
+      address,
+      authorityCertificate,
+      deadlineMs: answerMs,
+      clock,
+    });
+    if ('failure' in answer) {
+      const failure = fromJoinStatus(answer.failure, address);
+      if (!failure.passing) throw failure.error;
+      return failure;
+    }
+    const { nodeId } = this.#options;
+    const { response } = answer;
+    const expected = { nodeId, authorityCertificate, clock, privateKey };
+    const joined = { ...checkJoinAnswer(response, expected), authorityCertificate, privateKey };
+    return { joined };
+  }
+
+  #request(): JoinRequest {
+    const { nodeId, name, peerAddress, apiAddress } = this.#options;
+    const { token, csr } = this.#material;
+    const { id: tokenId, secret: tokenSecret } = token;
+    return { tokenId, tokenSecret, nodeId, name, peerAddress, apiAddress, csr, format: JOIN_FORMAT };
+  }
+}
+
+/** What to tell when no address let us in: a node that is not ready, else a wrong CA, else what came last. */
+function worstOf(failures: readonly JoinFailure[]): JoinFailure {
+  const passing = failures.findLast((failure) => failure.passing);
+  const wrong = failures.findLast((failure) => failure.error.code === 'CERTIFICATE_INVALID');
+  return passing ?? wrong ?? present(failures.at(-1), 'a token has an address');
+}

@@ -1,0 +1,149 @@
+import type { Server, ServerUnaryCall, ServiceError, sendUnaryData } from '@grpc/grpc-js';
+import { assert } from '../base/assert.ts';
+import { HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { type ClusterId, type NodeId, parseNodeId, type StoreId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../base/logger.ts';
+import { type JoinRequest, type JoinResponse, joinService } from '../proto/peer.ts';
+import type { Member } from '../proto/storage.ts';
+import { parseAddress } from './address.ts';
+import { verifyCertificateRequest } from './certificateRequest.ts';
+import { JOIN_FORMAT, type JoinerStatement } from './handshake.ts';
+import { toJoinStatus } from './joinErrors.ts';
+import { hashTokenSecret } from './joinToken.ts';
+
+/** What the Join service asks of the node behind it. Methods reject only with a HoldfastError, each within its own deadline. */
+export interface JoinPort {
+  readonly clusterId: ClusterId;
+  readonly storeId: StoreId;
+  /** DER. */
+  readonly authorityCertificate: Uint8Array;
+  isLeader(): boolean;
+  /** host:port of the leader's peer port as far as this node knows, or null. */
+  leaderPeerAddress(): string | null;
+  /**
+   * Consumes the token by a committed entry; for the same node id and key again with the same result until it
+   * expires. A token that is not there is refused from the applied state, without an entry: anyone can ask.
+   * @throws HoldfastError TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_USED, NODE_ID_REUSED
+   */
+  useToken(use: {
+    readonly id: string;
+    readonly secretHash: Uint8Array;
+    readonly nodeId: NodeId;
+    readonly csrKeyHash: Uint8Array;
+  }): Promise<{ readonly role: string }>;
+  /** The node's certificate (DER). `hosts`: those of its addresses; the node may add to them. */
+  issue(request: {
+    readonly csr: Uint8Array;
+    readonly nodeId: NodeId;
+    readonly hosts: readonly string[];
+  }): Promise<Uint8Array>;
+  /** Resolves once the cluster configuration with this learner is committed; at once when it is already. */
+  addLearner(member: Member): Promise<void>;
+  members(): readonly Member[];
+  /** The stored form of the keyring: data keys wrapped by the control key. */
+  keyring(): Uint8Array;
+}
+
+/** Adds `holdfast.peer.v1.Join` to the peer port's server. It needs no client certificate: the token is the proof. */
+export function addJoinService(
+  server: Server,
+  options: { readonly port: JoinPort; readonly logger: Logger },
+): void {
+  const service = new JoinService(options.port, options.logger);
+  server.addService(joinService, {
+    join: (call: ServerUnaryCall<JoinRequest, JoinResponse>, callback: sendUnaryData<JoinResponse>) => {
+      service.answer(call.request).then(
+        (response) => callback(null, response),
+        (failure: Partial<ServiceError>) => callback(failure),
+      );
+    },
+  });
+}
+
+class JoinService {
+  readonly #port: JoinPort;
+  readonly #logger: Logger;
+  #inFlight = 0;
+
+  constructor(port: JoinPort, logger: Logger) {
+    this.#port = port;
+    this.#logger = logger;
+  }
+
+  /** Rejects only with a gRPC status. */
+  async answer(request: JoinRequest): Promise<JoinResponse> {
+    const { nodeId, tokenId } = request;
+    this.#inFlight += 1;
+    try {
+      if (this.#inFlight > LIMITS.joinsInFlightMax) {
+        throw new HoldfastError('OVERLOADED', `${LIMITS.joinsInFlightMax} joins are being answered already`);
+      }
+      const response = await this.#join(request);
+      this.#logger.info({ nodeId, tokenId, role: response.role }, 'a node has joined');
+      return response;
+    } catch (thrown) {
+      const error = toHoldfastError(thrown);
+      const about = { code: error.code, field: error.field, reason: error.message };
+      this.#logger.warn(about, 'a join was refused');
+      throw toJoinStatus(error, this.#port.isLeader() ? null : this.#port.leaderPeerAddress());
+    } finally {
+      this.#inFlight -= 1;
+    }
+  }
+
+  async #join(request: JoinRequest): Promise<JoinResponse> {
+    const port = this.#port;
+    const joiner = checkRequest(request);
+    if (!port.isLeader()) throw new HoldfastError('NOT_LEADER', 'only the leader lets a node join');
+    // Before the token is used up, so that a bad request does not cost the operator a token.
+    const { csrKeyHash } = await verifyCertificateRequest(request.csr);
+    const { format, tokenId: id, nodeId }: JoinerStatement = { ...joiner.statement, csrKeyHash };
+    assert(format === JOIN_FORMAT, 'a join goes on only in a format that is known here');
+    const secretHash = hashTokenSecret(request.tokenSecret);
+    const { role } = await port.useToken({ id, secretHash, nodeId, csrKeyHash });
+    const nodeCertificate = await port.issue({ csr: request.csr, nodeId, hosts: joiner.hosts });
+    const { name, peerAddress, apiAddress } = request;
+    await port.addLearner({ nodeId, name, peerAddress, apiAddress, wantedRole: role });
+    return {
+      clusterId: port.clusterId,
+      storeId: port.storeId,
+      authorityCertificate: port.authorityCertificate,
+      nodeCertificate,
+      keyring: port.keyring(),
+      members: port.members(),
+      role,
+    };
+  }
+}
+
+interface CheckedRequest {
+  readonly statement: Omit<JoinerStatement, 'csrKeyHash'>;
+  /** By which others reach the joiner. */
+  readonly hosts: readonly string[];
+}
+
+function checkRequest(request: JoinRequest): CheckedRequest {
+  const { format, tokenId, name } = request;
+  if (format !== JOIN_FORMAT) {
+    const message = `the cluster speaks join format ${JOIN_FORMAT}, the node ${format}`;
+    throw new HoldfastError('VERSION_UNSUPPORTED', message, {
+      field: 'format',
+      hint: 'Run the same release of holdfast on both.',
+    });
+  }
+  if (!/^[0-9a-f]{16}$/.test(tokenId)) throw invalid('token_id', 'must be 16 lower-case hex digits');
+  if (request.tokenSecret.length !== 32) throw invalid('token_secret', 'must have 32 bytes');
+  const nodeId = parseNodeId(request.nodeId);
+  if (name.length === 0 || Buffer.byteLength(name) > LIMITS.nameBytesMax) {
+    throw invalid('name', `must have 1 to ${LIMITS.nameBytesMax} bytes`);
+  }
+  if (/\p{Cc}/u.test(name)) throw invalid('name', 'must have no control characters');
+  const peer = parseAddress(request.peerAddress, 'peer_address');
+  const api = parseAddress(request.apiAddress, 'api_address');
+  return { statement: { format, tokenId, nodeId }, hosts: [...new Set([peer.host, api.host])] };
+}
+
+function invalid(field: string, rule: string): HoldfastError {
+  return new HoldfastError('INVALID_ARGUMENT', `${field} ${rule}`, { field });
+}
