@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { NodeId } from '../../../src/base/ids.ts';
 import { quorumReached, voteResult } from '../../../src/replication/raft/quorum.ts';
