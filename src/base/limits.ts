@@ -11,6 +11,7 @@ export const LIMITS = {
   valueBytesMax: 2 * MiB,
   requestBytesMax: 4 * MiB,
   transactionOperationsMax: 128,
+  transactionRecordsMax: 20_000,
   pageKeysMax: 1_000,
   pageBytesMax: 4 * MiB,
   nameBytesMax: 256,
@@ -44,6 +45,7 @@ export const LIMITS = {
   requestTimeoutMs: 5_000,
   requestTimeoutMsMax: 600_000,
   sessionInFlightMax: 4_096,
+  sessionInFlightBytesMax: 16 * MiB,
 
   // replication
   tickMs: 50,
@@ -60,6 +62,10 @@ export const LIMITS = {
   votersMax: 7,
   membersMax: 16,
   learnerCatchUpEntriesMax: 1_000,
+  applySliceMs: 5,
+  readRoundsInFlightMax: 4,
+  readRetryTicks: 8,
+  diskStallFatalMs: 10_000,
 
   // write-ahead log
   walSegmentBytes: 64 * MiB,
@@ -71,6 +77,9 @@ export const LIMITS = {
   stateBatchBytesMax: 8 * MiB,
   valueCacheBytesMax: 64 * MiB,
   unflushedBytesMax: 128 * MiB,
+  watchScanEventsMax: 2_000,
+  watchDeliveryBytes: 1 * MiB,
+  joinTokenKeptMs: 86_400_000,
 
   // transport
   peerMessageBytesMax: 16 * MiB,
@@ -79,8 +88,18 @@ export const LIMITS = {
   peerWindowBytes: 4 * MiB,
   peerConnectTimeoutMs: 3_000,
   peerUnaryDeadlineMs: 3_000,
+  peerHandshakeTimeoutMs: 5_000,
+  peerReconnectMsMin: 100,
+  peerReconnectMsMax: 1_000,
+  peerConnectionsMax: 256,
+  strangerConnectionsMax: 32,
+  strangerConnectionAgeMs: 30_000,
+  strangerMessageBytesMax: 64 * KiB,
+  peerFrameBytesMax: 4 * MiB,
   snapshotChunkBytes: 1 * MiB,
   snapshotPullDeadlineMs: 600_000,
+  snapshotHeaderDeadlineMs: 30_000,
+  snapshotsServedMax: 2,
   apiStreamsMax: 1_000,
   peerStreamsMax: 100,
   apiSessionMemoryBytes: 256 * MiB,
@@ -99,6 +118,16 @@ export const LIMITS = {
   certificateLifetimeMs: 365 * 86_400_000,
   authorityLifetimeMs: 10 * 365 * 86_400_000,
   csrBytesMax: 16 * KiB,
+  joinTokenAddressesMax: 8,
+  joinsInFlightMax: 16,
+  joinRedirectsMax: 8,
+  joinRetryDelayMs: 250,
+  joinCallTimeoutMs: 10_000,
+  certificateBytesMax: 16 * KiB,
+  certificateNamesMax: 32,
+  certificateBackdateMs: 300_000,
+  trustFileBytesMax: 64 * KiB,
+  identityFileBytesMax: 16 * KiB,
 
   // time
   clockAheadMsMax: 10_000,
@@ -126,11 +155,25 @@ assert(
   'the window fills before writes are turned away',
 );
 assert(LIMITS.requestBytesMax < LIMITS.peerQueueBytesMax, 'one largest message fits into a peer queue');
+assert(
+  LIMITS.peerFrameBytesMax + LIMITS.appendBytesMax + LIMITS.requestBytesMax < LIMITS.peerMessageBytesMax,
+  'a frame with one largest append over its budget fits into a peer message',
+);
+assert(
+  LIMITS.electionTicksMin * LIMITS.tickMs < LIMITS.diskStallFatalMs,
+  'a leader with a stalled disk steps down before it stops',
+);
 assert(LIMITS.pageBytesMax < LIMITS.peerMessageBytesMax, 'a page fits into a message');
 assert(
   LIMITS.heartbeatTicks * 5 < LIMITS.electionTicksMin,
   'several heartbeats fit into an election timeout',
 );
 assert(LIMITS.electionTicksMin < LIMITS.electionTicksMax, 'election timeouts are spread');
+// base64url takes 4 characters for 3 bytes; 256 characters are left for the token's other parts.
+assert(
+  Math.ceil((LIMITS.joinTokenAddressesMax * (LIMITS.addressBytesMax + 1) * 4) / 3) + 256 <
+    LIMITS.joinTokenTextBytesMax,
+  'all addresses of a join token fit into it',
+);
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

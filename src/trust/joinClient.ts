@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
+import { type ErrorCode, HoldfastError } from '../base/errors.ts';
 import type { ClusterId, NodeId, StoreId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { JoinRequest } from '../proto/peer.ts';
@@ -56,12 +56,15 @@ export async function joinCluster(options: JoinOptions): Promise<JoinedCluster> 
   const token = parseJoinToken(options.token);
   const { privateKey, csr } = await createNodeKeyAndCsr({ nodeId: options.nodeId });
   const attempt = new JoinAttempt(options, { token, privateKey, csr });
+  let telling: JoinFailure[] = [];
   for (;;) {
     const outcome = await attempt.round();
     if ('joined' in outcome) return outcome.joined;
-    const { error, passing } = outcome;
+    // Once a cluster has been reached, its nodes may come and go until the deadline.
+    const worst = mostTelling([...telling, outcome]);
     const leftMs = options.deadlineMs - options.clock.monotonicMs();
-    if (!passing || leftMs <= LIMITS.joinRetryDelayMs) throw error;
+    if (!worst.passing || leftMs <= LIMITS.joinRetryDelayMs) throw worst.error;
+    telling = [worst];
     await delay(LIMITS.joinRetryDelayMs);
   }
 }
@@ -71,6 +74,8 @@ interface JoinMaterial {
   readonly privateKey: KeyObject;
   readonly csr: Buffer;
 }
+
+const SILENCE: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
 
 type Outcome = { readonly joined: JoinedCluster } | JoinFailure;
 
@@ -97,7 +102,7 @@ class JoinAttempt {
         waiting.unshift(outcome.leader);
       }
     }
-    return worstOf(failures);
+    return mostTelling(failures);
   }
 
   async #ask(address: string): Promise<Outcome> {
@@ -146,9 +151,11 @@ class JoinAttempt {
   }
 }
 
-/** What to tell when no address let us in: a node that is not ready, else a wrong CA, else what came last. */
-function worstOf(failures: readonly JoinFailure[]): JoinFailure {
-  const passing = failures.findLast((failure) => failure.passing);
+/** The one to tell the operator: what a node of the cluster said, else that one was silent, else a wrong CA. */
+function mostTelling(failures: readonly JoinFailure[]): JoinFailure {
+  const silent = (failure: JoinFailure) => SILENCE.has(failure.error.code);
+  const said = failures.findLast((failure) => failure.passing && !silent(failure));
+  const reached = failures.findLast((failure) => failure.passing);
   const wrong = failures.findLast((failure) => failure.error.code === 'CERTIFICATE_INVALID');
-  return passing ?? wrong ?? present(failures.at(-1), 'a token has an address');
+  return said ?? reached ?? wrong ?? present(failures.at(-1), 'a token has an address');
 }

@@ -1,4 +1,4 @@
-import type { Server, ServerUnaryCall, ServiceError, sendUnaryData } from '@grpc/grpc-js';
+import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { assert } from '../base/assert.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { type ClusterId, type NodeId, parseNodeId, type StoreId } from '../base/ids.ts';
@@ -45,20 +45,25 @@ export interface JoinPort {
   keyring(): Uint8Array;
 }
 
-/** Adds `holdfast.peer.v1.Join` to the peer port's server. It needs no client certificate: the token is the proof. */
-export function addJoinService(
-  server: Server,
-  options: { readonly port: JoinPort; readonly logger: Logger },
-): void {
+/** A gRPC service as a server's addService takes it. */
+export interface JoinGrpcService {
+  readonly definition: typeof joinService;
+  readonly handlers: { readonly join: handleUnaryCall<JoinRequest, JoinResponse> };
+}
+
+/** `holdfast.peer.v1.Join`, for connections without a certificate on the peer port: the token is the proof. */
+export function joinServiceFor(options: {
+  readonly port: JoinPort;
+  readonly logger: Logger;
+}): JoinGrpcService {
   const service = new JoinService(options.port, options.logger);
-  server.addService(joinService, {
-    join: (call: ServerUnaryCall<JoinRequest, JoinResponse>, callback: sendUnaryData<JoinResponse>) => {
-      service.answer(call.request).then(
-        (response) => callback(null, response),
-        (failure: Partial<ServiceError>) => callback(failure),
-      );
-    },
-  });
+  const join: handleUnaryCall<JoinRequest, JoinResponse> = (call, callback) => {
+    service.answer(call.request).then(
+      (response) => callback(null, response),
+      (failure: Partial<ServiceError>) => callback(failure),
+    );
+  };
+  return { definition: joinService, handlers: { join } };
 }
 
 class JoinService {

@@ -91,10 +91,9 @@ export class TlsMaterialHolder implements CertificateProvider {
 }
 
 /**
- * A gRPC server's credentials that ask each client for a certificate of this cluster.
- * `clientWithoutCertificate: 'accepted'` is for the peer port, whose Join service is for nodes that have none yet.
- * There, and only there, each other method must look at the call's authentication context, which is empty for a
- * client whose certificate is missing or did not verify.
+ * A gRPC server's credentials that ask each client for a certificate of this cluster. Where a client without one is
+ * accepted, each method must look at the call's authentication context itself: it is empty for a client whose
+ * certificate is missing or did not verify.
  */
 export function serverCredentials(
   holder: TlsMaterialHolder,

@@ -13,7 +13,7 @@ import { nodeIdentity } from '../../src/trust/identity.ts';
 import { callJoin } from '../../src/trust/joinCall.ts';
 import { type JoinOptions, joinCluster } from '../../src/trust/joinClient.ts';
 import { fromJoinStatus } from '../../src/trust/joinErrors.ts';
-import { addJoinService, type JoinPort } from '../../src/trust/joinService.ts';
+import { type JoinPort, joinServiceFor } from '../../src/trust/joinService.ts';
 import { parseJoinToken } from '../../src/trust/joinToken.ts';
 import { requireTls13, serverCredentials, TlsMaterialHolder, tlsMaterial } from '../../src/trust/tls.ts';
 import { DAY_MS, newCluster, newNode, random, type TestCluster, type TestNode } from './cluster.ts';
@@ -40,7 +40,8 @@ afterEach(async () => {
 async function serve(joinPort: JoinPort, by: TestNode = node): Promise<string> {
   const server = new Server();
   closing.push(() => server.forceShutdown());
-  addJoinService(server, { port: joinPort, logger: silentLogger });
+  const { definition, handlers } = joinServiceFor({ port: joinPort, logger: silentLogger });
+  server.addService(definition, { ...handlers });
   const credentials = serverCredentials(new TlsMaterialHolder(by.material), {
     clientWithoutCertificate: 'accepted',
   });
@@ -117,7 +118,7 @@ describe('joining over real gRPC', () => {
     other.leader = await serve(port);
     port.leader = await serve(other);
     const { text } = port.newToken([port.leader]);
-    await expect(join(text, { timeoutMs: 600 })).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await expect(join(text, { timeoutMs: 2_000 })).rejects.toMatchObject({ code: 'NOT_LEADER' });
     expect(port.calls + other.calls).toBe(0);
   });
 
@@ -177,7 +178,7 @@ describe('a join is refused', () => {
   it('at its deadline when the cluster takes the request and never answers', async () => {
     const { text } = port.newToken([await serve(port)]);
     port.beforeUse = () => new Promise(() => undefined);
-    await expect(join(text, { timeoutMs: 700 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await expect(join(text, { timeoutMs: 2_000 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
   });
 
   it('at once when nobody listens at any address', async () => {
@@ -281,7 +282,7 @@ describe('the Join service', () => {
     const address = await serve(port);
     const held = Array.from({ length: LIMITS.joinsInFlightMax }, () => join(port.newToken([address]).text));
     await expect.poll(() => port.calls, { timeout: 10_000 }).toBe(LIMITS.joinsInFlightMax);
-    await expect(join(port.newToken([address]).text, { timeoutMs: 600 })).rejects.toMatchObject({
+    await expect(join(port.newToken([address]).text, { timeoutMs: 2_000 })).rejects.toMatchObject({
       code: 'OVERLOADED',
     });
     release();
@@ -300,7 +301,6 @@ describe('renewal', () => {
     const holder = new TlsMaterialHolder(node.material);
     const server = new Server();
     closing.push(() => server.forceShutdown());
-    addJoinService(server, { port, logger: silentLogger });
     const credentials = serverCredentials(holder, { clientWithoutCertificate: 'accepted' });
     const bound = await new Promise<number>((resolve) => {
       server.bindAsync('127.0.0.1:0', credentials, (_error, number) => resolve(number));
