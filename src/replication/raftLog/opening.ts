@@ -1,0 +1,60 @@
+import { HoldfastError } from '../../base/errors.ts';
+import { sameHash } from '../raft/entryHash.ts';
+import type { RaftInitialState } from '../raft/options.ts';
+import type { SnapshotMetadata } from '../raft/types.ts';
+import type { ChainEnd, WalBatch, WalContents } from '../wal/types.ts';
+
+export interface Opening {
+  /** To be written before anything else, when the log does not lead up to the state. */
+  readonly restart: WalBatch | null;
+  readonly initial: RaftInitialState;
+}
+
+/**
+ * Brings log and state together after a stop at any instant.
+ * - The state lies within the log and is the log's own: go on.
+ * - The state lies past the log, or differs from an entry there that was not committed: a snapshot was installed
+ *   and the log had not been restarted yet. It is restarted from the state now.
+ * - The state lies before the log: entries between them are gone. Nothing here can mend that.
+ * @param applied the durable place of the state machine; index 0 for an empty one
+ * @throws HoldfastError STATE_CORRUPT
+ */
+export function reconcile(contents: WalContents, applied: SnapshotMetadata): Opening {
+  const { hardState, snapshot, entries } = contents;
+  if (applied.index < snapshot.index) {
+    throw corrupt(`the state ends at ${applied.index}, but the log begins after ${snapshot.index}`);
+  }
+  const there = placeIn(contents, applied.index);
+  const initial = { applied: applied.index, configuration: applied.configuration };
+  if (there !== null && there.term === applied.term && sameHash(there.hash, applied.hash)) {
+    const commit = Math.max(hardState.commit, applied.index);
+    return {
+      restart: null,
+      initial: { ...initial, hardState: { ...hardState, commit }, snapshot, entries },
+    };
+  }
+  if (applied.index <= hardState.commit) {
+    throw corrupt(`state and log hold different committed entries at ${applied.index}`);
+  }
+  const restarted = {
+    hardState: {
+      term: Math.max(hardState.term, applied.term),
+      vote: applied.term > hardState.term ? null : hardState.vote,
+      commit: applied.index,
+    },
+    snapshot: applied,
+    entries: [],
+  };
+  return { restart: restarted, initial: { ...initial, ...restarted } };
+}
+
+function placeIn({ snapshot, entries }: WalContents, index: number): ChainEnd | null {
+  if (index === snapshot.index) return snapshot;
+  return entries[index - snapshot.index - 1] ?? null;
+}
+
+function corrupt(what: string): HoldfastError {
+  return new HoldfastError('STATE_CORRUPT', what, {
+    hint: 'remove this node from the cluster and join it again with an empty data directory',
+  });
+}

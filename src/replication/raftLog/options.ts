@@ -1,0 +1,49 @@
+import type { Clock } from '../../base/clock.ts';
+import type { HoldfastError } from '../../base/errors.ts';
+import type { NodeId } from '../../base/ids.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { RandomSource } from '../../base/random.ts';
+import type { SnapshotMetadata } from '../raft/types.ts';
+import type { StateMachine } from '../replicatedLog.ts';
+import type { PeerTransport } from '../transport/types.ts';
+import type { WalContents, WriteAheadLog } from '../wal/types.ts';
+
+/** Times and windows; the defaults are those of base/limits.ts. */
+export interface RaftLogTiming {
+  readonly tickMs: number;
+  readonly heartbeatTicks: number;
+  readonly electionTicksMin: number;
+  readonly electionTicksMax: number;
+  readonly trailingEntries: number;
+  readonly trailingBytes: number;
+  readonly diskStallFatalMs: number;
+}
+
+export const DEFAULT_TIMING: RaftLogTiming = {
+  tickMs: LIMITS.tickMs,
+  heartbeatTicks: LIMITS.heartbeatTicks,
+  electionTicksMin: LIMITS.electionTicksMin,
+  electionTicksMax: LIMITS.electionTicksMax,
+  trailingEntries: LIMITS.logTrailingEntries,
+  trailingBytes: LIMITS.logTrailingBytes,
+  diskStallFatalMs: LIMITS.diskStallFatalMs,
+};
+
+export interface RaftLogOptions {
+  readonly nodeId: NodeId;
+  /** Belongs to the log from here on, which closes it. */
+  readonly wal: WriteAheadLog;
+  readonly walContents: WalContents;
+  /** The durable place of the state machine and the configuration there. */
+  readonly applied: SnapshotMetadata;
+  readonly stateMachine: StateMachine;
+  /** Belongs to the log from here on, which closes it. */
+  readonly transport: PeerTransport;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly logger: Logger;
+  /** Called once: the process must stop now. Nothing was acknowledged that is not durable. */
+  readonly onFatal: (error: HoldfastError) => void;
+  readonly timing?: Partial<RaftLogTiming>;
+}

@@ -1,0 +1,369 @@
+import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
+import type { LogIndex, NodeId } from '../../base/ids.ts';
+import { LIMITS } from '../../base/limits.ts';
+import { NO_CONFIGURATION } from '../raft/configuration.ts';
+import type { RaftInitialState } from '../raft/options.ts';
+import { Raft } from '../raft/raft.ts';
+import type {
+  MemberChange,
+  Message,
+  PersistBatch,
+  Place,
+  RaftStatus,
+  Ready,
+  SnapshotMetadata,
+} from '../raft/types.ts';
+import type { MembershipRefusal, ProposalRefusal, ReplicatedLog, Seal } from '../replicatedLog.ts';
+import type { PeerReceiver } from '../transport/types.ts';
+import { Applier } from './applier.ts';
+import { CompactionWindow } from './compaction.ts';
+import { reconcile } from './opening.ts';
+import { DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
+import { PeerSet } from './peerSet.ts';
+import { ReadBarriers } from './readBarriers.ts';
+import { SnapshotInstaller } from './snapshotInstaller.ts';
+import { Ticker } from './ticker.ts';
+
+/** Sent by a leader to keep its followers; a leader whose disk hangs must not send them (F5). */
+const LEADING_MESSAGES: ReadonlySet<Message['type']> = new Set(['heartbeat', 'append', 'snapshotOffer']);
+
+interface Leadership {
+  readonly isLeader: boolean;
+  readonly leader: NodeId | null;
+  readonly term: number;
+}
+
+/**
+ * The host of the Raft core: performs the numbered duties of `Ready` (raft/types.ts) on a write-ahead log, a
+ * transport and a state machine. All events of one turn of the event loop step the core first; then one `#process`
+ * takes what follows from them, so that many proposals are one write and one message to each peer.
+ *
+ * 1. `messages` are sent before the write begins: they promise nothing that is not durable.
+ * 2. Writes are handed over in sequence and may merge; answers that depend on one leave when it is durable, and
+ *    before the core hears of it. A crash between write and send costs a message, never a promise.
+ * 3. Entries are applied only when durable here, in slices, and only then reported as applied.
+ * 4. Reads are answered with an index; the caller waits until that is applied.
+ * 5. A snapshot is installed into the state first, and the log restarted from it afterwards: a crash between the two
+ *    leaves a state beyond its log, which `reconcile` mends.
+ */
+export class RaftLog implements ReplicatedLog {
+  readonly #options: RaftLogOptions;
+  readonly #timing: RaftLogTiming;
+  readonly #raft: Raft;
+  readonly #applier: Applier;
+  readonly #installer: SnapshotInstaller;
+  readonly #reads: ReadBarriers;
+  readonly #ticker: Ticker;
+  readonly #window: CompactionWindow;
+  readonly #peers: PeerSet;
+  readonly #clockOffsets = new Map<NodeId, number>();
+  #leadership: Leadership = { isLeader: false, leader: null, term: 0 };
+  /** The tail of all writes handed over so far, each with what follows from it. */
+  #writes: Promise<void> = Promise.resolve();
+  #processDue = false;
+  #stopped: HoldfastError | null = null;
+
+  private constructor(options: RaftLogOptions, initial: RaftInitialState) {
+    const { nodeId, random, clock, stateMachine } = options;
+    this.#options = options;
+    this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    const { electionTicksMin, electionTicksMax, heartbeatTicks, tickMs } = this.#timing;
+    this.#raft = new Raft({
+      nodeId,
+      random,
+      initial,
+      electionTicksMin,
+      electionTicksMax,
+      heartbeatTicks,
+      appendBytesMax: LIMITS.appendBytesMax,
+      inFlightMessagesMax: LIMITS.inFlightMessagesMax,
+      inFlightBytesMax: LIMITS.inFlightBytesMax,
+      uncommittedBytesMax: LIMITS.uncommittedBytesMax,
+      pendingReadRoundsMax: LIMITS.pendingReadRoundsMax,
+    });
+    const { applied, configuration } = initial;
+    const sliceMs = LIMITS.applySliceMs;
+    this.#applier = new Applier({
+      clock,
+      sliceMs,
+      applied,
+      configuration,
+      apply: (entry) => stateMachine.apply(entry),
+    });
+    this.#installer = new SnapshotInstaller({
+      ...options,
+      applier: this.#applier,
+      onInstalled: (metadata) => this.#guard(() => this.#installed(metadata)),
+      onFailed: (error) => this.#guard(() => this.#installFailed(error)),
+    });
+    this.#reads = new ReadBarriers({ clock, request: (requestId) => this.#raft.requestRead(requestId) });
+    this.#ticker = new Ticker({ clock, tickMs, onTick: () => this.#guard(() => this.#tick()) });
+    const { trailingEntries, trailingBytes } = this.#timing;
+    this.#window = new CompactionWindow(
+      { entries: trailingEntries, bytes: trailingBytes },
+      initial.snapshot.index,
+    );
+    this.#window.add(initial.entries);
+    this.#peers = new PeerSet(options.transport, (peerId) => stateMachine.peerAddress(peerId));
+  }
+
+  /**
+   * Brings log and state together, then takes part.
+   * @throws HoldfastError STATE_CORRUPT when log and state do not belong together, DISK_FAILED
+   */
+  static async open(options: RaftLogOptions): Promise<RaftLog> {
+    const { restart, initial } = reconcile(options.walContents, options.applied);
+    if (restart !== null) {
+      options.logger.warn({ index: initial.applied }, 'the log is restarted from the state on disk');
+      await options.wal.append(restart);
+    }
+    const log = new RaftLog(options, initial);
+    log.#start();
+    return log;
+  }
+
+  propose(seal: Seal): { readonly place: Place } | { readonly refused: ProposalRefusal } {
+    if (this.#stopped !== null) return { refused: 'stopped' };
+    if (this.#diskStalled()) return { refused: 'overloaded' };
+    const outcome = this.#raft.propose(seal);
+    if ('refused' in outcome) return outcome;
+    this.#processSoon();
+    return { place: outcome };
+  }
+
+  proposeMembership(
+    changes: readonly MemberChange[],
+    seal: Seal,
+  ): { readonly place: Place } | { readonly refused: MembershipRefusal; readonly reason: string } {
+    if (this.#stopped !== null) return { refused: 'stopped', reason: this.#stopped.message };
+    if (this.#diskStalled()) return { refused: 'overloaded', reason: 'the disk does not answer' };
+    const outcome = this.#raft.proposeConfiguration(changes, seal);
+    if ('refused' in outcome) return outcome;
+    this.#processSoon();
+    return { place: outcome };
+  }
+
+  /** `deadlineMs` is a time on the monotonic clock; kept to within a tick. */
+  readBarrier(deadlineMs: number): Promise<LogIndex> {
+    const index = this.#reads.add(deadlineMs);
+    this.#processSoon();
+    return index;
+  }
+
+  transferLeadership(target: NodeId): void {
+    if (this.#stopped !== null) return;
+    this.#raft.transferLeadership(target);
+    this.#processSoon();
+  }
+
+  status(): RaftStatus {
+    return this.#raft.status();
+  }
+
+  clockOffsets(): { nodeId: NodeId; aheadMs: number }[] {
+    const { voters, votersOutgoing } = this.#applier.configuration;
+    const offsets = [];
+    for (const nodeId of new Set([...voters, ...votersOutgoing])) {
+      const aheadMs = this.#clockOffsets.get(nodeId);
+      if (aheadMs !== undefined && nodeId !== this.#options.nodeId) offsets.push({ nodeId, aheadMs });
+    }
+    return offsets;
+  }
+
+  durable(metadata: SnapshotMetadata): void {
+    if (this.#stopped !== null) return;
+    const target = this.#window.target(Math.min(metadata.index, this.#applier.applied));
+    if (target === null) return;
+    this.#raft.compact({ index: target });
+    const { base } = this.#raft;
+    this.#window.compacted(base.index);
+    this.#options.wal.release(base).catch((error: unknown) => this.#fail(error));
+  }
+
+  forward(forward: { readonly sequence: number; readonly envelope: Uint8Array }): boolean {
+    const { leader, isLeader } = this.#leadership;
+    if (this.#stopped !== null || leader === null || isLeader) return false;
+    return this.#options.transport.forward(leader, forward);
+  }
+
+  /** Stops taking part, waits for the writes under way, and lets go of transport and write-ahead log. */
+  async close(): Promise<void> {
+    this.#stop(new HoldfastError('UNAVAILABLE', 'the node is stopping'));
+    await this.#options.transport.close();
+    await this.#installer.stop();
+    await this.#writes;
+    await this.#options.wal.close();
+  }
+
+  #start(): void {
+    this.#peers.configured(this.#applier.configuration);
+    this.#options.transport.start(this.#receiver());
+    this.#ticker.start();
+    this.#processSoon();
+  }
+
+  #receiver(): PeerReceiver {
+    const { stateMachine, transport } = this.#options;
+    return {
+      messages: (messages) => this.#guard(() => this.#receive(messages)),
+      forwarded: ({ from, sequence, envelope }) =>
+        this.#guard(() => {
+          if (stateMachine.forwarded({ from, sequence, envelope })) return;
+          transport.refuseForward(from, sequence);
+        }),
+      forwardRefused: ({ sequence }) => this.#guard(() => stateMachine.forwardRefused(sequence)),
+      clockHeard: ({ nodeId, aheadMs }) => {
+        if (this.#clockOffsets.size < LIMITS.membersMax || this.#clockOffsets.has(nodeId)) {
+          this.#clockOffsets.set(nodeId, aheadMs);
+        }
+      },
+      openSnapshot: () => stateMachine.openSnapshot(),
+    };
+  }
+
+  #receive(messages: readonly Message[]): void {
+    for (const message of messages) {
+      this.#peers.heard(message.from);
+      this.#raft.step(message);
+    }
+    this.#processSoon();
+  }
+
+  #tick(): void {
+    const stalledMs = this.#options.wal.pendingWriteMs();
+    if (stalledMs > this.#timing.diskStallFatalMs) {
+      this.#fail(
+        new HoldfastError('DISK_FAILED', `a write has not returned for ${Math.round(stalledMs)} ms`),
+      );
+      return;
+    }
+    // A leader goes on counting, so that it notices that nobody answers; others must not campaign on such a disk.
+    if (!this.#diskStalled() || this.#leadership.isLeader) this.#raft.tick();
+    this.#reads.tick({ leaderKnown: this.#leadership.leader !== null });
+    this.#processSoon();
+  }
+
+  #diskStalled(): boolean {
+    const { electionTicksMin, tickMs } = this.#timing;
+    return this.#options.wal.pendingWriteMs() > electionTicksMin * tickMs;
+  }
+
+  #processSoon(): void {
+    if (this.#processDue || this.#stopped !== null) return;
+    this.#processDue = true;
+    setImmediate(() => {
+      this.#processDue = false;
+      this.#guard(() => this.#process());
+    });
+  }
+
+  #process(): void {
+    this.#reads.ask();
+    for (let ready = this.#raft.ready(); ready !== null; ready = this.#raft.ready()) this.#perform(ready);
+    this.#applySlice();
+    this.#announceLeadership();
+  }
+
+  #perform(ready: Ready): void {
+    this.#send(ready.messages);
+    if (ready.persist !== null) this.#persist(ready.persist);
+    this.#applier.add(ready.committed);
+    for (const read of ready.reads) this.#reads.answer(read);
+    if (ready.snapshotWanted !== null) this.#installer.want(ready.snapshotWanted);
+  }
+
+  #send(messages: readonly Message[]): void {
+    if (messages.length === 0) return;
+    const stalled = this.#diskStalled();
+    this.#options.transport.send(
+      stalled ? messages.filter((message) => !LEADING_MESSAGES.has(message.type)) : messages,
+    );
+  }
+
+  #persist(batch: PersistBatch): void {
+    const { sequence, messagesAfterPersist, ...walBatch } = batch;
+    if (walBatch.snapshot !== null) this.#window.restart(walBatch.snapshot.index);
+    this.#window.add(walBatch.entries);
+    const durable = this.#options.wal.append(walBatch);
+    const before = this.#writes;
+    // Strictly in sequence, also if the log's promises should ever settle out of order.
+    this.#writes = durable.then(
+      () =>
+        before.then(() =>
+          this.#guard(() => {
+            this.#send(messagesAfterPersist);
+            this.#raft.persisted(sequence);
+            this.#processSoon();
+          }),
+        ),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #applySlice(): void {
+    const { configuration } = this.#applier;
+    if (!this.#applier.slice()) return;
+    this.#raft.applied(this.#applier.applied);
+    if (this.#applier.configuration !== configuration) this.#peers.configured(this.#applier.configuration);
+    // More may be ready, or left over from this slice; both wait until the loop has polled.
+    this.#processSoon();
+  }
+
+  #announceLeadership(): void {
+    const { role, leader, term } = this.#raft.status();
+    const isLeader = role === 'leader';
+    const before = this.#leadership;
+    if (before.isLeader === isLeader && before.leader === leader && before.term === term) return;
+    this.#leadership = { isLeader, leader, term };
+    this.#options.logger.info(this.#leadership, 'leadership changed');
+    this.#options.stateMachine.leadershipChanged(this.#leadership);
+  }
+
+  #installed(metadata: SnapshotMetadata): void {
+    if (this.#raft.snapshotFetched(metadata)) {
+      this.#applier.restart(metadata);
+      this.#peers.configured(metadata.configuration);
+      this.#options.logger.info({ index: metadata.index }, 'a snapshot is installed');
+    }
+    this.#processSoon();
+  }
+
+  #installFailed(error: HoldfastError): void {
+    if (error.code === 'DISK_FAILED') this.#fail(error);
+    else this.#raft.snapshotFailed();
+    this.#processSoon();
+  }
+
+  /** A violated invariant or a failed disk stops the node: it acknowledges nothing from here on. */
+  #guard(step: () => void): void {
+    if (this.#stopped !== null) return;
+    try {
+      step();
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#stopped !== null) return;
+    const error = toHoldfastError(thrown);
+    this.#options.logger.error({ code: error.code, error: error.message }, 'the replicated log stops');
+    this.#stop(error);
+    this.#options.onFatal(error);
+  }
+
+  #stop(error: HoldfastError): void {
+    if (this.#stopped !== null) return;
+    this.#stopped = error;
+    this.#ticker.stop();
+    this.#reads.stop(error);
+  }
+}
+
+/** What a node starts from that has no state yet: a joiner, before its first snapshot or entry. */
+export const NOTHING_APPLIED: SnapshotMetadata = {
+  index: 0,
+  term: 0,
+  hash: new Uint8Array(32),
+  configuration: NO_CONFIGURATION,
+};

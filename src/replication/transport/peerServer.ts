@@ -1,0 +1,168 @@
+import { constants } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { createServer, type SecureContextOptions, type TLSSocket, type Server as TlsServer } from 'node:tls';
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
+import type { NodeId } from '../../base/ids.ts';
+import { LIMITS } from '../../base/limits.ts';
+import { PEER_SERVER_OPTIONS, STRANGER_SERVER_OPTIONS } from './channelOptions.ts';
+import { widenSessionWindow, widenStreamWindow } from './receiveWindow.ts';
+import type { Refusals } from './refusals.ts';
+import type { IdentifyNode, PeerCredentials } from './types.ts';
+
+export interface GrpcService {
+  readonly definition: ServiceDefinition;
+  readonly handlers: UntypedServiceImplementation;
+}
+
+export interface PeerServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly credentials: PeerCredentials;
+  readonly identify: IdentifyNode;
+  /** The service for one connection whose certificate names `nodeId`; made anew for each connection. */
+  readonly serviceFor: (nodeId: NodeId) => GrpcService;
+  /** What a connection without a node's certificate reaches. */
+  readonly strangerService: GrpcService;
+  readonly refusals: Refusals;
+}
+
+/**
+ * The peer port. TLS 1.3 only; asks for a client certificate and sorts connections by it:
+ * - a certificate from the cluster's authority that names a node: a gRPC server of this connection's own, whose
+ *   handlers are bound to that identity. No table of addresses stands between the proof and the handler.
+ * - anything else: the stranger service alone (Join), few connections, small messages, a short life.
+ * No session tickets: a resumed session would carry a verdict on a certificate from an earlier day.
+ */
+export class PeerServer {
+  readonly #options: PeerServerOptions;
+  readonly #listener: TlsServer;
+  readonly #strangers: Server;
+  readonly #injectStranger: (socket: TLSSocket) => void;
+  readonly #sockets = new Set<TLSSocket>();
+  readonly #servers = new Set<Server>();
+  #strangerCount = 0;
+
+  private constructor(options: PeerServerOptions) {
+    this.#options = options;
+    this.#strangers = new Server(STRANGER_SERVER_OPTIONS);
+    this.#strangers.addService(options.strangerService.definition, options.strangerService.handlers);
+    const injector = this.#strangers.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#injectStranger = (socket) => injector.injectConnection(socket);
+    this.#listener = createServer({
+      ...secureContextOptions(options.credentials),
+      ALPNProtocols: ['h2'],
+      requestCert: true,
+      // A joining node has no certificate yet; `#accept` lets it reach nothing but Join.
+      rejectUnauthorized: false,
+      handshakeTimeout: LIMITS.peerHandshakeTimeoutMs,
+    });
+    this.#listener.maxConnections = LIMITS.peerConnectionsMax;
+    this.#listener.on('secureConnection', (socket) => this.#accept(socket));
+    this.#listener.on('tlsClientError', (error, socket) => {
+      options.refusals.count('handshake', { address: socket.remoteAddress, error: error.message });
+    });
+    this.#listener.on('drop', (dropped) => {
+      options.refusals.count('connectionsFull', { address: dropped?.remoteAddress });
+    });
+  }
+
+  /** @throws HoldfastError PORT_IN_USE, UNAVAILABLE */
+  static async listen(options: PeerServerOptions): Promise<PeerServer> {
+    const server = new PeerServer(options);
+    await new Promise<void>((resolve, reject) => {
+      server.#listener.once('error', (error) => reject(listenError(error, options)));
+      server.#listener.listen({ host: options.host, port: options.port }, resolve);
+    });
+    server.#listener.removeAllListeners('error');
+    server.#listener.on('error', (error) => options.refusals.count('handshake', { error: error.message }));
+    return server;
+  }
+
+  get port(): number {
+    return (this.#listener.address() as AddressInfo).port;
+  }
+
+  /** New handshakes use the renewed certificate; connections that stand go on. */
+  renew(credentials: PeerCredentials): void {
+    this.#listener.setSecureContext(secureContextOptions(credentials));
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()));
+    for (const server of [...this.#servers, this.#strangers]) server.forceShutdown();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #accept(socket: TLSSocket): void {
+    // A reset between handshake and HTTP/2 must not become an uncaught error.
+    socket.on('error', () => undefined);
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    const nodeId = this.#verifiedNode(socket);
+    if (nodeId === null) this.#acceptStranger(socket);
+    else this.#acceptNode(socket, nodeId);
+  }
+
+  /** Null unless the chain was verified: the certificate of any other connection is only a claim. */
+  #verifiedNode(socket: TLSSocket): NodeId | null {
+    if (!socket.authorized) return null;
+    const certificate = socket.getPeerCertificate();
+    return certificate.raw === undefined ? null : this.#options.identify(certificate.raw);
+  }
+
+  #acceptNode(socket: TLSSocket, nodeId: NodeId): void {
+    const server = new Server(PEER_SERVER_OPTIONS);
+    const service = this.#options.serviceFor(nodeId);
+    server.addService(service.definition, service.handlers);
+    widenStreamWindow(server, LIMITS.peerWindowBytes);
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    widenSessionWindow(server, LIMITS.peerWindowBytes);
+    this.#servers.add(server);
+    socket.once('close', () => {
+      this.#servers.delete(server);
+      server.forceShutdown();
+    });
+    injector.injectConnection(socket);
+  }
+
+  #acceptStranger(socket: TLSSocket): void {
+    if (this.#strangerCount >= LIMITS.strangerConnectionsMax) {
+      this.#options.refusals.count('strangersFull', { address: socket.remoteAddress });
+      socket.destroy();
+      return;
+    }
+    this.#strangerCount += 1;
+    const lifetime = setTimeout(() => socket.destroy(), LIMITS.strangerConnectionAgeMs);
+    socket.once('close', () => {
+      this.#strangerCount -= 1;
+      clearTimeout(lifetime);
+    });
+    this.#injectStranger(socket);
+  }
+}
+
+function secureContextOptions(credentials: PeerCredentials): SecureContextOptions {
+  return {
+    cert: credentials.certificate,
+    key: credentials.privateKey,
+    ca: credentials.authorityCertificate,
+    minVersion: 'TLSv1.3',
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+function listenError(error: Error, { host, port }: PeerServerOptions): HoldfastError {
+  if (systemErrorCode(error) === 'EADDRINUSE') {
+    return new HoldfastError('PORT_IN_USE', `the peer address ${host}:${port} is taken`, { cause: error });
+  }
+  return new HoldfastError('UNAVAILABLE', `cannot listen on ${host}:${port}: ${error.message}`, {
+    cause: error,
+  });
+}

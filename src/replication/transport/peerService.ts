@@ -1,0 +1,152 @@
+import {
+  type handleBidiStreamingCall,
+  type handleServerStreamingCall,
+  Metadata,
+  type ServerDuplexStream,
+  status,
+} from '@grpc/grpc-js';
+import type { Clock } from '../../base/clock.ts';
+import { toHoldfastError } from '../../base/errors.ts';
+import type { NodeId } from '../../base/ids.ts';
+import { type PeerFrame, type PullSnapshotRequest, peerFrameCodec, peerService } from '../../proto/peer.ts';
+import type { Message } from '../raft/types.ts';
+import { decodeMessage } from './messageCodec.ts';
+import type { GrpcService } from './peerServer.ts';
+import type { Refusals } from './refusals.ts';
+import type { SnapshotServer } from './snapshotServer.ts';
+import type { PeerReceiver } from './types.ts';
+
+export interface PeerServiceOptions {
+  readonly nodeId: NodeId;
+  readonly isMember: (nodeId: NodeId) => boolean;
+  /** Null before the node is ready to hear. */
+  readonly receiver: () => PeerReceiver | null;
+  readonly snapshots: SnapshotServer;
+  readonly clock: Clock;
+  readonly refusals: Refusals;
+}
+
+const raw = (bytes: Buffer): Buffer => bytes;
+
+/** Frames stay bytes until a handler decodes them: what does not decode is then refused and counted here. */
+const definition = {
+  ...peerService,
+  control: { ...peerService['control'], requestDeserialize: raw },
+  bulk: { ...peerService['bulk'], requestDeserialize: raw },
+} as unknown as GrpcService['definition'];
+
+/** The Peer service for one connection whose certificate names `peerId`. */
+export function peerServiceFor(peerId: NodeId, options: PeerServiceOptions): GrpcService {
+  const frames: handleBidiStreamingCall<Buffer, object> = (call) => acceptFrames(call, peerId, options);
+  const pullSnapshot: handleServerStreamingCall<PullSnapshotRequest, object> = (call) => {
+    if (!options.isMember(peerId)) {
+      options.refusals.count('notMember', { peerId });
+      endWith(call, grpcError(status.PERMISSION_DENIED, 'not a member'));
+      return;
+    }
+    void options.snapshots.serve(call, { peerId, receiver: options.receiver() });
+  };
+  return { definition, handlers: { control: frames, bulk: frames, pullSnapshot } };
+}
+
+function acceptFrames(
+  call: ServerDuplexStream<Buffer, object>,
+  peerId: NodeId,
+  options: PeerServiceOptions,
+): void {
+  call.on('error', () => undefined);
+  call.on('end', () => call.end());
+  if (!options.isMember(peerId)) {
+    options.refusals.count('notMember', { peerId });
+    endWith(call, grpcError(status.PERMISSION_DENIED, 'not a member'));
+    return;
+  }
+  let ended = false;
+  call.on('data', (bytes: Buffer) => {
+    if (ended) return;
+    const refusal = acceptFrame(bytes, peerId, options);
+    if (refusal === null) return;
+    ended = true;
+    endWith(call, refusal);
+  });
+  // Tells the caller that the way to this handler is open.
+  call.sendMetadata(new Metadata());
+}
+
+/** Delivers a frame whole or not at all; returns why the stream must end, or null. Never throws what a peer caused. */
+function acceptFrame(
+  bytes: Buffer,
+  peerId: NodeId,
+  options: PeerServiceOptions,
+): ReturnType<typeof grpcError> | null {
+  const { receiver, refusals, nodeId } = options;
+  // Asked for each frame: a node that has been removed must not disturb the term (invariant 15).
+  if (!options.isMember(peerId)) {
+    refusals.count('notMember', { peerId });
+    return grpcError(status.PERMISSION_DENIED, 'not a member');
+  }
+  const target = receiver();
+  if (target === null) return null;
+  const parsed = parseFrame(bytes, { peerId, nodeId });
+  if ('reason' in parsed) {
+    refusals.count(parsed.reason, { peerId, error: parsed.error });
+    return grpcError(status.INVALID_ARGUMENT, parsed.error);
+  }
+  deliver(target, peerId, { ...parsed, aheadMs: parsed.frame.wallMs - options.clock.wallMs() });
+  return null;
+}
+
+type Parsed =
+  | { readonly frame: PeerFrame; readonly messages: readonly Message[] }
+  | { readonly reason: 'malformedFrame' | 'malformedMessage'; readonly error: string };
+
+function parseFrame(bytes: Buffer, route: { peerId: NodeId; nodeId: NodeId }): Parsed {
+  let frame: PeerFrame;
+  try {
+    // One copy: entries outlive the socket's much larger buffer, which a view would keep alive.
+    frame = peerFrameCodec.decode(Buffer.from(bytes));
+  } catch (thrown) {
+    return { reason: 'malformedFrame', error: toHoldfastError(thrown).message };
+  }
+  try {
+    checkFrame(frame, route.peerId);
+    const messages = frame.messages.map((wire) =>
+      decodeMessage(wire, { from: route.peerId, to: route.nodeId }),
+    );
+    return { frame, messages };
+  } catch (thrown) {
+    return { reason: 'malformedMessage', error: toHoldfastError(thrown).message };
+  }
+}
+
+function checkFrame(frame: PeerFrame, peerId: NodeId): void {
+  if (!Number.isSafeInteger(frame.wallMs)) throw new RangeError('peer frame: wall_ms is beyond 2^53 - 1');
+  for (const forward of frame.forwards) {
+    if (forward.nodeId !== peerId) throw new RangeError('peer frame: forwards.node_id is not the sender');
+    if (!Number.isSafeInteger(forward.sequence) || forward.sequence < 1) {
+      throw new RangeError('peer frame: forwards.sequence is out of range');
+    }
+  }
+}
+
+function deliver(
+  receiver: PeerReceiver,
+  peerId: NodeId,
+  parsed: { frame: PeerFrame; messages: readonly Message[]; aheadMs: number },
+): void {
+  if (parsed.frame.wallMs > 0) receiver.clockHeard({ nodeId: peerId, aheadMs: parsed.aheadMs });
+  if (parsed.messages.length > 0) receiver.messages(parsed.messages);
+  for (const { sequence, envelope, refused } of parsed.frame.forwards) {
+    if (refused) receiver.forwardRefused({ from: peerId, sequence });
+    else receiver.forwarded({ from: peerId, sequence, envelope });
+  }
+}
+
+/** Ends a call with a status; `destroy` would end it without one. */
+export function endWith(call: { emit(event: 'error', error: Error): boolean }, error: Error): void {
+  call.emit('error', error);
+}
+
+export function grpcError(code: status, details: string): Error & { code: status; details: string } {
+  return Object.assign(new Error(details), { code, details });
+}

@@ -1,0 +1,55 @@
+import type { LogIndex, NodeId } from '../../base/ids.ts';
+import type { Message } from '../raft/types.ts';
+import type { StateSnapshot } from '../replicatedLog.ts';
+
+/** What a node says to its peers. Everything is best effort but `pullSnapshot`: Raft lives with lost messages. */
+export interface PeerTransport {
+  /** From here on `receiver` is called. Called once. */
+  start(receiver: PeerReceiver): void;
+  /** With whom to keep connections; connections to all others are given up. */
+  setPeers(nodeIds: readonly NodeId[]): void;
+  /** Queues the messages by their `to`. A full queue drops its oldest message. */
+  send(messages: readonly Message[]): void;
+  /** False: not a peer, or its queue is full. */
+  forward(to: NodeId, forward: { readonly sequence: number; readonly envelope: Uint8Array }): boolean;
+  /** Tells the sender of a forward that nothing of it was proposed. */
+  refuseForward(to: NodeId, sequence: number): void;
+  /**
+   * Opens a snapshot at or above `index` at that node. The rows come as `rows()` is read.
+   * @throws HoldfastError UNAVAILABLE, CLUSTER_MISMATCH, VERSION_UNSUPPORTED, STATE_CORRUPT
+   */
+  pullSnapshot(request: { readonly from: NodeId; readonly index: LogIndex }): Promise<StateSnapshot>;
+  close(): Promise<void>;
+}
+
+/** Where the transport delivers. Every sender is a member now and proved its identity. */
+export interface PeerReceiver {
+  messages(messages: readonly Message[]): void;
+  forwarded(forward: {
+    readonly from: NodeId;
+    readonly sequence: number;
+    readonly envelope: Uint8Array;
+  }): void;
+  forwardRefused(refusal: { readonly from: NodeId; readonly sequence: number }): void;
+  /** How far the wall clock of `nodeId` is ahead of ours, milliseconds; late by the way of the frame. */
+  clockHeard(heard: { readonly nodeId: NodeId; readonly aheadMs: number }): void;
+  openSnapshot(): Promise<StateSnapshot>;
+}
+
+/** PEM. A node's certificate carries its node id; `authorityCertificate` is the only root. */
+export interface PeerCredentials {
+  readonly certificate: Buffer;
+  readonly privateKey: Buffer;
+  readonly authorityCertificate: Buffer;
+}
+
+/** The node that a certificate (DER) speaks for, or null. The chain has been verified before it is asked. */
+export type IdentifyNode = (certificate: Buffer) => NodeId | null;
+
+/** What this node says of its own store, and expects of a snapshot. */
+export interface StoreIdentity {
+  readonly clusterId: string;
+  readonly storeId: string;
+  /** Version of the stored format. */
+  readonly format: number;
+}

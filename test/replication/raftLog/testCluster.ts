@@ -1,0 +1,266 @@
+import { createHash } from 'node:crypto';
+import { systemClock } from '../../../src/base/clock.ts';
+import type { HoldfastError } from '../../../src/base/errors.ts';
+import type { NodeId } from '../../../src/base/ids.ts';
+import { silentLogger } from '../../../src/base/logger.ts';
+import { systemRandom } from '../../../src/base/random.ts';
+import { NO_CONFIGURATION } from '../../../src/replication/raft/configuration.ts';
+import { ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
+import type { Configuration, SnapshotMetadata } from '../../../src/replication/raft/types.ts';
+import type { RaftLogTiming } from '../../../src/replication/raftLog/options.ts';
+import { RaftLog } from '../../../src/replication/raftLog/raftLog.ts';
+import type { CommittedEntry, StateMachine, StateSnapshot } from '../../../src/replication/replicatedLog.ts';
+import { MemoryWal, MemoryWalDisk, type MemoryWrite } from '../../../src/replication/wal/memoryWal.ts';
+import { type TestAuthority, testNodeId } from '../transport/certificates.ts';
+import { TestDirectory } from '../transport/testPeers.ts';
+import { waitFor } from '../transport/waitFor.ts';
+
+/** What of a state machine survives a stop. */
+export interface TestDisk {
+  applied: SnapshotMetadata;
+  values: string[];
+}
+
+/** A list of texts: each normal entry appends one. */
+export class TestState implements StateMachine {
+  readonly values: string[];
+  applied: SnapshotMetadata;
+  leadership = { isLeader: false, leader: null as NodeId | null, term: 0 };
+  readonly forwards: { from: NodeId; sequence: number; text: string }[] = [];
+  readonly forwardsRefused: number[] = [];
+  installed = 0;
+  /** What was applied by this process, in order. */
+  readonly entries: CommittedEntry[] = [];
+  onForward: (text: string) => boolean = () => true;
+  readonly #disk: TestDisk;
+  readonly #addresses: ReadonlyMap<NodeId, string>;
+  readonly #rowBytes: number;
+
+  constructor(disk: TestDisk, addresses: ReadonlyMap<NodeId, string>, rowBytes = 0) {
+    this.#disk = disk;
+    this.#addresses = addresses;
+    this.#rowBytes = rowBytes;
+    this.values = [...disk.values];
+    this.applied = disk.applied;
+  }
+
+  get digest(): string {
+    return createHash('sha256').update(this.values.join('\n')).digest('hex');
+  }
+
+  apply(entry: CommittedEntry): void {
+    const { index, term, hash, configuration } = entry;
+    if (index !== this.applied.index + 1) throw new Error(`applied ${index} after ${this.applied.index}`);
+    if (entry.type === 'normal') this.values.push(textOf(entry.payload));
+    this.applied = { index, term, hash, configuration };
+    this.entries.push(entry);
+  }
+
+  /** Writes the state down, as the background writer of the real one does. */
+  flush(): SnapshotMetadata {
+    this.#disk.applied = this.applied;
+    this.#disk.values = [...this.values];
+    return this.applied;
+  }
+
+  openSnapshot(): Promise<StateSnapshot> {
+    const { applied, values } = this.#disk;
+    const padding = 'x'.repeat(this.#rowBytes);
+    async function* rows() {
+      for (const value of values) {
+        yield [{ key: Buffer.from(value), envelope: Buffer.from(padding) }];
+        await Promise.resolve();
+      }
+    }
+    return Promise.resolve({
+      metadata: applied,
+      keyring: Buffer.from('keyring'),
+      rows,
+      close: () => Promise.resolve(),
+    });
+  }
+
+  async installSnapshot(snapshot: StateSnapshot): Promise<void> {
+    const values: string[] = [];
+    for await (const rows of snapshot.rows()) {
+      for (const row of rows) values.push(Buffer.from(row.key).toString());
+    }
+    this.values.splice(0, this.values.length, ...values);
+    this.applied = snapshot.metadata;
+    this.installed += 1;
+    this.flush();
+  }
+
+  leadershipChanged(status: { isLeader: boolean; leader: NodeId | null; term: number }): void {
+    this.leadership = status;
+  }
+
+  forwarded(forward: { from: NodeId; sequence: number; envelope: Uint8Array }): boolean {
+    const text = textOf(forward.envelope);
+    this.forwards.push({ from: forward.from, sequence: forward.sequence, text });
+    return this.onForward(text);
+  }
+
+  forwardRefused(sequence: number): void {
+    this.forwardsRefused.push(sequence);
+  }
+
+  peerAddress(nodeId: NodeId): string | null {
+    return this.#addresses.get(nodeId) ?? null;
+  }
+}
+
+function textOf(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes).toString();
+  return text.length > 100 ? `${text.slice(0, 20)}…${text.length}` : text;
+}
+
+export interface TestNode {
+  readonly nodeId: NodeId;
+  readonly log: RaftLog;
+  readonly state: TestState;
+  readonly fatal: HoldfastError[];
+}
+
+/** Short times, yet long enough that a busy machine does not change leaders. */
+export const TEST_TIMING: Partial<RaftLogTiming> = {
+  tickMs: 20,
+  heartbeatTicks: 2,
+  electionTicksMin: 15,
+  electionTicksMax: 30,
+};
+
+export interface TestClusterOptions {
+  readonly authority: TestAuthority;
+  readonly size: number;
+  readonly timing?: Partial<RaftLogTiming>;
+  readonly rowBytes?: number;
+}
+
+/** Raft logs in one process that talk over real sockets with real certificates. */
+export class TestCluster {
+  readonly directory: TestDirectory;
+  readonly nodes = new Map<NodeId, TestNode>();
+  readonly ids: readonly NodeId[];
+  readonly walDisks = new Map<NodeId, MemoryWalDisk>();
+  readonly stateDisks = new Map<NodeId, TestDisk>();
+  readonly onWrite = new Map<NodeId, (write: MemoryWrite) => void>();
+  readonly #options: TestClusterOptions;
+
+  constructor(options: TestClusterOptions) {
+    this.#options = options;
+    this.directory = new TestDirectory(options.authority);
+    this.ids = Array.from({ length: options.size }, (_, i) => testNodeId(i + 1));
+  }
+
+  static async start(options: TestClusterOptions): Promise<TestCluster> {
+    const cluster = new TestCluster(options);
+    for (const nodeId of cluster.ids) await cluster.startNode(nodeId);
+    return cluster;
+  }
+
+  /** Starts or restarts a node on what its disks hold; a `joiner` begins with nothing. */
+  async startNode(nodeId: NodeId, { joiner = false } = {}): Promise<TestNode> {
+    const configuration: Configuration = { ...NO_CONFIGURATION, voters: joiner ? [] : [...this.ids] };
+    const nothing: SnapshotMetadata = { index: 0, term: 0, hash: ZERO_HASH, configuration };
+    const stateDisk = this.stateDisks.get(nodeId) ?? { applied: nothing, values: [] };
+    this.stateDisks.set(nodeId, stateDisk);
+    const state = new TestState(stateDisk, this.directory.addresses, this.#options.rowBytes);
+    const { wal, contents } = this.#openWal(nodeId, nothing);
+    const transport = await this.directory.listen(nodeId);
+    const fatal: HoldfastError[] = [];
+    const log = await RaftLog.open({
+      nodeId,
+      wal,
+      walContents: contents,
+      applied: stateDisk.applied,
+      stateMachine: state,
+      transport,
+      clock: systemClock,
+      random: systemRandom,
+      logger: silentLogger,
+      onFatal: (error) => fatal.push(error),
+      timing: { ...TEST_TIMING, ...this.#options.timing },
+    });
+    const node = { nodeId, log, state, fatal };
+    this.nodes.set(nodeId, node);
+    return node;
+  }
+
+  #openWal(nodeId: NodeId, nothing: SnapshotMetadata): ReturnType<typeof MemoryWal.open> {
+    const options = {
+      onWrite: (write: MemoryWrite): void => (this.onWrite.get(nodeId) ?? completeAtOnce)(write),
+    };
+    const known = this.walDisks.get(nodeId);
+    if (known !== undefined) return MemoryWal.open(known, options);
+    const disk = new MemoryWalDisk();
+    this.walDisks.set(nodeId, disk);
+    const contents = { hardState: { term: 0, vote: null, commit: 0 }, snapshot: nothing, entries: [] };
+    return { wal: MemoryWal.create(disk, contents, options), contents };
+  }
+
+  /** As a power cut does it: what was not durable is gone. */
+  async stopNode(nodeId: NodeId): Promise<void> {
+    const node = this.nodes.get(nodeId);
+    this.nodes.delete(nodeId);
+    this.walDisks.get(nodeId)?.crash();
+    await node?.log.close();
+  }
+
+  leader(): TestNode | null {
+    const leaders = [...this.nodes.values()].filter(({ state }) => state.leadership.isLeader);
+    return leaders.sort((a, b) => b.state.leadership.term - a.state.leadership.term)[0] ?? null;
+  }
+
+  async awaitLeader(): Promise<TestNode> {
+    await waitFor(
+      () => {
+        const leader = this.leader()?.nodeId;
+        return (
+          leader !== undefined &&
+          [...this.nodes.values()].every(({ state }) => state.leadership.leader === leader)
+        );
+      },
+      { describe: () => this.describe() },
+    );
+    const leader = this.leader();
+    if (leader === null) throw new Error('no leader');
+    return leader;
+  }
+
+  /** Proposes at whoever leads, until it is taken. */
+  async propose(text: string): Promise<void> {
+    await waitFor(
+      () => {
+        const outcome = this.leader()?.log.propose(() => Buffer.from(text));
+        return outcome !== undefined && 'place' in outcome;
+      },
+      { describe: () => this.describe() },
+    );
+  }
+
+  async awaitValues(count: number, deadlineMs = 10_000): Promise<void> {
+    await waitFor(() => [...this.nodes.values()].every(({ state }) => state.values.length >= count), {
+      deadlineMs,
+      describe: () => this.describe(),
+    });
+  }
+
+  describe(): unknown {
+    return [...this.nodes.values()].map(({ log, state, fatal }) => ({
+      ...log.status(),
+      values: state.values.length,
+      fatal: fatal.map(String),
+    }));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.nodes.values()].map(({ log }) => log.close()));
+    this.nodes.clear();
+    await this.directory.close();
+  }
+}
+
+function completeAtOnce(write: MemoryWrite): void {
+  write.complete();
+}

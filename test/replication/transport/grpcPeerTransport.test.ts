@@ -1,0 +1,317 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { connect } from 'node:tls';
+import { Client, credentials as grpcCredentials } from '@grpc/grpc-js';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../../src/base/clock.ts';
+import { joinService, type PeerFrame, peerService } from '../../../src/proto/peer.ts';
+import type { MethodDefinition } from '../../../src/proto/registry.ts';
+import type { Message } from '../../../src/replication/raft/types.ts';
+import { encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
+import { TestAuthority, testNodeId } from './certificates.ts';
+import { RecordingReceiver, TestDirectory } from './testPeers.ts';
+import { waitFor } from './waitFor.ts';
+
+const A = testNodeId(0xa);
+const B = testNodeId(0xb);
+const C = testNodeId(0xc);
+
+let authority: TestAuthority;
+let directory: TestDirectory;
+const silentServers: Server[] = [];
+const sockets = new Set<Socket>();
+
+beforeAll(async () => {
+  authority = await TestAuthority.create();
+});
+
+beforeEach(() => {
+  directory = new TestDirectory(authority);
+});
+
+afterEach(async () => {
+  await directory.close();
+  for (const socket of sockets) socket.destroy();
+  for (const server of silentServers.splice(0)) server.close();
+});
+
+function heartbeat(round: number, from = A, to = B): Message {
+  return { type: 'heartbeat', from, to, term: 1, commit: 0, round };
+}
+
+function append(bytes: number, index = 1): Message {
+  const payload = Buffer.alloc(bytes, 7);
+  const hash = Buffer.alloc(32, 1);
+  return {
+    type: 'append',
+    from: A,
+    to: B,
+    term: 1,
+    previous: { index: index - 1, term: 1 },
+    previousHash: Buffer.alloc(32),
+    entries: [{ index, term: 1, type: 'normal', payload, hash }],
+    commit: 0,
+  };
+}
+
+/** A port that takes connections and never says a word. */
+async function listenSilently(): Promise<string> {
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+  });
+  silentServers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? `127.0.0.1:${address.port}` : '';
+}
+
+async function pair(): Promise<{
+  send: (messages: readonly Message[]) => void;
+  receiver: RecordingReceiver;
+}> {
+  const receiver = new RecordingReceiver();
+  const b = await directory.listen(B);
+  b.start(receiver);
+  const a = await directory.listen(A);
+  a.start(new RecordingReceiver());
+  a.setPeers([A, B]);
+  await waitFor(() => a.peers().every(({ connected }) => connected));
+  return { send: (messages) => a.send(messages), receiver };
+}
+
+/** Speaks to B with a certificate of our choice. */
+async function rawFrames(
+  frames: readonly (PeerFrame | Buffer)[],
+  options: { from?: typeof A; authority?: TestAuthority } = {},
+): Promise<{ code: number; details: string }> {
+  const issued = await (options.authority ?? authority).issueNode(options.from ?? A);
+  const client = new Client(
+    directory.addresses.get(B) ?? '',
+    grpcCredentials.createSsl(authority.pem, issued.privateKey, issued.certificate, {
+      checkServerIdentity: () => undefined,
+    }),
+    {
+      'grpc.max_send_message_length': -1,
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.ssl_target_name_override': 'peer',
+    },
+  );
+  const method = peerService['control'] as MethodDefinition<PeerFrame, object>;
+  const serialize = (frame: PeerFrame | Buffer): Buffer =>
+    Buffer.isBuffer(frame) ? frame : method.requestSerialize(frame);
+  const stream = client.makeBidiStreamRequest(method.path, serialize, method.responseDeserialize, {
+    deadline: systemClock.wallMs() + 5_000,
+  });
+  stream.on('data', () => undefined);
+  stream.on('error', () => undefined);
+  const ended = new Promise<{ code: number; details: string }>((resolve) => stream.on('status', resolve));
+  for (const frame of frames) stream.write(frame);
+  stream.end();
+  const status = await ended;
+  client.close();
+  return status;
+}
+
+describe('between members', () => {
+  test('messages arrive in the order of their lane, with the clock of the sender', async () => {
+    const receiver = new RecordingReceiver();
+    const b = await directory.listen(B);
+    b.start(receiver);
+    const fast = { ...systemClock, wallMs: () => systemClock.wallMs() + 60_000 };
+    const a = await directory.listen(A, { clock: fast });
+    a.setPeers([B]);
+    await waitFor(() => a.peers().every(({ connected }) => connected));
+    a.send([heartbeat(1), heartbeat(2), heartbeat(3)]);
+    await waitFor(() => receiver.received.length === 3);
+    expect(receiver.received).toEqual([heartbeat(1), heartbeat(2), heartbeat(3)]);
+    expect(receiver.clocks.get(A)).toBeGreaterThan(55_000);
+    expect(receiver.clocks.get(A)).toBeLessThan(65_000);
+  });
+
+  test('entries of 2 MiB pass, many at once, and none is changed', async () => {
+    const { send, receiver } = await pair();
+    const sent = Array.from({ length: 12 }, (_, i) => append(2 * 1024 * 1024, i + 1));
+    send(sent);
+    await waitFor(() => receiver.received.length === sent.length);
+    const last = receiver.received.at(-1);
+    expect(last?.type === 'append' && last.entries[0]?.index).toBe(12);
+    expect(last?.type === 'append' && last.entries[0]?.payload.every((byte) => byte === 7)).toBe(true);
+  });
+
+  test('forwards and their refusals arrive', async () => {
+    const receivers = [new RecordingReceiver(), new RecordingReceiver()] as const;
+    const a = await directory.listen(A);
+    const b = await directory.listen(B);
+    a.start(receivers[0]);
+    b.start(receivers[1]);
+    a.setPeers([B]);
+    b.setPeers([A]);
+    await waitFor(() => a.forward(B, { sequence: 1, envelope: Buffer.alloc(1000) }));
+    await waitFor(() => receivers[1].forwards.length >= 1);
+    expect(receivers[1].forwards[0]).toEqual({ from: A, sequence: 1, bytes: 1000 });
+    await waitFor(() => b.forward(A, { sequence: 2, envelope: Buffer.alloc(1) }));
+    b.refuseForward(A, 1);
+    await waitFor(() => receivers[0].refusals.length === 1);
+    expect(receivers[0].refusals[0]).toEqual({ from: B, sequence: 1 });
+    expect(a.forward(C, { sequence: 3, envelope: Buffer.alloc(1) })).toBe(false);
+  });
+
+  test('a peer that comes back, at another address, is found again', async () => {
+    const a = await directory.listen(A);
+    a.setPeers([B]);
+    const first = await directory.listen(B);
+    await waitFor(() => a.peers().every(({ connected }) => connected));
+    await first.close();
+    await waitFor(() => a.peers().every(({ connected }) => !connected));
+    const receiver = new RecordingReceiver();
+    const second = await directory.listen(B);
+    second.start(receiver);
+    await waitFor(() => a.peers().every(({ connected }) => connected));
+    a.send([heartbeat(9)]);
+    await waitFor(() => receiver.received.length === 1);
+  });
+
+  test('renewed certificates are used by connections from then on', async () => {
+    const b = await directory.listen(B);
+    const a = await directory.listen(A);
+    const renewed = await authority.issueNode(B);
+    b.renew(renewed);
+    a.renew(await authority.issueNode(A));
+    const serial = await new Promise<string>((resolve, reject) => {
+      const socket = connect(
+        { port: b.port, host: '127.0.0.1', ca: authority.pem, checkServerIdentity: () => undefined },
+        () => {
+          resolve(socket.getPeerX509Certificate()?.toString() ?? '');
+          socket.destroy();
+        },
+      );
+      socket.on('error', reject);
+    });
+    expect(serial.replaceAll(/\s/g, '')).toBe(renewed.certificate.toString().replaceAll(/\s/g, ''));
+    a.setPeers([B]);
+    await waitFor(() => a.peers().every(({ connected }) => connected));
+  });
+});
+
+describe('peers that are not well', () => {
+  test('one that takes connections and never speaks is dialled anew; what waits for it is bounded', async () => {
+    directory.addresses.set(B, await listenSilently());
+    const a = await directory.listen(A);
+    a.setPeers([B]);
+    for (let round = 1; round <= 10_000; round += 1) a.send([heartbeat(round)]);
+    const [peer] = a.peers();
+    expect(peer?.connected).toBe(false);
+    expect(peer?.dropped).toBeGreaterThan(5_000);
+    const receiver = new RecordingReceiver();
+    const b = await directory.listen(B);
+    b.start(receiver);
+    await waitFor(() => a.peers().every(({ connected }) => connected), { deadlineMs: 8_000 });
+  });
+
+  test('a peer that stops reading fills the queue, and no more than the queue', async () => {
+    const { send } = await pair();
+    const a = directory.transports.at(-1);
+    // B shares our event loop: as long as this turn lasts it reads nothing, like a node that hangs.
+    for (let index = 1; index <= 64; index += 1) send([append(1024 * 1024, index)]);
+    const peer = a?.peers()[0];
+    expect(peer?.queuedBytes).toBeLessThanOrEqual(33 * 1024 * 1024);
+    expect(peer?.dropped).toBeGreaterThan(16);
+  });
+
+  test('a node that answers at the address of another is not spoken to', async () => {
+    const c = await directory.listen(C);
+    const receiver = new RecordingReceiver();
+    c.start(receiver);
+    directory.addresses.set(B, `127.0.0.1:${c.port}`);
+    const a = await directory.listen(A);
+    a.setPeers([B, C]);
+    await waitFor(() => a.peers().some(({ nodeId, connected }) => nodeId === C && connected));
+    a.send([heartbeat(1)]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(a.peers().find(({ nodeId }) => nodeId === B)?.connected).toBe(false);
+    expect(receiver.received).toEqual([]);
+  });
+});
+
+describe('what the port refuses', () => {
+  test.each([
+    ['another authority', 'other authority', [12]],
+    // OpenSSL may end such a connection instead, since the signature it checks is wrong.
+    ['another authority of the same name', 'test authority', [12, 14]],
+  ])('a certificate of %s is nobody', async (_what, name, codes) => {
+    const b = await directory.listen(B);
+    const receiver = new RecordingReceiver();
+    b.start(receiver);
+    const frame = { messages: [encodeMessage(heartbeat(1))], wallMs: 1, forwards: [] };
+    const status = await rawFrames([frame], { authority: await TestAuthority.create(name) });
+    expect(codes).toContain(status.code);
+    expect(receiver.received).toEqual([]);
+  });
+
+  test('no certificate: Join answers', async () => {
+    await directory.listen(B);
+    const client = new Client(
+      directory.addresses.get(B) ?? '',
+      grpcCredentials.createSsl(authority.pem, null, null, { checkServerIdentity: () => undefined }),
+      { 'grpc.ssl_target_name_override': 'peer' },
+    );
+    const method = joinService['join'] as MethodDefinition<object, { clusterId: string }>;
+    const answer = await new Promise<{ clusterId: string } | undefined>((resolve, reject) =>
+      client.makeUnaryRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        {},
+        (error, response) => (error === null ? resolve(response) : reject(error)),
+      ),
+    );
+    client.close();
+    expect(answer?.clusterId).toBe('reached');
+  });
+
+  test('a removed node, also on a stream that it has open', async () => {
+    const { send, receiver } = await pair();
+    send([heartbeat(1)]);
+    await waitFor(() => receiver.received.length === 1);
+    directory.removed.add(A);
+    send([heartbeat(2)]);
+    const [b, a] = directory.transports;
+    await waitFor(() => a?.peers()[0]?.connected === false);
+    expect(receiver.received).toHaveLength(1);
+    expect(b?.refused.get('notMember')).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['from another node than the certificate names', { from: C }],
+    ['to another node', { to: C }],
+    ['of an unknown type', { type: 99 }],
+    ['with a term beyond 2^53', { term: 2 ** 60 }],
+  ])('a message %s ends the stream', async (_what, change) => {
+    const b = await directory.listen(B);
+    const receiver = new RecordingReceiver();
+    b.start(receiver);
+    const wire = { ...encodeMessage(heartbeat(1)), ...change };
+    const status = await rawFrames([{ messages: [wire], wallMs: 1, forwards: [] }]);
+    expect(status.code).toBe(3);
+    expect(receiver.received).toEqual([]);
+    expect(b.refused.get('malformedMessage')).toBe(1);
+  });
+
+  test('a frame that is no frame, and one that is too large', async () => {
+    const b = await directory.listen(B);
+    b.start(new RecordingReceiver());
+    expect((await rawFrames([Buffer.from('ffffffff', 'hex')])).code).toBe(3);
+    expect(b.refused.get('malformedFrame')).toBe(1);
+    expect((await rawFrames([Buffer.alloc(17 * 1024 * 1024)])).code).toBe(8);
+  });
+
+  test('TLS 1.2', async () => {
+    const b = await directory.listen(B);
+    const refused = await new Promise<string>((resolve) => {
+      const socket = connect({ port: b.port, host: '127.0.0.1', ca: authority.pem, maxVersion: 'TLSv1.2' });
+      socket.on('error', (error) => resolve(error.message));
+      socket.on('secureConnect', () => resolve('connected'));
+    });
+    expect(refused).toMatch(/protocol version/);
+  });
+});

@@ -1,0 +1,146 @@
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { SnapshotMetadata } from '../../../src/replication/raft/types.ts';
+import type { StateSnapshot } from '../../../src/replication/replicatedLog.ts';
+import { TestAuthority, testNodeId } from './certificates.ts';
+import { RecordingReceiver, STORE, TestDirectory } from './testPeers.ts';
+import { waitFor } from './waitFor.ts';
+
+const A = testNodeId(0xa);
+const B = testNodeId(0xb);
+const C = testNodeId(0xc);
+
+let authority: TestAuthority;
+let directory: TestDirectory;
+
+const metadata: SnapshotMetadata = {
+  index: 40,
+  term: 3,
+  hash: Buffer.alloc(32, 9),
+  configuration: { voters: [A, B], votersOutgoing: [], learners: [C], learnersNext: [], autoLeave: false },
+};
+
+interface Source extends StateSnapshot {
+  readonly closed: () => boolean;
+  readonly produced: () => number;
+}
+
+function source(options: {
+  rows: number;
+  rowBytes: number;
+  failAt?: number;
+  metadata?: SnapshotMetadata;
+}): Source {
+  let closed = false;
+  let produced = 0;
+  async function* rows() {
+    for (let i = 0; i < options.rows; i += 1) {
+      if (i === options.failAt) throw new Error('the state cannot be read');
+      await Promise.resolve();
+      produced += 1;
+      yield [{ key: Buffer.from(`k${i}`), envelope: Buffer.alloc(options.rowBytes, i) }];
+    }
+  }
+  return {
+    metadata: options.metadata ?? metadata,
+    keyring: Buffer.from('keyring'),
+    rows,
+    close: () => {
+      closed = true;
+      return Promise.resolve();
+    },
+    closed: () => closed,
+    produced: () => produced,
+  };
+}
+
+beforeAll(async () => {
+  authority = await TestAuthority.create();
+});
+
+beforeEach(() => {
+  directory = new TestDirectory(authority);
+});
+
+afterEach(async () => {
+  await directory.close();
+});
+
+async function serve(snapshot: Source, store = STORE) {
+  const receiver = new RecordingReceiver();
+  receiver.snapshot = () => Promise.resolve(snapshot);
+  const a = await directory.listen(A, { store });
+  a.start(receiver);
+  return await directory.listen(B);
+}
+
+async function countRows(snapshot: StateSnapshot): Promise<number> {
+  let count = 0;
+  for await (const rows of snapshot.rows()) count += rows.length;
+  return count;
+}
+
+describe('pullSnapshot', () => {
+  test('brings metadata, keyring and every row', async () => {
+    const served = source({ rows: 500, rowBytes: 10_000 });
+    const b = await serve(served);
+    const pulled = await b.pullSnapshot({ from: A, index: 40 });
+    expect(pulled.metadata).toEqual(metadata);
+    expect(Buffer.from(pulled.keyring).toString()).toBe('keyring');
+    expect(await countRows(pulled)).toBe(500);
+    await pulled.close();
+    await waitFor(served.closed);
+  });
+
+  test('is sent no faster than it is read, and ends when the reader goes', async () => {
+    const served = source({ rows: 400, rowBytes: 900_000 });
+    const b = await serve(served);
+    const pulled = await b.pullSnapshot({ from: A, index: 1 });
+    const rows = pulled.rows()[Symbol.asyncIterator]();
+    await rows.next();
+    let before = -1;
+    await waitFor(() => {
+      const still = served.produced() === before;
+      before = served.produced();
+      return still && before > 1;
+    });
+    expect(served.produced()).toBeLessThan(80);
+    await pulled.close();
+    await waitFor(served.closed);
+  });
+
+  test('an older state than asked for is not taken', async () => {
+    const b = await serve(source({ rows: 1, rowBytes: 1 }));
+    await expect(b.pullSnapshot({ from: A, index: 41 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test.each([
+    ['another cluster', { ...STORE, clusterId: 'cccccccccccccccc' }, 'CLUSTER_MISMATCH'],
+    ['another store', { ...STORE, storeId: 'cccccccccccccccc' }, 'CLUSTER_MISMATCH'],
+    ['another format', { ...STORE, format: 2 }, 'VERSION_UNSUPPORTED'],
+  ])('%s is refused', async (_what, store, code) => {
+    const b = await serve(source({ rows: 1, rowBytes: 1 }), store);
+    await expect(b.pullSnapshot({ from: A, index: 1 })).rejects.toMatchObject({ code });
+  });
+
+  test.each([
+    ['a short hash', { hash: Buffer.alloc(31) }],
+    ['no voters', { configuration: { ...metadata.configuration, voters: [] } }],
+    ['term 0', { term: 0 }],
+  ])('%s is refused', async (_what, change) => {
+    const b = await serve(source({ rows: 1, rowBytes: 1, metadata: { ...metadata, ...change } }));
+    await expect(b.pullSnapshot({ from: A, index: 1 })).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+  });
+
+  test('a snapshot that breaks off does not look whole', async () => {
+    const b = await serve(source({ rows: 100, rowBytes: 100, failAt: 50 }));
+    const pulled = await b.pullSnapshot({ from: A, index: 1 });
+    await expect(countRows(pulled)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await pulled.close();
+  });
+
+  test('a node that is not a member gets none', async () => {
+    const b = await serve(source({ rows: 1, rowBytes: 1 }));
+    directory.removed.add(B);
+    await expect(b.pullSnapshot({ from: A, index: 1 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+});

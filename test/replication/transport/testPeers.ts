@@ -1,0 +1,95 @@
+import type { Clock } from '../../../src/base/clock.ts';
+import { systemClock } from '../../../src/base/clock.ts';
+import type { NodeId } from '../../../src/base/ids.ts';
+import { silentLogger } from '../../../src/base/logger.ts';
+import { systemRandom } from '../../../src/base/random.ts';
+import { joinService } from '../../../src/proto/peer.ts';
+import type { Message } from '../../../src/replication/raft/types.ts';
+import type { StateSnapshot } from '../../../src/replication/replicatedLog.ts';
+import { GrpcPeerTransport } from '../../../src/replication/transport/grpcPeerTransport.ts';
+import type { GrpcService } from '../../../src/replication/transport/peerServer.ts';
+import type { PeerCredentials, PeerReceiver } from '../../../src/replication/transport/types.ts';
+import { identifyNode, type TestAuthority } from './certificates.ts';
+
+export const STORE = { clusterId: 'aaaaaaaaaaaaaaaa', storeId: 'bbbbbbbbbbbbbbbb', format: 1 };
+
+/** A Join that says that it was reached. */
+export const testJoin: GrpcService = {
+  definition: joinService as unknown as GrpcService['definition'],
+  handlers: {
+    join: (_call: unknown, answer: (error: null, response: object) => void) =>
+      answer(null, { clusterId: 'reached', members: [] }),
+  },
+};
+
+/** Keeps what was delivered. */
+export class RecordingReceiver implements PeerReceiver {
+  readonly received: Message[] = [];
+  readonly forwards: { from: NodeId; sequence: number; bytes: number }[] = [];
+  readonly refusals: { from: NodeId; sequence: number }[] = [];
+  readonly clocks = new Map<NodeId, number>();
+  snapshot: () => Promise<StateSnapshot> = () => Promise.reject(new Error('no snapshot'));
+
+  messages(messages: readonly Message[]): void {
+    this.received.push(...messages);
+  }
+
+  forwarded(forward: { from: NodeId; sequence: number; envelope: Uint8Array }): void {
+    this.forwards.push({
+      from: forward.from,
+      sequence: forward.sequence,
+      bytes: forward.envelope.length,
+    });
+  }
+
+  forwardRefused(refusal: { from: NodeId; sequence: number }): void {
+    this.refusals.push(refusal);
+  }
+
+  clockHeard({ nodeId, aheadMs }: { nodeId: NodeId; aheadMs: number }): void {
+    this.clocks.set(nodeId, aheadMs);
+  }
+
+  openSnapshot(): Promise<StateSnapshot> {
+    return this.snapshot();
+  }
+}
+
+/** Addresses and members that a group of transports shares. */
+export class TestDirectory {
+  readonly addresses = new Map<NodeId, string>();
+  readonly removed = new Set<NodeId>();
+  readonly transports: GrpcPeerTransport[] = [];
+  readonly authority: TestAuthority;
+
+  constructor(authority: TestAuthority) {
+    this.authority = authority;
+  }
+
+  async listen(
+    nodeId: NodeId,
+    options: { credentials?: PeerCredentials; clock?: Clock; store?: typeof STORE; port?: number } = {},
+  ): Promise<GrpcPeerTransport> {
+    const transport = await GrpcPeerTransport.listen({
+      nodeId,
+      store: options.store ?? STORE,
+      host: '127.0.0.1',
+      port: options.port ?? 0,
+      credentials: options.credentials ?? (await this.authority.issueNode(nodeId)),
+      identify: identifyNode,
+      isMember: (peerId) => !this.removed.has(peerId),
+      peerAddress: (peerId) => this.addresses.get(peerId) ?? null,
+      strangerService: testJoin,
+      clock: options.clock ?? systemClock,
+      random: systemRandom,
+      logger: silentLogger,
+    });
+    this.addresses.set(nodeId, `127.0.0.1:${transport.port}`);
+    this.transports.push(transport);
+    return transport;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.transports.splice(0).map((transport) => transport.close()));
+  }
+}
