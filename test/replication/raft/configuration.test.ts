@@ -134,7 +134,7 @@ describe('the stored forms', () => {
       context: Buffer.from('abc'),
     });
     expect(bytes.toString('hex')).toBe(
-      '010003010000000000000001020000000000000002030000000000000003' + '00000003616263',
+      '01000301000000000000000102000000000000000203000000000000000300000003616263',
     );
     expect(decodeConfigurationChange(bytes)).toEqual({
       changes: [voter(1), learner(2), remove(3)],

@@ -85,6 +85,17 @@ describe('elections', () => {
     expect(votes()).toHaveLength(1);
   });
 
+  test('I11: the own vote counts only when it is durable', () => {
+    const cluster = new Cluster({ voters: [1] });
+    const one = cluster.machine(1);
+    one.diskHeld = true;
+    one.core.campaign();
+    cluster.settle();
+    expect(one.core.status()).toMatchObject({ role: 'candidate', term: 1 });
+    cluster.completeWrite(one);
+    expect(one.core.status()).toMatchObject({ role: 'leader', term: 1 });
+  });
+
   test('one vote in a term, also across a restart', () => {
     const cluster = new Cluster(three);
     const two = cluster.machine(2);

@@ -188,11 +188,41 @@ describe('membership', () => {
   test('a configuration is handed out only when the disk knows that it is committed', () => {
     const cluster = new Cluster({ voters: [1, 2, 3] });
     cluster.elect(1);
+    const two = cluster.machine(2);
+    cluster.lose = (message) => message.type === 'heartbeat' || isCommitNews(message);
     change(cluster, 1, remove(3));
-    for (const number of [1, 2]) {
-      const machine = cluster.machine(number);
-      expect(machine.core.configuration).toEqual(configurationOf([1, 2]));
-      expect(machine.disk.hardState.commit).toBe(machine.core.status().commit);
-    }
+    two.diskHeld = true;
+    cluster.heal();
+    cluster.tick(1);
+    expect(two.core.status()).toMatchObject({ commit: 2, applied: 1 });
+    expect(two.core.stableIndex).toBe(2);
+    two.diskHeld = false;
+    cluster.settle();
+    expect(two.core.configuration).toEqual(configurationOf([1, 2]));
+    expect(two.disk.hardState.commit).toBe(two.core.status().commit);
+  });
+
+  test('while joint the outgoing majority is needed too', () => {
+    const cluster = new Cluster({ voters: [1, 2, 3], learners: [4, 5] });
+    cluster.elect(1);
+    const one = cluster.machine(1);
+    one.applyHeld = true;
+    change(cluster, 1, voter(4), voter(5), remove(2), remove(3));
+    cluster.lose = ({ from, to }) => [from, to].some((id) => id === nodeId(2) || id === nodeId(3));
+    one.applyHeld = false;
+    cluster.settle();
+    const { commit } = one.core.status();
+    cluster.propose(1, 'x');
+    cluster.tickAll(2);
+    expect(one.core.configuration.votersOutgoing).toHaveLength(3);
+    expect(one.core.status().commit).toBe(commit);
+    cluster.heal();
+    cluster.tickAll(3);
+    expect(one.core.configuration).toEqual(configurationOf([1, 4, 5]));
   });
 });
+
+/** An append that only tells node 2 how far is committed. */
+function isCommitNews(message: Message): boolean {
+  return message.type === 'append' && message.to === nodeId(2) && message.commit > 1;
+}

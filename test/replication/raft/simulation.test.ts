@@ -6,7 +6,7 @@ import { Cluster, type Machine } from './cluster.ts';
 
 const SEEDS = Number(process.env['RAFT_SEEDS'] ?? 200);
 const FIRST_SEED = Number(process.env['RAFT_FIRST_SEED'] ?? 1);
-const STEPS = Number(process.env['RAFT_STEPS'] ?? 1_500);
+const STEPS = Number(process.env['RAFT_STEPS'] ?? 2_500);
 
 /** Drops, duplicates, delays, reorders, cuts links, crashes, holds disks, compacts and changes members, all from a seed. */
 class Chaos {

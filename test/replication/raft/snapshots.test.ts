@@ -82,6 +82,18 @@ describe('snapshots', () => {
     expect(three.core.status().role).toBe('preCandidate');
   });
 
+  test('I20: what was committed waits until the snapshot is there or has failed', () => {
+    const { cluster } = slowDisk();
+    const two = cluster.machine(2);
+    two.core.step({ type: 'snapshotOffer', from: nodeId(1), to: two.id, term: 1, index: 20 });
+    while (two.writes.length > 0) cluster.completeWrite(two);
+    cluster.drain(two);
+    expect([two.core.stableIndex, two.toApply.length]).toEqual([6, 0]);
+    two.core.snapshotFailed();
+    cluster.drain(two);
+    expect(two.toApply.map((entry) => entry.index)).toEqual([2, 3, 4, 5, 6]);
+  });
+
   test('a snapshot that is not ahead of the state is refused; one of a place in the log keeps the log', () => {
     const { cluster, metadata } = slowDisk();
     const two = cluster.core(2);
