@@ -1,9 +1,9 @@
 #!/bin/sh
 # Makes one cluster of n1, n2 and n3, once. Runs at every `up` and does only what is still missing.
 #
-# It sees the volumes of all nodes under /form. A node starts when `formed` lies in its data volume (start-node.sh),
-# so n1 begins to run while this script waits for it. Nothing is ever deleted: a node folder without `formed` is a
-# half-made one that no server has used, and is put aside.
+# It sees the volumes of all nodes under /form. A node starts as soon as its identity lies in its data volume
+# (start-node.sh), so n1 begins to run while this script waits for it. Identities are written last of all, so
+# whatever is cut off here is done again at the next start.
 set -eu
 umask 077
 
@@ -13,8 +13,7 @@ TOKEN_FILE=/tmp/join-token # a tmpfs of this container
 trap 'rm -f "$TOKEN_FILE" "$TOKEN_FILE.json"' EXIT
 
 say() { echo "form: $*"; }
-is_formed() { [ -e "/form/$1/data/formed" ]; }
-mark_formed() { sync; : > "/form/$1/data/formed"; }
+is_made() { [ -e "/form/$1/data/node/identity.json" ]; }
 
 # on_node COMMAND NAME [FLAG...]: an offline command with that node's folders and addresses
 on_node() {
@@ -28,13 +27,6 @@ on_node() {
     --advertise-api "$name:7440" --advertise-peer "$name:7441" "$@"
 }
 
-set_aside_half_made() {
-  if [ -e "/form/$1/data/node" ]; then
-    say "$1: putting aside a half-made node"
-    mv "/form/$1/data/node" "/form/$1/data/half-made-$(date +%s)"
-  fi
-}
-
 # Each node has key files of its own, since a change of the control key writes them.
 give_keys() {
   for file in secret-control.json secret-jwt.json; do
@@ -44,6 +36,16 @@ give_keys() {
       mv "/form/$1/keys/$file.new" "/form/$1/keys/$file"
     fi
   done
+}
+
+write_token() {
+  holdfast member add-token --role voter --output json > "$TOKEN_FILE.json" \
+    && node -p 'JSON.parse(fs.readFileSync(0, "utf8")).token' < "$TOKEN_FILE.json" > "$TOKEN_FILE"
+}
+
+# Each attempt has a token of its own: the one before may have been used without an answer.
+try_join() {
+  write_token && on_node join "$1" --token-file "$TOKEN_FILE"
 }
 
 # n1 may still be starting, and a cluster that has just gained a member may be without a leader for a moment.
@@ -56,29 +58,16 @@ until_done() {
   done
 }
 
-write_token() {
-  holdfast member add-token --role voter --output json > "$TOKEN_FILE.json" \
-    && node -p 'JSON.parse(fs.readFileSync(0, "utf8")).token' < "$TOKEN_FILE.json" > "$TOKEN_FILE"
-}
-
-# Each attempt has a token of its own: the one before may have been used without an answer.
-try_join() {
-  set_aside_half_made "$1" && write_token && on_node join "$1" --token-file "$TOKEN_FILE"
-}
-
-if ! is_formed n1; then
-  set_aside_half_made n1
+if ! is_made n1; then
   on_node init n1 --context-file "$HOLDFAST_CONFIG"
-  mark_formed n1
   say "n1: first node of a new cluster"
 fi
 
 for node in $NODES_JOINING; do
   give_keys "$node"
-  is_formed "$node" && continue
+  is_made "$node" && continue
   until_done try_join "$node"
   rm -f "$TOKEN_FILE" "$TOKEN_FILE.json"
-  mark_formed "$node"
   say "$node: joined"
 done
 say "done"
