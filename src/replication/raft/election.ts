@@ -62,7 +62,6 @@ function startPreVote(state: RaftState): void {
 
 function startElection(state: RaftState, transfer: boolean): void {
   becomeCandidate(state);
-  state.campaignByTransfer = transfer;
   // After the write: a candidate that forgot its term could win the same term twice, with two different logs.
   for (const to of otherVoters(state)) {
     state.sendAfterPersist({

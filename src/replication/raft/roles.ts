@@ -75,7 +75,6 @@ function enterTerm(state: RaftState, term: Term): void {
 
 function reset(state: RaftState): void {
   state.votes.clear();
-  state.campaignByTransfer = false;
   state.peers.clear();
   state.transfer = null;
   state.uncommittedBytes = 0;

@@ -51,8 +51,6 @@ export class RaftState {
 
   /** Candidates: the answers so far. */
   readonly votes = new Map<NodeId, boolean>();
-  /** Whether this candidacy was ordered by the old leader. */
-  campaignByTransfer = false;
   /** Leader: every other member. */
   readonly peers = new Map<NodeId, Progress>();
   readonly readRounds = new ReadRounds();

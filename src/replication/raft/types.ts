@@ -87,7 +87,10 @@ export type Message =
     })
   | (Routed & {
       readonly type: 'appendResponse';
-      /** Accepted: the last index now known to match. Rejected: the `previous.index` that did not match. */
+      /**
+       * Accepted: the last index now known to match. Rejected: the `previous.index` that did not match; 0, which always
+       * matches, is rejected only by a node without any configuration, which has to start from a snapshot.
+       */
       readonly index: LogIndex;
       readonly rejected: boolean;
       /** With a rejection: where the leader should look next (term and index of a possible match). */
@@ -150,7 +153,12 @@ export interface PersistBatch {
  * 3. apply `committed` in order, each index exactly once, then call `applied(index)`;
  * 4. answer `reads`;
  * 5. when `snapshotWanted` is set, pull a snapshot from that node, verify it, install it beside the state and
- *    call `snapshotFetched`; on failure call `snapshotFailed`.
+ *    call `snapshotFetched`; on failure call `snapshotFailed`. A later `snapshotWanted` replaces an earlier one. Until
+ *    then nothing is handed out to apply. When `snapshotFetched` returns true the host's state is the snapshot's from
+ *    here on; when it returns false the host keeps its own.
+ *
+ * A crash between installing a snapshot and the write that replaces the log leaves a state ahead of its log: at start
+ * the host then begins with a log whose base is the state's place, hash and configuration, and no entries.
  */
 export interface Ready {
   readonly messages: readonly Message[];
