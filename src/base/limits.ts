@@ -117,6 +117,7 @@ export const LIMITS = {
   joinTokenTextBytesMax: 4 * KiB,
   certificateLifetimeMs: 365 * 86_400_000,
   authorityLifetimeMs: 10 * 365 * 86_400_000,
+  certificateHostsMax: 64,
   csrBytesMax: 16 * KiB,
   joinTokenAddressesMax: 8,
   joinsInFlightMax: 16,

@@ -1,3 +1,4 @@
+import { DURATION_FORM, parseDurationMs } from '../base/duration.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 
@@ -100,32 +101,12 @@ const hostList: SettingKind<readonly string[]> = {
   },
 };
 
-const DURATION_UNITS = new Map([
-  ['ms', 1],
-  ['s', 1_000],
-  ['m', 60_000],
-  ['h', 3_600_000],
-  ['d', 86_400_000],
-]);
-
-/** Milliseconds from a duration such as 500ms, 30s, 10m, 1h, 7d. @throws HoldfastError CONFIG_INVALID */
-export function parseDurationMs(value: string): number {
-  const match = /^([0-9]{1,9})(ms|s|m|h|d)$/.exec(value);
-  const unitMs = DURATION_UNITS.get(match?.[2] ?? '');
-  if (match === null || unitMs === undefined) {
-    return refuse(
-      `${JSON.stringify(value)} is not a duration`,
-      'write a whole number and a unit: 500ms, 30s, 10m, 1h, 7d',
-    );
-  }
-  return Number(match[1]) * unitMs;
-}
-
 function duration({ minMs, maxMs }: { minMs: number; maxMs: number }): SettingKind<number> {
   return {
     placeholder: 'DURATION',
     parse: (value) => {
       const parsedMs = parseDurationMs(value);
+      if (parsedMs === null) return refuse(`${JSON.stringify(value)} is not a duration`, DURATION_FORM);
       return parsedMs >= minMs && parsedMs <= maxMs
         ? parsedMs
         : refuse(`must be between ${minMs}ms and ${maxMs}ms`, 'choose a duration in that range');

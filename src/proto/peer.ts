@@ -81,6 +81,7 @@ export interface JoinRequest {
   readonly apiAddress: string;
   readonly csr: Uint8Array;
   readonly format: number;
+  readonly hosts: readonly string[];
 }
 
 export interface JoinResponse {

@@ -32,12 +32,12 @@ function loadRoot(): protobuf.Root {
 const root = loadRoot();
 
 export interface Codec<T> {
-  encode(value: T): Buffer;
+  readonly encode: (value: T) => Buffer;
   /**
    * Bytes fields are views on `bytes`: copy what outlives it.
    * @throws HoldfastError INVALID_ARGUMENT when the bytes are not this message or hold an integer beyond 2^53 - 1
    */
-  decode(bytes: Uint8Array): T;
+  readonly decode: (bytes: Uint8Array) => T;
 }
 
 /** The codec of one message. `T` is the hand-kept shape beside it; a test holds the two against each other. */

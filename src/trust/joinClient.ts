@@ -24,6 +24,8 @@ export interface JoinOptions {
   readonly peerAddress: string;
   /** host:port by which clients reach this node. */
   readonly apiAddress: string;
+  /** Further names and addresses for the certificate. */
+  readonly hosts?: readonly string[];
   /** For the whole join, on the monotonic clock. */
   readonly deadlineMs: number;
   readonly clock: Clock;
@@ -144,10 +146,10 @@ class JoinAttempt {
   }
 
   #request(): JoinRequest {
-    const { nodeId, name, peerAddress, apiAddress } = this.#options;
+    const { nodeId, name, peerAddress, apiAddress, hosts = [] } = this.#options;
     const { token, csr } = this.#material;
     const { id: tokenId, secret: tokenSecret } = token;
-    return { tokenId, tokenSecret, nodeId, name, peerAddress, apiAddress, csr, format: JOIN_FORMAT };
+    return { tokenId, tokenSecret, nodeId, name, peerAddress, apiAddress, csr, hosts, format: JOIN_FORMAT };
   }
 }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { assert } from '../base/assert.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
@@ -6,7 +7,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { type JoinRequest, type JoinResponse, joinService } from '../proto/peer.ts';
 import type { Member } from '../proto/storage.ts';
-import { parseAddress } from './address.ts';
+import { isHostName, parseAddress } from './address.ts';
 import { verifyCertificateRequest } from './certificateRequest.ts';
 import { JOIN_FORMAT, type JoinerStatement } from './handshake.ts';
 import { toJoinStatus } from './joinErrors.ts';
@@ -146,7 +147,13 @@ function checkRequest(request: JoinRequest): CheckedRequest {
   if (/\p{Cc}/u.test(name)) throw invalid('name', 'must have no control characters');
   const peer = parseAddress(request.peerAddress, 'peer_address');
   const api = parseAddress(request.apiAddress, 'api_address');
-  return { statement: { format, tokenId, nodeId }, hosts: [...new Set([peer.host, api.host])] };
+  if (request.hosts.length > LIMITS.certificateHostsMax - 2) throw invalid('hosts', 'names too many hosts');
+  for (const host of request.hosts)
+    if (!isHostName(host) && isIP(host) === 0) throw invalid('hosts', `${JSON.stringify(host)} is no host`);
+  return {
+    statement: { format, tokenId, nodeId },
+    hosts: [...new Set([peer.host, api.host, ...request.hosts])],
+  };
 }
 
 function invalid(field: string, rule: string): HoldfastError {

@@ -232,6 +232,7 @@ describe('the Join service', () => {
       peerAddress: 'a:1',
       apiAddress: 'b:2',
       csr,
+      hosts: [],
       format: 1,
     };
     const authorityCertificate = cluster.authority.certificate;

@@ -1,0 +1,142 @@
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { writeFileDurably } from '../base/durableFile.ts';
+import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+
+/** How to reach one cluster as somebody. */
+export interface Context {
+  readonly name: string;
+  readonly endpoints: readonly string[];
+  /** PEM. */
+  readonly ca: string;
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+interface ContextFile {
+  readonly schema: 1;
+  readonly current: string;
+  readonly contexts: readonly Context[];
+}
+
+/** The contexts' file: HOLDFAST_CONFIG, or ~/.config/holdfast/config.json. */
+export function contextPath(environment: NodeJS.ProcessEnv): string {
+  return environment['HOLDFAST_CONFIG'] ?? join(homedir(), '.config', 'holdfast', 'config.json');
+}
+
+/**
+ * The context in force: environment variables one by one over the named or current context.
+ * @throws HoldfastError CONFIG_INVALID when there is none, or its file is readable by others
+ */
+export function resolveContext(environment: NodeJS.ProcessEnv, name: string | undefined): Context {
+  const fromFile = readContext(contextPath(environment), name ?? environment['HOLDFAST_CONTEXT']);
+  const endpoints = environment['HOLDFAST_ENDPOINTS']?.split(',') ?? fromFile?.endpoints;
+  const ca = pemFile(environment['HOLDFAST_CA'], 'HOLDFAST_CA') ?? fromFile?.ca;
+  const certificate = pemFile(environment['HOLDFAST_CERT'], 'HOLDFAST_CERT') ?? fromFile?.certificate;
+  const privateKey = pemFile(environment['HOLDFAST_KEY'], 'HOLDFAST_KEY') ?? fromFile?.privateKey;
+  if (endpoints === undefined || ca === undefined || certificate === undefined || privateKey === undefined) {
+    throw new HoldfastError(
+      'CONFIG_INVALID',
+      `no client context: ${contextPath(environment)} does not exist`,
+      {
+        field: 'HOLDFAST_CONFIG',
+        hint: 'name the context file that holdfast init or holdfast dev wrote, e.g. export HOLDFAST_CONFIG=.holdfast/context.json',
+      },
+    );
+  }
+  return { name: fromFile?.name ?? 'environment', endpoints, ca, certificate, privateKey };
+}
+
+function pemFile(path: string | undefined, variable: string): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new HoldfastError('FILE_UNREADABLE', `${variable}: ${path} cannot be read`, {
+      field: variable,
+      cause,
+    });
+  }
+}
+
+function readContext(path: string, name: string | undefined): Context | undefined {
+  const file = readContextFile(path);
+  if (file === null) {
+    if (name === undefined) return undefined;
+    throw new HoldfastError('CONFIG_INVALID', `no context ${name}: ${path} does not exist`, {
+      field: 'context',
+    });
+  }
+  const wanted = name ?? file.current;
+  const context = file.contexts.find((one) => one.name === wanted);
+  if (context !== undefined) return context;
+  const known = file.contexts.map((one) => one.name).join(', ');
+  throw new HoldfastError('CONFIG_INVALID', `no context ${wanted} in ${path}`, {
+    field: 'context',
+    hint: `known: ${known}`,
+  });
+}
+
+/** All contexts of a file; null when it does not exist. */
+export function readContextFile(path: string): ContextFile | null {
+  let text: string;
+  try {
+    const { mode } = statSync(path);
+    if ((mode & 0o077) !== 0) {
+      throw new HoldfastError('KEY_FILE_INVALID', `${path} holds a private key and can be read by others`, {
+        field: 'HOLDFAST_CONFIG',
+        hint: `chmod 600 ${path}`,
+      });
+    }
+    text = readFileSync(path, 'utf8');
+  } catch (thrown) {
+    if (thrown instanceof HoldfastError) throw thrown;
+    if (systemErrorCode(thrown) === 'ENOENT') return null;
+    throw new HoldfastError('FILE_UNREADABLE', `${path} cannot be read`, {
+      field: 'HOLDFAST_CONFIG',
+      cause: thrown,
+    });
+  }
+  return parseContextFile(text, path);
+}
+
+function parseContextFile(text: string, path: string): ContextFile {
+  try {
+    const parsed = JSON.parse(text) as Partial<ContextFile>;
+    if (
+      parsed.schema === 1 &&
+      typeof parsed.current === 'string' &&
+      (parsed.contexts ?? []).every(isContext)
+    ) {
+      return { schema: 1, current: parsed.current, contexts: parsed.contexts ?? [] };
+    }
+  } catch (cause) {
+    throw new HoldfastError('CONFIG_INVALID', `${path} is not JSON`, { field: 'HOLDFAST_CONFIG', cause });
+  }
+  throw new HoldfastError('CONFIG_INVALID', `${path} is not a context file`, { field: 'HOLDFAST_CONFIG' });
+}
+
+function isContext(value: unknown): value is Context {
+  if (typeof value !== 'object' || value === null) return false;
+  const context = value as Record<string, unknown>;
+  return (
+    ['name', 'ca', 'certificate', 'privateKey'].every((field) => typeof context[field] === 'string') &&
+    Array.isArray(context['endpoints']) &&
+    context['endpoints'].every((endpoint) => typeof endpoint === 'string')
+  );
+}
+
+/** Adds or replaces a context, makes it the current one, and writes the file with mode 0600. */
+export async function saveContext(path: string, context: Context): Promise<void> {
+  const others = readContextFile(path)?.contexts.filter((one) => one.name !== context.name) ?? [];
+  const file: ContextFile = { schema: 1, current: context.name, contexts: [...others, context] };
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  await writeFileDurably({ path, bytes: Buffer.from(`${JSON.stringify(file, null, 2)}\n`), mode: 0o600 });
+}
+
+/** Makes another context of the file the current one. @throws HoldfastError CONFIG_INVALID when it is unknown */
+export async function useContext(path: string, name: string): Promise<void> {
+  const context = readContext(path, name);
+  if (context !== undefined) await saveContext(path, context);
+}

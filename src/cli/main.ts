@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+import process from 'node:process';
+import { run } from './run.ts';
+
+async function main(): Promise<number> {
+  const interruption = new AbortController();
+  // Once each: a second Ctrl-C ends the process the hard way.
+  process.once('SIGINT', () => interruption.abort());
+  process.once('SIGTERM', () => interruption.abort());
+  endQuietlyWhenNobodyReads();
+  return run(
+    {
+      environment: process.env,
+      streams: { stdout: process.stdout, stderr: process.stderr },
+      stdin: process.stdin,
+      interrupted: interruption.signal,
+    },
+    process.argv.slice(2),
+  );
+}
+
+/** `holdfast … | head` closes our stdout early: that is no error. Without stderr, the work still goes on. */
+function endQuietlyWhenNobodyReads(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+process.exitCode = await main();

@@ -1,0 +1,39 @@
+import type { Command } from 'commander';
+import { initCluster } from '../../node/initCluster.ts';
+import { contextPath, saveContext } from '../context.ts';
+import { type Invocation, outputOf } from '../invocation.ts';
+import { addSettingOptions, settingsOf } from './settingOptions.ts';
+
+interface InitOptions {
+  readonly contextFile?: string;
+  readonly contextName: string;
+}
+
+/** `holdfast init`: makes the first node of a new cluster, and the first administrator's context. */
+export function addInitCommand(program: Command, invocation: Invocation): void {
+  addSettingOptions(program.command('init').description('make the first node of a new cluster'))
+    .option('--context-file <path>', "where the administrator's context goes; default: the context file")
+    .option('--context-name <name>', 'its name there', 'default')
+    .action(async (options: InitOptions, command: Command) => {
+      const path = options.contextFile ?? contextPath(invocation.environment);
+      const made = await initCluster(settingsOf(command, invocation), async ({ endpoint, ...secrets }) => {
+        await saveContext(path, { name: options.contextName, endpoints: [endpoint], ...secrets });
+      });
+      outputOf(invocation, command).result(
+        {
+          clusterId: made.clusterId,
+          nodeId: made.nodeId,
+          controlKeyFingerprint: made.controlKeyFingerprint,
+          keyFiles: made.keyFiles,
+          contextFile: path,
+        },
+        [
+          `cluster ${made.clusterId}, first node ${made.nodeId}`,
+          ...made.keyFiles.map((file) => `wrote ${file}: keep a copy in a safe place`),
+          `control key ${made.controlKeyFingerprint}`,
+          `administrator's context: ${path}`,
+          'next: holdfast server (with the same settings), then holdfast status',
+        ],
+      );
+    });
+}

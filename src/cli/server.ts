@@ -1,0 +1,48 @@
+import process from 'node:process';
+import type { Command } from 'commander';
+import type { HoldfastError } from '../base/errors.ts';
+import { HoldfastNode } from '../node/holdfastNode.ts';
+import { createLogger } from '../node/logger.ts';
+import { type Invocation, outputOf } from './invocation.ts';
+import { addSettingOptions, settingsOf } from './offline/settingOptions.ts';
+import { programVersion } from './version.ts';
+
+/** `holdfast server`: runs this node until it is told to stop. */
+export function addServerCommand(program: Command, invocation: Invocation): void {
+  addSettingOptions(program.command('server').description('run this node')).action(
+    async (_options: unknown, command: Command) => {
+      const configuration = settingsOf(command, invocation);
+      const logger = createLogger({ level: configuration.logLevel, node: configuration.name });
+      const stopped = stopRequested(invocation.interrupted);
+      const node = await HoldfastNode.start(configuration, {
+        logger,
+        version: programVersion(),
+        onFatal: (error: HoldfastError) => {
+          logger.error(
+            {
+              code: error.code,
+              hint: error.hint,
+              cause: error.cause instanceof Error ? error.cause.message : '',
+            },
+            error.message,
+          );
+          // Nothing may be acknowledged any more: not even an orderly stop.
+          process.exit(1);
+        },
+      });
+      outputOf(invocation, command).note(
+        `${configuration.name} is up: clients at ${node.apiAddress}, nodes at ${node.peerAddress}`,
+      );
+      await stopped;
+      await node.stop();
+    },
+  );
+}
+
+/** Ctrl-C, SIGTERM, or the end of the process that started this one with a channel. */
+function stopRequested(interrupted: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    interrupted.addEventListener('abort', () => resolve(), { once: true });
+    process.once('disconnect', () => resolve());
+  });
+}

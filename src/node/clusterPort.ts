@@ -1,0 +1,197 @@
+import type { Caller, ClusterPort } from '../api/ports.ts';
+import { present } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { NodeId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { RandomSource } from '../base/random.ts';
+import type { Sealer } from '../envelope/sealer.ts';
+import type { AddTokenRequest, AddTokenResponse, MemberStatus, StatusResponse } from '../proto/cluster.ts';
+import type { Store } from '../store/store.ts';
+import type { NodeIdentityFile } from '../trust/identityFile.ts';
+import { createJoinToken } from '../trust/joinToken.ts';
+import { spkiHash } from '../trust/publicKey.ts';
+import type { NodeCore } from './core.ts';
+import { outcomeFailure } from './outcome.ts';
+import type { Submission } from './submit.ts';
+
+export interface ClusterPortParts {
+  readonly identity: NodeIdentityFile;
+  readonly store: Store;
+  readonly core: NodeCore;
+  readonly sealer: Sealer;
+  readonly controlKeyFingerprint: string;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly version: string;
+  readonly warnings: readonly string[];
+}
+
+/** A token tells the joiner where to go: this many addresses are enough. */
+const TOKEN_ADDRESSES_MAX = 3;
+
+export class NodeClusterPort implements ClusterPort {
+  readonly #parts: ClusterPortParts;
+  readonly #startedMs: number;
+
+  constructor(parts: ClusterPortParts) {
+    this.#parts = parts;
+    this.#startedMs = parts.clock.monotonicMs();
+  }
+
+  status(_caller: Caller): Promise<StatusResponse> {
+    const { identity, store, core, sealer, clock, version } = this.#parts;
+    const raft = core.log().status();
+    return Promise.resolve({
+      clusterId: identity.clusterId,
+      nodeId: identity.nodeId,
+      name: identity.name,
+      version,
+      role: raft.role === 'preCandidate' ? 'candidate' : raft.role,
+      term: raft.term,
+      leader: raft.leader ?? '',
+      commitIndex: raft.commit,
+      appliedIndex: store.applied.index,
+      durableIndex: store.durable.index,
+      revision: store.revision,
+      compactedRevision: store.compactedRevision,
+      digest: store.digest.toString('hex'),
+      encryption: sealer.keyring.encryption,
+      controlKeyFingerprint: this.#parts.controlKeyFingerprint,
+      logTimeMs: store.logTimeMs,
+      wallTimeMs: clock.wallMs(),
+      keys: store.size.liveKeys,
+      watches: store.size.watches,
+      members: this.#members(),
+      warnings: this.#warnings(),
+      uptimeMs: Math.round(clock.monotonicMs() - this.#startedMs),
+    });
+  }
+
+  memberList(_caller: Caller): Promise<{ readonly members: readonly MemberStatus[] }> {
+    this.#requireLeader();
+    return Promise.resolve({ members: this.#members() });
+  }
+
+  async addToken(caller: Caller, request: AddTokenRequest): Promise<AddTokenResponse> {
+    this.#requireLeader();
+    const role = request.role === '' ? 'voter' : request.role;
+    if (role !== 'voter' && role !== 'learner') {
+      throw new HoldfastError('INVALID_ARGUMENT', 'role must be voter or learner', { field: 'role' });
+    }
+    const ttlMs = request.ttlMs === 0 ? LIMITS.joinTokenTtlMs : request.ttlMs;
+    if (ttlMs > LIMITS.joinTokenTtlMsMax) {
+      throw new HoldfastError('INVALID_ARGUMENT', 'a join token is good for 7 days at most', {
+        field: 'ttl_ms',
+      });
+    }
+    const { store, random, core } = this.#parts;
+    const authority = present(store.authority, 'cluster authority');
+    // The leader first: joins end there.
+    const members = store.members.toSorted((left, right) => rank(left.nodeId) - rank(right.nodeId));
+    const addresses = members.slice(0, TOKEN_ADDRESSES_MAX).map((member) => member.peerAddress);
+    const token = createJoinToken({ random, spkiHash: spkiHash(authority.certificate), addresses });
+    await this.#command(caller, {
+      principal: caller.principal,
+      createToken: { id: token.id, secretHash: token.secretHash, role, ttlMs },
+    });
+    return { token: token.text, expiresMs: store.token(token.id)?.expiresMs ?? 0 };
+
+    function rank(nodeId: string): number {
+      return nodeId === core.leadership.leader ? 0 : 1;
+    }
+  }
+
+  async revokeToken(caller: Caller, request: { readonly id: string }): Promise<void> {
+    this.#requireLeader();
+    await this.#command(caller, { principal: caller.principal, revokeToken: { id: request.id } });
+  }
+
+  async promoteMember(caller: Caller, request: { readonly member: string }): Promise<void> {
+    this.#requireLeader();
+    await this.#parts.core.membership.promote(request.member, caller.deadlineMs);
+  }
+
+  async demoteMember(caller: Caller, request: { readonly member: string }): Promise<void> {
+    this.#requireLeader();
+    await this.#parts.core.membership.demote(request.member, caller.deadlineMs);
+  }
+
+  async removeMember(
+    caller: Caller,
+    request: { readonly member: string; readonly force: boolean },
+  ): Promise<void> {
+    this.#requireLeader();
+    await this.#parts.core.membership.remove(request.member, {
+      force: request.force,
+      deadlineMs: caller.deadlineMs,
+    });
+  }
+
+  transferLeadership(_caller: Caller, request: { readonly member: string }): Promise<void> {
+    this.#requireLeader();
+    const member = this.#parts.core.membership.find(request.member);
+    if (
+      !this.#parts.core
+        .log()
+        .status()
+        .configuration.voters.includes(member.nodeId as NodeId)
+    ) {
+      throw new HoldfastError('INVALID_ARGUMENT', `${member.name} is a learner and cannot lead`, {
+        field: 'member',
+      });
+    }
+    this.#parts.core.log().transferLeadership(member.nodeId as NodeId);
+    return Promise.resolve();
+  }
+
+  leaderApiAddress(): string | null {
+    const { leader } = this.#parts.core.leadership;
+    return leader === null ? null : (this.#parts.store.member(leader)?.apiAddress ?? null);
+  }
+
+  async #command(caller: Caller, submission: Submission): Promise<void> {
+    const failure = outcomeFailure(await this.#parts.core.submit.submit(submission, caller.deadlineMs));
+    if (failure !== null) throw failure;
+  }
+
+  #requireLeader(): void {
+    if (this.#parts.core.leadership.isLeader) return;
+    throw new HoldfastError(
+      this.#parts.core.leadership.leader === null ? 'NO_LEADER' : 'NOT_LEADER',
+      this.#parts.core.leadership.leader === null
+        ? 'the cluster has no leader now'
+        : 'this node does not lead',
+      { hint: 'ask the leader; clients follow by themselves' },
+    );
+  }
+
+  #members(): readonly MemberStatus[] {
+    const { store, core, identity } = this.#parts;
+    const raft = core.log().status();
+    return store.members.map((member) => {
+      const progress = raft.progress.find((one) => one.nodeId === member.nodeId);
+      const itself = member.nodeId === identity.nodeId;
+      return {
+        nodeId: member.nodeId,
+        name: member.name,
+        peerAddress: member.peerAddress,
+        apiAddress: member.apiAddress,
+        role: raft.configuration.voters.includes(member.nodeId as NodeId) ? 'voter' : 'learner',
+        leader: member.nodeId === raft.leader,
+        matchIndex: itself ? raft.lastIndex : (progress?.match ?? 0),
+        reachable: itself || (progress?.recentlyActive ?? false),
+      };
+    });
+  }
+
+  #warnings(): readonly string[] {
+    const { leadership, logClock } = this.#parts.core;
+    const warnings = [...this.#parts.warnings];
+    if (leadership.leader === null) warnings.push('no leader is known: writes and linearizable reads wait');
+    if (leadership.isLeader && !logClock.trusted()) {
+      warnings.push("this leader's clock is far ahead of the others, or too few were heard: check NTP");
+    }
+    return warnings;
+  }
+}

@@ -1,0 +1,115 @@
+import { present } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { Logger } from '../base/logger.ts';
+import type { RandomSource } from '../base/random.ts';
+import type { Member } from '../proto/storage.ts';
+import type { ReplicatedLog } from '../replication/replicatedLog.ts';
+import type { Store } from '../store/store.ts';
+import { sealBatch, sealForward } from './entryPayload.ts';
+import { Leadership } from './leadership.ts';
+import { LogClock } from './logClock.ts';
+import { Membership } from './membership.ts';
+import type { OpenedNode } from './openNode.ts';
+import { Read } from './read.ts';
+import { NodeStateMachine } from './stateMachine.ts';
+import { Submit } from './submit.ts';
+
+export interface CoreParts {
+  readonly opened: OpenedNode;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly logger: Logger;
+  /** What the join's answer said, until the log has told more. */
+  readonly seeds: readonly Member[];
+}
+
+/** Everything between the API's ports and the replicated log: the two ways, and what they lean on. */
+export class NodeCore {
+  readonly leadership = new Leadership();
+  readonly logClock: LogClock;
+  readonly submit: Submit;
+  readonly read: Read;
+  readonly membership: Membership;
+  readonly stateMachine: NodeStateMachine;
+  readonly #store: Store;
+  readonly #seeds: ReadonlyMap<string, Member>;
+  #log: ReplicatedLog | null = null;
+
+  constructor({ opened, store, clock, random, logger, seeds }: CoreParts) {
+    const { identity, sealer, keyring } = opened;
+    this.#store = store;
+    this.#seeds = new Map(seeds.map((member) => [member.nodeId, member]));
+    this.logClock = new LogClock({
+      clock,
+      appliedTimeMs: () => store.logTimeMs,
+      voterCount: () => this.log().status().configuration.voters.length,
+      offsets: () => this.log().clockOffsets(),
+    });
+    const stampMs = (): number => this.logClock.stampMs();
+    this.submit = new Submit({
+      clock,
+      random,
+      nodeId: identity.nodeId,
+      ports: {
+        isLeader: () => this.leadership.isLeader,
+        propose: (batch) => this.log().propose((place) => sealBatch(sealer, batch, place)),
+        forward: (commands, sequence) => {
+          const envelope = sealForward(sealer, commands, { nodeId: identity.nodeId, sequence });
+          return this.leadership.leader !== null && this.log().forward({ sequence, envelope });
+        },
+        stampMs,
+      },
+    });
+    this.read = new Read({
+      clock,
+      ports: {
+        readBarrier: (deadlineMs) => this.log().readBarrier(deadlineMs),
+        appliedIndex: () => store.applied.index,
+      },
+    });
+    this.membership = new Membership({
+      log: () => this.log(),
+      sealer,
+      clock,
+      stampMs,
+      members: () => store.members,
+    });
+    this.stateMachine = new NodeStateMachine({
+      store,
+      sealer,
+      submit: this.submit,
+      read: this.read,
+      leadership: this.leadership,
+      membership: this.membership,
+      peers: { addressOf: (nodeId) => this.peerAddress(nodeId) },
+      keyring,
+      logger,
+    });
+  }
+
+  /** The log, once it is open. */
+  log(): ReplicatedLog {
+    return present(this.#log, 'replicated log');
+  }
+
+  connect(log: ReplicatedLog): void {
+    this.#log = log;
+  }
+
+  get connected(): boolean {
+    return this.#log !== null;
+  }
+
+  /** Where a member listens for peers, as the log has told, or before that as the join's answer said. */
+  peerAddress(nodeId: NodeId): string | null {
+    return (this.#store.member(nodeId) ?? this.#seeds.get(nodeId))?.peerAddress ?? null;
+  }
+
+  /** Whether a node may speak to us now: a member, or known from the join while our own table is still empty. */
+  isMember(nodeId: NodeId): boolean {
+    if (this.#store.member(nodeId) !== null) return true;
+    return this.#store.members.length === 0 && this.#seeds.has(nodeId);
+  }
+}

@@ -1,0 +1,211 @@
+import { ApiServer } from '../api/apiServer.ts';
+import type { Identity } from '../api/caller.ts';
+import { systemClock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { Logger } from '../base/logger.ts';
+import { systemRandom } from '../base/random.ts';
+import { RaftLog } from '../replication/raftLog/raftLog.ts';
+import { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
+import { DiskWal } from '../replication/wal/diskWal.ts';
+import { Store } from '../store/store.ts';
+import { type CertificateIdentity, certificateIdentity, nodeIdentity } from '../trust/identity.ts';
+import { joinServiceFor } from '../trust/joinService.ts';
+import { requireTls13, serverCredentials, TlsMaterialHolder, tlsMaterial } from '../trust/tls.ts';
+import { NodeClusterPort } from './clusterPort.ts';
+import type { NodeConfiguration } from './configuration.ts';
+import { NodeCore } from './core.ts';
+import { DATA_FORMAT } from './format.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { createJoinPort } from './joinPort.ts';
+import { NodeKvPort } from './kvPort.ts';
+import { type OpenedNode, openNode } from './openNode.ts';
+import { loadSeedMembers } from './seedMembers.ts';
+import { formatAddress } from './settings.ts';
+import { snapshotMetadata } from './snapshotMetadata.ts';
+
+export interface NodeOptions {
+  readonly logger: Logger;
+  readonly version: string;
+  /** The node must stop at once: acknowledging anything more could be a lie. */
+  readonly onFatal: (error: HoldfastError) => void;
+}
+
+const API_STOP_GRACE_MS = 2_000;
+
+/** One running node: every part of the house, wired together. */
+export class HoldfastNode {
+  readonly apiAddress: string;
+  readonly peerAddress: string;
+  readonly #stopSteps: readonly (() => Promise<void> | void)[];
+
+  private constructor(
+    addresses: { api: string; peer: string },
+    stopSteps: readonly (() => Promise<void> | void)[],
+  ) {
+    this.apiAddress = addresses.api;
+    this.peerAddress = addresses.peer;
+    this.#stopSteps = stopSteps;
+  }
+
+  /**
+   * Starts a node that init or join made; resolves when clients and nodes can connect.
+   * @throws HoldfastError with what to do; nothing is left running or locked then
+   */
+  static async start(configuration: NodeConfiguration, options: NodeOptions): Promise<HoldfastNode> {
+    requireTls13();
+    const opened = await openNode(configuration, options.logger);
+    const stopSteps: (() => Promise<void> | void)[] = [() => opened.lock.release()];
+    try {
+      const addresses = await assemble({
+        configuration,
+        options,
+        opened,
+        onStop: (step) => stopSteps.unshift(step),
+      });
+      return new HoldfastNode(addresses, stopSteps);
+    } catch (thrown) {
+      for (const step of stopSteps) await step();
+      throw thrown;
+    }
+  }
+
+  /** Stops taking requests, lets those in flight finish, and closes everything in the order of its use. */
+  async stop(): Promise<void> {
+    for (const step of this.#stopSteps) await step();
+  }
+}
+
+interface Assembly {
+  readonly configuration: NodeConfiguration;
+  readonly options: NodeOptions;
+  readonly opened: OpenedNode;
+  readonly onStop: (step: () => Promise<void> | void) => void;
+}
+
+async function assemble(assembly: Assembly): Promise<{ api: string; peer: string }> {
+  const { opened, options, onStop } = assembly;
+  const { logger } = options;
+  const { sealer, directory } = opened;
+  let core: NodeCore | null = null;
+  const store = await Store.open({
+    directory: directory.root,
+    sealer,
+    onFatal: options.onFatal,
+    onDurable: () => {
+      if (core?.connected) core.log().durable(snapshotMetadata(store.durableHead));
+    },
+  });
+  onStop(() => store.close());
+  const seeds = loadSeedMembers(directory, sealer);
+  core = new NodeCore({ opened, store, clock: systemClock, random: systemRandom, logger, seeds });
+  const log = await openLog({ ...assembly, store, core });
+  onStop(() => log.close());
+  const { submit } = core;
+  onStop(() => submit.stop());
+  const housekeeping = new Housekeeping({ core, store, clock: systemClock });
+  onStop(() => housekeeping.stop());
+  const api = createApi({ ...assembly, store, core });
+  const apiPort = await api.listen(assembly.configuration.listenApi);
+  onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
+  api.setReady(true);
+  return {
+    api: formatAddress({ ...assembly.configuration.listenApi, port: apiPort }),
+    peer: formatAddress(assembly.configuration.listenPeer),
+  };
+}
+
+interface Parts extends Assembly {
+  readonly store: Store;
+  readonly core: NodeCore;
+}
+
+async function openLog({ configuration, options, opened, store, core }: Parts): Promise<RaftLog> {
+  const { logger, onFatal } = options;
+  const { identity, credentials, keyring, directory } = opened;
+  const { wal, contents } = await DiskWal.open({ directory: directory.wal, storeId: identity.storeId });
+  const { clusterId, storeId, nodeId } = identity;
+  const context = { clusterId, authorityCertificate: credentials.authorityCertificate, clock: systemClock };
+  const joinPort = createJoinPort({
+    identity,
+    authorityCertificate: credentials.authorityCertificate,
+    store,
+    submit: core.submit,
+    membership: core.membership,
+    leadership: core.leadership,
+    storedKeyring: () => keyring.stored(),
+    clock: systemClock,
+    random: systemRandom,
+  });
+  const { ca, cert, key } = tlsMaterial(credentials);
+  const transport = await GrpcPeerTransport.listen({
+    nodeId,
+    store: { clusterId, storeId, format: DATA_FORMAT },
+    ...configuration.listenPeer,
+    credentials: { certificate: cert, privateKey: key, authorityCertificate: ca },
+    identify: (certificate) => nodeOrNobody(() => nodeIdentity(certificate, context)),
+    isMember: (peerId) => core.isMember(peerId),
+    peerAddress: (peerId) => core.peerAddress(peerId),
+    strangerService: joinServiceFor({ port: joinPort, logger }),
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+  });
+  const log = await RaftLog.open({
+    nodeId,
+    wal,
+    walContents: contents,
+    applied: snapshotMetadata(store.durableHead),
+    stateMachine: core.stateMachine,
+    transport,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    onFatal,
+  });
+  core.connect(log);
+  return log;
+}
+
+/** A certificate that is not a member node's makes its holder a stranger, whatever the reason. */
+function nodeOrNobody(identify: () => NodeId): NodeId | null {
+  try {
+    return identify();
+  } catch (thrown) {
+    if (thrown instanceof HoldfastError) return null;
+    throw thrown;
+  }
+}
+
+function createApi({ options, opened, store, core }: Parts): ApiServer {
+  const { identity, credentials, sealer, keys, warnings } = opened;
+  const context = {
+    clusterId: identity.clusterId,
+    authorityCertificate: credentials.authorityCertificate,
+    clock: systemClock,
+  };
+  return new ApiServer({
+    kv: new NodeKvPort({ store, submit: core.submit, read: core.read }),
+    cluster: new NodeClusterPort({
+      identity,
+      store,
+      core,
+      sealer,
+      controlKeyFingerprint: keys.control.active.fingerprint,
+      clock: systemClock,
+      random: systemRandom,
+      version: options.version,
+      warnings,
+    }),
+    identify: (der) => clientOrNobody(certificateIdentity(der, context)),
+    credentials: serverCredentials(new TlsMaterialHolder(tlsMaterial(credentials)), {
+      clientWithoutCertificate: 'refused',
+    }),
+    clock: systemClock,
+  });
+}
+
+function clientOrNobody(identity: CertificateIdentity): Identity {
+  if (identity.kind === 'client') return identity;
+  return { kind: 'nobody', reason: 'a node has no rights on the API' };
+}

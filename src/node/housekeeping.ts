@@ -1,0 +1,61 @@
+import type { Clock } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Store } from '../store/store.ts';
+import type { NodeCore } from './core.ts';
+
+const SWEEP_INTERVAL_MS = 100;
+const DUTY_INTERVAL_MS = 500;
+
+/** What has to be done from time to time: deadlines on every node, promotion and expiry at the leader. */
+export class Housekeeping {
+  readonly #core: NodeCore;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #timers: readonly NodeJS.Timeout[];
+  #expiryProposed = false;
+
+  constructor({ core, store, clock }: { core: NodeCore; store: Store; clock: Clock }) {
+    this.#core = core;
+    this.#store = store;
+    this.#clock = clock;
+    this.#timers = [
+      setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS),
+      setInterval(() => this.#lead(), DUTY_INTERVAL_MS),
+      setInterval(() => store.progressTick(), LIMITS.watchProgressIntervalMs),
+    ];
+  }
+
+  #sweep(): void {
+    this.#core.submit.sweep();
+    this.#core.read.sweep();
+    this.#core.membership.sweep();
+  }
+
+  #lead(): void {
+    if (!this.#core.leadership.isLeader) return;
+    this.#core.membership.promoteCaughtUp();
+    this.#expire();
+  }
+
+  /** What expires does so through an entry: in an idle cluster somebody has to let log time pass. */
+  #expire(): void {
+    const dueMs = this.#store.dueMs;
+    if (dueMs === null || this.#expiryProposed || this.#core.logClock.stampMs() < dueMs) return;
+    this.#expiryProposed = true;
+    const deadlineMs = this.#clock.monotonicMs() + LIMITS.requestTimeoutMs;
+    this.#core.submit
+      .submit({ principal: { kind: 'node', name: 'leader', address: '' }, advanceTime: {} }, deadlineMs)
+      .then(
+        () => undefined,
+        // It is due again at the next turn.
+        () => undefined,
+      )
+      .finally(() => {
+        this.#expiryProposed = false;
+      });
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+}

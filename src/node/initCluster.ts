@@ -1,0 +1,223 @@
+import { createPrivateKey } from 'node:crypto';
+import { systemClock } from '../base/clock.ts';
+import { writeFileDurably } from '../base/durableFile.ts';
+import {
+  type ClusterId,
+  type NodeId,
+  newClusterId,
+  newNodeId,
+  newStoreId,
+  type StoreId,
+} from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import { systemRandom } from '../base/random.ts';
+import { createKeyring } from '../envelope/keyring.ts';
+import { sealKeyring } from '../envelope/keyringForm.ts';
+import { Sealer } from '../envelope/sealer.ts';
+import type { CommandBatch } from '../proto/storage.ts';
+import { commandBatchCodec } from '../proto/storage.ts';
+import { entryHash, ZERO_HASH } from '../replication/raft/entryHash.ts';
+import type { Configuration, SnapshotMetadata } from '../replication/raft/types.ts';
+import { DiskWal } from '../replication/wal/diskWal.ts';
+import { Store } from '../store/store.ts';
+import { type Authority, createAuthority } from '../trust/authority.ts';
+import { createNodeKeyAndCsr } from '../trust/certificateRequest.ts';
+import { issueClientCertificate, issueNodeCertificate } from '../trust/certificates.ts';
+import { newInstance, writeIdentityFile } from '../trust/identityFile.ts';
+import { saveNodeCredentials } from '../trust/nodeCredentials.ts';
+import { pemOf } from '../trust/tls.ts';
+import { certificateHosts } from './certificateHosts.ts';
+import type { NodeConfiguration } from './configuration.ts';
+import { type DataDirectory, dataDirectory } from './dataDirectory.ts';
+import { DATA_FORMAT } from './format.ts';
+import { createMissingKeys, loadKeys } from './keys.ts';
+import { makeNode } from './newNode.ts';
+import { formatAddress } from './settings.ts';
+
+/** What `holdfast init` tells the operator. */
+export interface InitialisedCluster {
+  readonly clusterId: ClusterId;
+  readonly nodeId: NodeId;
+  readonly controlKeyFingerprint: string;
+  /** Key files that were made. */
+  readonly keyFiles: readonly string[];
+  readonly admin: AdminContext;
+}
+
+/** What the first administrator's client needs. All PEM. */
+export interface AdminContext {
+  readonly endpoint: string;
+  readonly ca: string;
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+interface Made extends InitialisedCluster {
+  readonly storeId: StoreId;
+}
+
+/**
+ * Makes the first node of a new cluster. `keepAdmin` stores the administrator's context before the node counts as
+ * made, so that there is no cluster without one.
+ * @throws HoldfastError KEY_FILE_INVALID, DATA_DIR_INVALID, CONFIG_INVALID
+ */
+export async function initCluster(
+  configuration: NodeConfiguration,
+  keepAdmin: (admin: AdminContext) => Promise<void>,
+): Promise<InitialisedCluster> {
+  const directory = dataDirectory(configuration.dataDir);
+  return makeNode(
+    directory,
+    () => makeFirstNode(configuration, directory),
+    async ({ admin, clusterId, storeId, nodeId }) => {
+      await keepAdmin(admin);
+      const instance = newInstance(systemRandom);
+      const { name } = configuration;
+      await writeIdentityFile(directory.root, {
+        clusterId,
+        storeId,
+        nodeId,
+        name,
+        instance,
+        format: DATA_FORMAT,
+      });
+    },
+  );
+}
+
+async function makeFirstNode(configuration: NodeConfiguration, directory: DataDirectory): Promise<Made> {
+  const keyFiles = createMissingKeys(configuration);
+  const { control } = loadKeys(configuration);
+  const clusterId = newClusterId(systemRandom);
+  const storeId = newStoreId(systemRandom);
+  const nodeId = newNodeId(systemRandom);
+  const keyring = createKeyring({
+    storeId,
+    encryption: configuration.encryption ?? 'on',
+    random: systemRandom,
+    clock: systemClock,
+  });
+  const sealer = new Sealer({ keyring, storeId, random: systemRandom });
+  const authority = await createAuthority({ clusterId, clock: systemClock, random: systemRandom });
+  await saveOwnCredentials({ configuration, directory, sealer, authority, clusterId, nodeId });
+  const base = await writeFirstState({ configuration, directory, sealer, authority, nodeId });
+  const wal = await DiskWal.create(
+    { directory: directory.wal, storeId },
+    { hardState: { term: base.term, vote: null, commit: base.index }, snapshot: base, entries: [] },
+  );
+  await wal.close();
+  const keyringBytes = sealKeyring(keyring, control.active, systemRandom);
+  await writeFileDurably({ path: directory.keyring, bytes: keyringBytes, mode: 0o600 });
+  const admin = await adminContext({ configuration, authority, clusterId });
+  return { clusterId, storeId, nodeId, keyFiles, admin, controlKeyFingerprint: control.active.fingerprint };
+}
+
+interface Genesis {
+  readonly configuration: NodeConfiguration;
+  readonly directory: DataDirectory;
+  readonly sealer: Sealer;
+  readonly authority: Authority;
+  readonly nodeId: NodeId;
+}
+
+async function saveOwnCredentials(genesis: Genesis & { readonly clusterId: ClusterId }): Promise<void> {
+  const { configuration, directory, sealer, authority, clusterId, nodeId } = genesis;
+  const { csr, privateKey } = await createNodeKeyAndCsr({ nodeId });
+  const certificate = await issueNodeCertificate({
+    authority,
+    clusterId,
+    csr,
+    nodeId,
+    names: { hosts: certificateHosts(configuration) },
+    lifetimeMs: LIMITS.certificateLifetimeMs,
+    clock: systemClock,
+    random: systemRandom,
+  });
+  await saveNodeCredentials(
+    { dataDir: directory.root, sealer },
+    { authorityCertificate: authority.certificate, certificate, privateKey },
+  );
+}
+
+/** Places 1 and 2 of the log, applied before there is a log: it begins after them, with this state as its base. */
+async function writeFirstState(genesis: Genesis): Promise<SnapshotMetadata> {
+  const { configuration, directory, sealer, authority, nodeId } = genesis;
+  const member = {
+    nodeId,
+    name: configuration.name,
+    peerAddress: formatAddress(configuration.advertisePeer),
+    apiAddress: formatAddress(configuration.advertiseApi),
+    wantedRole: 'voter',
+  };
+  const voters: Configuration = {
+    voters: [nodeId],
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  const batch: CommandBatch = {
+    timeMs: systemClock.wallMs(),
+    commands: [
+      {
+        origin: nodeId,
+        sequence: 0,
+        principal: { kind: 'node', name: nodeId, address: '' },
+        bootstrap: {
+          authorityCertificate: authority.certificate,
+          authorityPrivateKey: authority.privateKey,
+          member,
+        },
+      },
+    ],
+  };
+  const first = { index: 1, term: 1 };
+  const second = { index: 2, term: 1 };
+  const firstHash = entryHash(ZERO_HASH, first, 'configuration', Buffer.alloc(0));
+  const secondHash = entryHash(firstHash, second, 'normal', commandBatchCodec.encode(batch));
+  let failure: Error | null = null;
+  const onFatal = (error: Error): void => {
+    failure = error;
+  };
+  const store = await Store.create({
+    directory: directory.root,
+    sealer,
+    onDurable: () => undefined,
+    onFatal,
+  });
+  store.apply({
+    kind: 'configuration',
+    place: { ...first, hash: firstHash },
+    configuration: voters,
+    removed: [],
+    member,
+    timeMs: batch.timeMs,
+  });
+  store.apply({ kind: 'commands', place: { ...second, hash: secondHash }, batch });
+  await store.close();
+  if (failure !== null) throw failure;
+  return { ...second, hash: secondHash, configuration: voters };
+}
+
+async function adminContext({
+  configuration,
+  authority,
+  clusterId,
+}: Pick<Genesis, 'configuration' | 'authority'> & { clusterId: ClusterId }): Promise<AdminContext> {
+  const client = await issueClientCertificate({
+    authority,
+    clusterId,
+    name: 'admin',
+    lifetimeMs: LIMITS.certificateLifetimeMs,
+    clock: systemClock,
+    random: systemRandom,
+  });
+  return {
+    endpoint: formatAddress(configuration.advertiseApi),
+    ca: pemOf(authority.certificate),
+    certificate: pemOf(client.certificate),
+    privateKey: createPrivateKey({ key: client.privateKey, format: 'der', type: 'pkcs8' })
+      .export({ format: 'pem', type: 'pkcs8' })
+      .toString(),
+  };
+}

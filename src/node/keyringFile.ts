@@ -1,0 +1,75 @@
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { ControlKey } from '../envelope/controlKey.ts';
+import type { Keyring } from '../envelope/keyring.ts';
+import { openKeyring } from '../envelope/keyringForm.ts';
+
+/**
+ * The keyring's stored form beside the log: what a restart opens its log and state with. Replaced atomically and
+ * synchronously, since the entry that carries a new keyring must not count as applied before.
+ */
+export class KeyringFile {
+  readonly #path: string;
+  readonly #controlKeys: readonly ControlKey[];
+  #stored: Buffer;
+  #keyring: Keyring;
+
+  /** @throws HoldfastError DATA_DIR_INVALID, CONTROL_KEY_MISMATCH, ENVELOPE_UNREADABLE */
+  constructor(path: string, controlKeys: readonly ControlKey[]) {
+    this.#path = path;
+    this.#controlKeys = controlKeys;
+    this.#stored = readStored(path);
+    this.#keyring = openKeyring(this.#stored, controlKeys);
+  }
+
+  get keyring(): Keyring {
+    return this.#keyring;
+  }
+
+  stored(): Uint8Array {
+    return this.#stored;
+  }
+
+  /** Takes a keyring from the log or a snapshot; nothing happens when it is the one that is here. */
+  replace(stored: Uint8Array): Keyring {
+    const bytes = Buffer.from(stored);
+    if (bytes.equals(this.#stored)) return this.#keyring;
+    const keyring = openKeyring(bytes, this.#controlKeys);
+    const temporary = `${this.#path}.new`;
+    try {
+      writeFileSync(temporary, bytes, { mode: 0o600 });
+      syncPath(temporary);
+      renameSync(temporary, this.#path);
+      syncPath(dirname(this.#path));
+    } catch (cause) {
+      throw new HoldfastError('DISK_FAILED', 'the keyring file could not be replaced', { cause });
+    }
+    this.#stored = bytes;
+    this.#keyring = keyring;
+    return keyring;
+  }
+}
+
+function syncPath(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function readStored(path: string): Buffer {
+  try {
+    const bytes = readFileSync(path);
+    if (bytes.length <= LIMITS.keyringBytesMax) return bytes;
+  } catch (thrown) {
+    if (systemErrorCode(thrown) !== 'ENOENT') throw thrown;
+  }
+  throw new HoldfastError('DATA_DIR_INVALID', `${path} is missing or too large`, {
+    field: 'data-dir',
+    hint: 'this directory is damaged: remove the node with holdfast member remove and join it anew',
+  });
+}

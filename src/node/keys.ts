@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { systemClock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { systemRandom } from '../base/random.ts';
+import {
+  type ControlKeys,
+  createControlKeyFile,
+  createJwtSecretFile,
+  type JwtSecret,
+  loadControlKeys,
+  loadJwtSecret,
+} from '../envelope/keySources.ts';
+import type { NodeConfiguration } from './configuration.ts';
+
+/** The secrets that an operator holds for this node. */
+export interface NodeKeys {
+  readonly control: ControlKeys;
+  readonly jwt: JwtSecret;
+}
+
+type KeySettings = Pick<NodeConfiguration, 'controlKeyPath' | 'jwtSecretPath' | 'dataDir' | 'keyEnvironment'>;
+
+/** @throws HoldfastError KEY_FILE_INVALID or CONFIG_INVALID, with what to do */
+export function loadKeys(settings: KeySettings): NodeKeys {
+  const { dataDir, keyEnvironment } = settings;
+  const control = loadControlKeys({
+    env: {
+      HOLDFAST_CONTROL_KEY: keyEnvironment.get('HOLDFAST_CONTROL_KEY'),
+      HOLDFAST_LEGACY_CONTROL_KEYS: keyEnvironment.get('HOLDFAST_LEGACY_CONTROL_KEYS'),
+    },
+    path: settings.controlKeyPath,
+    dataDir,
+  });
+  const jwt = loadJwtSecret({
+    env: { HOLDFAST_JWT_SECRET: keyEnvironment.get('HOLDFAST_JWT_SECRET') },
+    path: settings.jwtSecretPath,
+    dataDir,
+  });
+  return { control, jwt };
+}
+
+/** Makes each secret that is neither in the environment nor in a file; tells which files it made. */
+export function createMissingKeys(settings: KeySettings): readonly string[] {
+  const { dataDir, keyEnvironment } = settings;
+  const made: string[] = [];
+  const sources = { dataDir, random: systemRandom, clock: systemClock };
+  if (!keyEnvironment.has('HOLDFAST_CONTROL_KEY') && !existsSync(settings.controlKeyPath)) {
+    createControlKeyFile({ path: settings.controlKeyPath, ...sources });
+    made.push(settings.controlKeyPath);
+  }
+  if (!keyEnvironment.has('HOLDFAST_JWT_SECRET') && !existsSync(settings.jwtSecretPath)) {
+    createJwtSecretFile({ path: settings.jwtSecretPath, ...sources });
+    made.push(settings.jwtSecretPath);
+  }
+  return made;
+}
+
+/** For `key generate`: makes both files, and refuses when one of them is there. */
+export function generateKeyFiles(settings: KeySettings): readonly string[] {
+  for (const path of [settings.controlKeyPath, settings.jwtSecretPath]) {
+    if (!existsSync(path)) continue;
+    throw new HoldfastError('KEY_FILE_INVALID', `${path} is there already; a key file is never overwritten`, {
+      hint: 'name another path, or keep using the key in it',
+    });
+  }
+  return createMissingKeys({ ...settings, keyEnvironment: new Map() });
+}

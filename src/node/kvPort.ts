@@ -1,0 +1,113 @@
+import type { Caller, KvPort, WatchHandle, WatchSink } from '../api/ports.ts';
+import { present } from '../base/assert.ts';
+import { checkTransaction } from '../command/checkTransaction.ts';
+import { keyFromBytes } from '../command/keys.ts';
+import type {
+  GetRequest,
+  GetResponse,
+  HistoryRequest,
+  HistoryResponse,
+  RangeRequest,
+  RangeResponse,
+  WatchCreate,
+} from '../proto/kv.ts';
+import type { KeyRange, Outcome, RequestId, Transaction } from '../proto/storage.ts';
+import { decodePageToken, encodePageToken } from '../store/pageToken.ts';
+import type { Store } from '../store/store.ts';
+import { outcomeFailure } from './outcome.ts';
+import type { Read } from './read.ts';
+import type { Submission, Submit } from './submit.ts';
+
+export interface KvPortParts {
+  readonly store: Store;
+  readonly submit: Submit;
+  readonly read: Read;
+}
+
+const NO_TOKEN = Buffer.alloc(0);
+
+/** Keys and values as the API sees them: writes by way of submit, reads by way of read. */
+export class NodeKvPort implements KvPort {
+  readonly #store: Store;
+  readonly #submit: Submit;
+  readonly #read: Read;
+
+  constructor({ store, submit, read }: KvPortParts) {
+    this.#store = store;
+    this.#submit = submit;
+    this.#read = read;
+  }
+
+  transact(
+    caller: Caller,
+    command: { request: RequestId | null; transaction: Transaction },
+  ): Promise<Outcome> {
+    const problem = checkTransaction(command.transaction);
+    if (problem !== null) return Promise.reject(problem);
+    const { principal, deadlineMs } = caller;
+    return this.#submit.submit({ principal, ...command }, deadlineMs);
+  }
+
+  async registerClient(caller: Caller): Promise<{ readonly clientId: number }> {
+    const outcome = await this.#done(caller, { principal: caller.principal, registerClient: {} });
+    return { clientId: present(outcome.client, 'registered client').clientId };
+  }
+
+  async closeClient(caller: Caller, request: { readonly clientId: number }): Promise<void> {
+    await this.#done(caller, { principal: caller.principal, closeClient: request });
+  }
+
+  async compact(
+    caller: Caller,
+    request: { readonly revision: number },
+  ): Promise<{ readonly revision: number }> {
+    await this.#done(caller, { principal: caller.principal, compact: request });
+    return { revision: this.#store.compactedRevision };
+  }
+
+  async get(caller: Caller, request: GetRequest): Promise<GetResponse> {
+    if (!request.serializable) await this.#read.linearizable(caller.deadlineMs);
+    const item = this.#store.get(keyFromBytes(request.key), request.revision);
+    return { revision: this.#store.revision, item };
+  }
+
+  async range(caller: Caller, request: RangeRequest): Promise<RangeResponse> {
+    if (!request.serializable) await this.#read.linearizable(caller.deadlineMs);
+    const range = present(request.range, 'range');
+    const whole = { start: keyFromBytes(range.start), end: keyFromBytes(range.end) };
+    const page = request.pageToken.length === 0 ? null : decodePageToken(request.pageToken, whole);
+    // All pages show the state of the first one.
+    const revision = page?.revision ?? (request.revision === 0 ? this.#store.revision : request.revision);
+    const { limit, keysOnly, countOnly } = request;
+    const from = page === null ? {} : { from: page.next, count: page.count };
+    const result = this.#store.range({ ...whole, limit, keysOnly, countOnly, revision, ...from });
+    const { items, count, next } = result;
+    const nextPageToken = next === null ? NO_TOKEN : encodePageToken({ revision, count, next }, whole);
+    return { revision: this.#store.revision, items, count, nextPageToken };
+  }
+
+  async history(caller: Caller, request: HistoryRequest): Promise<HistoryResponse> {
+    await this.#read.linearizable(caller.deadlineMs);
+    return this.#store.history({ ...request, key: keyFromBytes(request.key) });
+  }
+
+  watch(_caller: Caller, request: WatchCreate, sink: WatchSink): WatchHandle {
+    const range: KeyRange = present(request.range, 'watch range');
+    const { startRevision, previous, progress } = request;
+    const query = {
+      start: keyFromBytes(range.start),
+      end: keyFromBytes(range.end),
+      startRevision,
+      previous,
+      progress,
+    };
+    return this.#store.watch(query, sink);
+  }
+
+  async #done(caller: Caller, submission: Submission): Promise<Outcome> {
+    const outcome = await this.#submit.submit(submission, caller.deadlineMs);
+    const failure = outcomeFailure(outcome);
+    if (failure !== null) throw failure;
+    return outcome;
+  }
+}

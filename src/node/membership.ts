@@ -1,0 +1,253 @@
+import type { Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { NodeId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Sealer } from '../envelope/sealer.ts';
+import type { Member } from '../proto/storage.ts';
+import type { Configuration, MemberChange, RaftStatus } from '../replication/raft/types.ts';
+import type { MembershipRefusal, ReplicatedLog } from '../replication/replicatedLog.ts';
+import { sealContext } from './entryPayload.ts';
+
+export interface MembershipParts {
+  readonly log: () => ReplicatedLog;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly stampMs: () => number;
+  readonly members: () => readonly Member[];
+}
+
+interface Waiting {
+  readonly settled: (configuration: Configuration) => boolean;
+  readonly deadlineMs: number;
+  readonly resolve: () => void;
+  readonly reject: (error: HoldfastError) => void;
+}
+
+const REFUSALS: Readonly<
+  Record<
+    MembershipRefusal,
+    {
+      code: 'NOT_LEADER' | 'MEMBERSHIP_CHANGE_PENDING' | 'OVERLOADED' | 'INVALID_ARGUMENT' | 'UNAVAILABLE';
+      hint: string;
+    }
+  >
+> = {
+  notLeader: { code: 'NOT_LEADER', hint: 'ask the leader' },
+  transferring: { code: 'NOT_LEADER', hint: 'the leader is handing over; try again' },
+  pending: { code: 'MEMBERSHIP_CHANGE_PENDING', hint: 'wait for it, then try again' },
+  overloaded: { code: 'OVERLOADED', hint: 'try again' },
+  invalid: { code: 'INVALID_ARGUMENT', hint: 'see holdfast member list' },
+  stopped: { code: 'UNAVAILABLE', hint: 'use another node' },
+};
+
+/** Changes of members: each a joint configuration that is left by itself, awaited until it is. */
+export class Membership {
+  readonly #parts: MembershipParts;
+  #waiting: Waiting[] = [];
+
+  constructor(parts: MembershipParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * A member by id or name.
+   * @throws HoldfastError MEMBER_UNKNOWN
+   */
+  find(idOrName: string): Member {
+    const members = this.#parts.members();
+    const found =
+      members.find((member) => member.nodeId === idOrName) ??
+      members.find((member) => member.name === idOrName);
+    if (found !== undefined) return found;
+    throw new HoldfastError('MEMBER_UNKNOWN', `no member ${JSON.stringify(idOrName)}`, {
+      field: 'member',
+      hint: 'see holdfast member list',
+    });
+  }
+
+  /** Adds a new node as a learner; at once when it is a member already. */
+  async addLearner(member: Member, deadlineMs: number): Promise<void> {
+    const nodeId = member.nodeId as NodeId;
+    const { configuration } = this.#parts.log().status();
+    if (isMember(configuration, nodeId)) return;
+    if (this.#parts.members().length >= LIMITS.membersMax) {
+      throw new HoldfastError('INVALID_ARGUMENT', `a cluster has at most ${LIMITS.membersMax} members`, {
+        hint: 'remove one that is gone: holdfast member remove',
+      });
+    }
+    const change: MemberChange = { kind: 'set', nodeId, role: 'learner' };
+    await this.#change({ change, member, deadlineMs }, (now) => now.learners.includes(nodeId));
+  }
+
+  async promote(idOrName: string, deadlineMs: number): Promise<void> {
+    const member = this.find(idOrName);
+    const nodeId = member.nodeId as NodeId;
+    const status = this.#parts.log().status();
+    if (status.configuration.voters.includes(nodeId)) return;
+    const progress = status.progress.find((one) => one.nodeId === nodeId);
+    if (progress !== undefined && !isCaughtUp(status, nodeId)) {
+      throw new HoldfastError(
+        'MEMBERSHIP_CHANGE_PENDING',
+        `${member.name} has not caught up with the log yet`,
+        {
+          field: 'member',
+          hint: 'wait until holdfast member list shows it reachable, then try again',
+        },
+      );
+    }
+    if (status.configuration.voters.length >= LIMITS.votersMax) {
+      throw new HoldfastError('INVALID_ARGUMENT', `a cluster has at most ${LIMITS.votersMax} voters`, {
+        field: 'member',
+      });
+    }
+    const change: MemberChange = { kind: 'set', nodeId, role: 'voter' };
+    await this.#change({ change, member: { ...member, wantedRole: 'voter' }, deadlineMs }, (now) =>
+      now.voters.includes(nodeId),
+    );
+  }
+
+  async demote(idOrName: string, deadlineMs: number): Promise<void> {
+    const member = this.find(idOrName);
+    const nodeId = member.nodeId as NodeId;
+    const { configuration } = this.#parts.log().status();
+    if (configuration.learners.includes(nodeId)) return;
+    this.#refuseWithoutQuorum(nodeId, 'demote');
+    this.#handOverFirst(nodeId);
+    const change: MemberChange = { kind: 'set', nodeId, role: 'learner' };
+    await this.#change({ change, member: { ...member, wantedRole: 'learner' }, deadlineMs }, (now) =>
+      now.learners.includes(nodeId),
+    );
+  }
+
+  /** Takes a member out for good. @throws HoldfastError QUORUM_AT_RISK unless `force` */
+  async remove(
+    idOrName: string,
+    { force, deadlineMs }: { force: boolean; deadlineMs: number },
+  ): Promise<void> {
+    const member = this.find(idOrName);
+    const nodeId = member.nodeId as NodeId;
+    if (!force) this.#refuseWithoutQuorum(nodeId, 'remove');
+    this.#handOverFirst(nodeId);
+    const change: MemberChange = { kind: 'remove', nodeId };
+    await this.#change({ change, member: null, deadlineMs }, (now) => !isMember(now, nodeId));
+  }
+
+  /**
+   * A leader does not take itself out: were it gone before the others have left the joint configuration, they might
+   * lack the outgoing majority. It hands over, and the client's retry reaches the next leader.
+   */
+  #handOverFirst(nodeId: NodeId): void {
+    const status = this.#parts.log().status();
+    if (nodeId !== status.nodeId) return;
+    const next = status.progress
+      .filter(
+        (one) =>
+          one.nodeId !== nodeId && one.recentlyActive && status.configuration.voters.includes(one.nodeId),
+      )
+      .toSorted((left, right) => right.match - left.match)[0];
+    if (next === undefined) return;
+    this.#parts.log().transferLeadership(next.nodeId);
+    throw new HoldfastError('NOT_LEADER', 'the leader hands over before it is taken out', {
+      hint: 'try again',
+    });
+  }
+
+  /** What is left must hold a majority of voters that answer now. */
+  #refuseWithoutQuorum(nodeId: NodeId, verb: string): void {
+    const status = this.#parts.log().status();
+    const rest = status.configuration.voters.filter((voter) => voter !== nodeId);
+    const live = rest.filter(
+      (voter) =>
+        voter === status.nodeId || status.progress.some((one) => one.nodeId === voter && one.recentlyActive),
+    );
+    if (rest.length > 0 && live.length > Math.floor(rest.length / 2)) return;
+    throw new HoldfastError(
+      'QUORUM_AT_RISK',
+      rest.length === 0
+        ? 'the last voter cannot go'
+        : `only ${live.length} of the ${rest.length} voters that would be left can be reached`,
+      {
+        field: 'member',
+        hint: `bring the others back first, or ${verb} with --force when they are lost for good`,
+      },
+    );
+  }
+
+  async #change(
+    { change, member, deadlineMs }: { change: MemberChange; member: Member | null; deadlineMs: number },
+    settled: (configuration: Configuration) => boolean,
+  ): Promise<void> {
+    const timeMs = this.#parts.stampMs();
+    const proposal = this.#parts
+      .log()
+      .proposeMembership([change], (place) => sealContext(this.#parts.sealer, { member, timeMs }, place));
+    if ('refused' in proposal) {
+      const { code, hint } = REFUSALS[proposal.refused];
+      throw new HoldfastError(code, `the membership change was not taken: ${proposal.reason}`, { hint });
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ settled, deadlineMs, resolve, reject });
+    });
+  }
+
+  /** Called when a configuration was applied. */
+  configurationApplied(configuration: Configuration): void {
+    if (configuration.votersOutgoing.length > 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter((one) => !one.settled(configuration));
+    for (const one of waiting) if (one.settled(configuration)) one.resolve();
+  }
+
+  /** Called a few times a second. */
+  sweep(): void {
+    const nowMs = this.#parts.clock.monotonicMs();
+    const late = this.#waiting.filter((one) => one.deadlineMs < nowMs);
+    this.#waiting = this.#waiting.filter((one) => one.deadlineMs >= nowMs);
+    for (const one of late) {
+      one.reject(
+        new HoldfastError('OUTCOME_UNKNOWN', 'the membership change is not finished yet', {
+          hint: 'see holdfast member list; it may still finish by itself',
+        }),
+      );
+    }
+  }
+
+  /**
+   * Makes voters of learners that shall become voters and have caught up; called by the leader now and then, one
+   * at a time. What cannot be done now is done at a later call.
+   */
+  promoteCaughtUp(): void {
+    const status = this.#parts.log().status();
+    if (status.role !== 'leader' || status.configuration.votersOutgoing.length > 0) return;
+    if (status.configuration.voters.length >= LIMITS.votersMax) return;
+    const ready = this.#parts
+      .members()
+      .find(
+        (member) =>
+          member.wantedRole === 'voter' &&
+          status.configuration.learners.includes(member.nodeId as NodeId) &&
+          isCaughtUp(status, member.nodeId as NodeId),
+      );
+    if (ready === undefined) return;
+    const timeMs = this.#parts.stampMs();
+    this.#parts
+      .log()
+      .proposeMembership([{ kind: 'set', nodeId: ready.nodeId as NodeId, role: 'voter' }], (place) =>
+        sealContext(this.#parts.sealer, { member: ready, timeMs }, place),
+      );
+  }
+}
+
+function isMember(configuration: Configuration, nodeId: NodeId): boolean {
+  return [...configuration.voters, ...configuration.learners, ...configuration.learnersNext].includes(nodeId);
+}
+
+function isCaughtUp(status: RaftStatus, nodeId: NodeId): boolean {
+  const progress = status.progress.find((one) => one.nodeId === nodeId);
+  return (
+    progress !== undefined &&
+    progress.recentlyActive &&
+    progress.state === 'replicate' &&
+    progress.match + LIMITS.learnerCatchUpEntriesMax >= status.commit
+  );
+}

@@ -1,0 +1,147 @@
+import { unreachable } from '../base/assert.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Sealer } from '../envelope/sealer.ts';
+import type { CommittedEntry, StateMachine, StateSnapshot } from '../replication/replicatedLog.ts';
+import type { Store } from '../store/store.ts';
+import type { AppliedPlace } from '../store/types.ts';
+import { openContext, openForward, openPayload } from './entryPayload.ts';
+import type { KeyringFile } from './keyringFile.ts';
+import type { Leadership } from './leadership.ts';
+import type { Membership } from './membership.ts';
+import type { Read } from './read.ts';
+import { snapshotMetadata } from './snapshotMetadata.ts';
+import type { Submit } from './submit.ts';
+
+export interface StateMachineParts {
+  readonly store: Store;
+  readonly sealer: Sealer;
+  readonly submit: Submit;
+  readonly read: Read;
+  readonly leadership: Leadership;
+  readonly membership: Membership;
+  readonly peers: { addressOf(nodeId: NodeId): string | null };
+  readonly keyring: KeyringFile;
+  readonly logger: Logger;
+}
+
+/** What the replicated log drives: opens each entry, applies it to the store, and answers those who wait here. */
+export class NodeStateMachine implements StateMachine {
+  readonly #parts: StateMachineParts;
+
+  constructor(parts: StateMachineParts) {
+    this.#parts = parts;
+  }
+
+  apply(entry: CommittedEntry): void {
+    const place: AppliedPlace = { index: entry.index, term: entry.term, hash: entry.hash };
+    switch (entry.type) {
+      case 'empty':
+        this.#parts.submit.takeProposed(entry);
+        this.#parts.store.apply({ kind: 'nothing', place });
+        break;
+      case 'configuration':
+        this.#parts.submit.takeProposed(entry);
+        this.#applyConfiguration(entry, place);
+        break;
+      case 'normal':
+        this.#applyNormal(entry, place);
+        break;
+      default:
+        unreachable(entry.type, 'entry type');
+    }
+    this.#parts.read.applied(entry.index);
+  }
+
+  #applyNormal(entry: CommittedEntry, place: AppliedPlace): void {
+    const { store, sealer, submit, keyring } = this.#parts;
+    const proposed = submit.takeProposed(entry);
+    const opened =
+      proposed === null
+        ? openPayload(sealer, entry.payload, entry)
+        : { kind: 'batch' as const, batch: proposed };
+    if (opened.kind === 'keyring') {
+      sealer.setKeyring(keyring.replace(opened.stored));
+      store.apply({ kind: 'nothing', place });
+      return;
+    }
+    const { outcomes } = store.apply({ kind: 'commands', place, batch: opened.batch });
+    submit.applied(opened.batch, outcomes);
+  }
+
+  #applyConfiguration(entry: CommittedEntry, place: AppliedPlace): void {
+    const { store, sealer } = this.#parts;
+    const { configuration } = entry;
+    const context = entry.change === null ? null : openContext(sealer, entry.change.context, entry);
+    const present = new Set([
+      ...configuration.voters,
+      ...configuration.votersOutgoing,
+      ...configuration.learners,
+      ...configuration.learnersNext,
+    ]);
+    store.apply({
+      kind: 'configuration',
+      place,
+      configuration,
+      removed: store.members
+        .map((member) => member.nodeId)
+        .filter((nodeId) => !present.has(nodeId as NodeId)),
+      member: context?.member ?? null,
+      timeMs: context?.timeMs ?? store.logTimeMs,
+    });
+    this.#parts.membership.configurationApplied(configuration);
+  }
+
+  async openSnapshot(): Promise<StateSnapshot> {
+    const snapshot = await this.#parts.store.openSnapshot();
+    return {
+      metadata: snapshotMetadata(snapshot.head),
+      keyring: this.#parts.keyring.stored(),
+      rows: () => snapshot.rows(),
+      close: () => snapshot.close(),
+    };
+  }
+
+  async installSnapshot(snapshot: StateSnapshot): Promise<void> {
+    const { keyring, sealer } = this.#parts;
+    sealer.setKeyring(keyring.replace(snapshot.keyring));
+    await this.#parts.store.installSnapshot({ rows: snapshot.rows(), expected: snapshot.metadata });
+    this.#parts.submit.stateReplaced();
+    this.#parts.read.applied(snapshot.metadata.index);
+  }
+
+  leadershipChanged(status: {
+    readonly isLeader: boolean;
+    readonly leader: NodeId | null;
+    readonly term: number;
+  }): void {
+    this.#parts.logger.info(status, status.isLeader ? 'this node leads' : 'leadership changed');
+    this.#parts.leadership.changed(status);
+    this.#parts.submit.leadershipChanged();
+  }
+
+  forwarded(forward: {
+    readonly from: NodeId;
+    readonly sequence: number;
+    readonly envelope: Uint8Array;
+  }): boolean {
+    const { sealer, submit, logger } = this.#parts;
+    try {
+      const from = { nodeId: forward.from, sequence: forward.sequence };
+      return submit.proposeForwarded(openForward(sealer, forward.envelope, from));
+    } catch (thrown) {
+      if (!(thrown instanceof HoldfastError)) throw thrown;
+      logger.warn({ from: forward.from, code: thrown.code }, 'a forwarded batch does not open');
+      return false;
+    }
+  }
+
+  forwardRefused(sequence: number): void {
+    this.#parts.submit.forwardRefused(sequence);
+  }
+
+  peerAddress(nodeId: NodeId): string | null {
+    return this.#parts.peers.addressOf(nodeId);
+  }
+}

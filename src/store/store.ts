@@ -1,0 +1,363 @@
+import { assert } from '../base/assert.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { Revision } from '../base/ids.ts';
+import type { Sealer } from '../envelope/sealer.ts';
+import type {
+  AuthorityRow,
+  HeadRow,
+  KeyValue,
+  Member,
+  StoredConfiguration,
+  TokenRow,
+} from '../proto/storage.ts';
+import type { HistoryBounds } from './compaction.ts';
+import { diskFailed, type OpenDatabase, openLevelDatabase } from './database.ts';
+import { type Generation, loadGeneration } from './generation.ts';
+import { readHistory, readKey, readRange } from './reads.ts';
+import { RowBytes } from './rowBytes.ts';
+import { RowSealer } from './rowSealer.ts';
+import { type SealedRows, type StoreSnapshot, snapshotOf, writeRows } from './snapshot.ts';
+import { State } from './state.ts';
+import { StateFolder } from './stateFolder.ts';
+import type {
+  AppliedEntry,
+  AppliedOutcomes,
+  AppliedPlace,
+  HistoryQuery,
+  HistoryResult,
+  RangeQuery,
+  RangeResult,
+  WatchHandle,
+  WatchQuery,
+  WatchSink,
+} from './types.ts';
+import { type Schedule, WatchHub } from './watchHub.ts';
+import { writeHead } from './writer.ts';
+
+export interface StoreOptions {
+  /** The node's data directory; the state lies in its folder `state`. */
+  readonly directory: string;
+  readonly sealer: Sealer;
+  /** Everything up to this place is on disk. */
+  readonly onDurable: (place: AppliedPlace) => void;
+  /** DISK_FAILED or STATE_CORRUPT, once: the node must stop at once, without closing anything. */
+  readonly onFatal: (error: HoldfastError) => void;
+  /** Default: LevelDB. */
+  readonly openDatabase?: OpenDatabase;
+  /** Default: LIMITS. The same on every node, since it decides what apply does. */
+  readonly history?: HistoryBounds;
+  /** Default: LIMITS.valueCacheBytesMax. */
+  readonly cacheBytesMax?: number;
+  /** Default: setImmediate. */
+  readonly schedule?: Schedule;
+}
+
+/**
+ * The state of a node: keys and their history, clients, tokens, members. The log drives it through `apply`;
+ * everyone else only reads. All reads are of the applied state and synchronous.
+ */
+export class Store {
+  readonly #options: StoreOptions;
+  readonly #folder: StateFolder;
+  readonly #watches: WatchHub;
+  readonly #failure: FailureLatch;
+  #generation: Generation;
+  #installing = false;
+  #closed = false;
+
+  private constructor(options: StoreOptions, opened: { generation: Generation; failure: FailureLatch }) {
+    this.#options = options;
+    this.#folder = new StateFolder(options.directory);
+    this.#generation = opened.generation;
+    this.#failure = opened.failure;
+    this.#watches = new WatchHub(opened.generation.state.records, options.schedule);
+  }
+
+  /** An empty state, at index 0, durable. @throws HoldfastError DATA_DIR_INVALID when there is one already */
+  static async create(options: StoreOptions): Promise<Store> {
+    const folder = new StateFolder(options.directory);
+    await folder.prepare();
+    const database = await opener(options)({ path: folder.generationPath(1), create: true });
+    const sealer = new RowSealer(options.sealer);
+    const rowBytes = new RowBytes({ database, sealer, onFatal: options.onFatal });
+    const writes = database.batch();
+    writeHead(writes, { head: new State({ rowBytes }).head(), sealer });
+    await writes.write();
+    await database.close();
+    await folder.switchTo(1);
+    return await Store.open(options);
+  }
+
+  /**
+   * Opens every row, rebuilds what is in memory and verifies the digest; takes some 20 microseconds a row.
+   * @throws HoldfastError DATA_DIR_INVALID (no state, or in use), STATE_CORRUPT, KEY_UNKNOWN, DISK_FAILED
+   */
+  static async open(options: StoreOptions): Promise<Store> {
+    const folder = new StateFolder(options.directory);
+    const number = await folder.current();
+    await folder.removeAllBut(number);
+    const failure = new FailureLatch(options.onFatal);
+    const generation = await openGeneration(options, { folder, number, create: false, failure });
+    return new Store(options, { generation, failure });
+  }
+
+  /**
+   * Applies the next entry. Synchronous.
+   * @throws HoldfastError DISK_FAILED, STATE_CORRUPT; InvariantViolation (an index that is not the next one)
+   */
+  apply(entry: AppliedEntry): AppliedOutcomes {
+    if (this.#failure.error !== null) throw this.#failure.error;
+    assert(!this.#installing && !this.#closed, 'nothing is applied while the state is replaced or closed');
+    const { state, writer } = this.#generation;
+    const { outcomes, written, changes } = state.apply(entry);
+    for (const row of changes.deletes) this.#generation.rowBytes.forget(row);
+    writer.add(changes);
+    this.#watches.publish(written);
+    return { outcomes };
+  }
+
+  /** How far the state in memory is. */
+  get applied(): AppliedPlace {
+    return this.#generation.state.place;
+  }
+
+  /** How far the state on disk is. */
+  get durable(): AppliedPlace {
+    return placeOf(this.#generation.writer.head);
+  }
+
+  /** The head row on disk: place, configuration and digest as a restart would find them. */
+  get durableHead(): HeadRow {
+    return this.#generation.writer.head;
+  }
+
+  get revision(): Revision {
+    return this.#generation.state.records.revision;
+  }
+
+  get compactedRevision(): Revision {
+    return this.#generation.state.records.compactedRevision;
+  }
+
+  /** The latest time that an entry carried, milliseconds since 1970. */
+  get logTimeMs(): number {
+    return this.#generation.state.timeMs;
+  }
+
+  /** The log time from which an AdvanceTime has something to do (expiry, compaction), or null. May be past. */
+  get dueMs(): number | null {
+    return this.#generation.state.dueMs;
+  }
+
+  /** 32 bytes: the same on every node at the same applied index. */
+  get digest(): Buffer {
+    return this.#generation.state.changes.digest.bytes();
+  }
+
+  /** The configuration in force as of the last applied configuration entry. */
+  get configuration(): StoredConfiguration {
+    return this.#generation.state.membership.configuration;
+  }
+
+  /** Applied plaintext that is not on disk yet, bytes: slow down above LIMITS.unflushedBytesMax. */
+  get unflushedBytes(): number {
+    return this.#generation.writer.unflushedBytes;
+  }
+
+  /** Numbers for status and metrics. */
+  get size(): StoreSize {
+    const { records, clients, tokens } = this.#generation.state;
+    const { liveKeys, liveBytes, historyBytes, events } = records;
+    const counts = { clients: clients.count, tokens: tokens.count, watches: this.#watches.count };
+    return { liveKeys, liveBytes, historyBytes, historyRecords: events.length, ...counts };
+  }
+
+  /** The authority, or null before the bootstrap. The private key is the store's own memory: do not keep it. */
+  get authority(): AuthorityRow | null {
+    return this.#generation.state.membership.authority;
+  }
+
+  get members(): readonly Member[] {
+    return this.#generation.state.membership.members;
+  }
+
+  member(nodeId: string): Member | null {
+    return this.#generation.state.membership.member(nodeId);
+  }
+
+  /** A join token as the log knows it, used or not; null when there is none. */
+  token(id: string): TokenRow | null {
+    return this.#generation.state.tokens.get(id);
+  }
+
+  /** Whether this node id was a member once and never comes back. */
+  isRemoved(nodeId: string): boolean {
+    return this.#generation.state.membership.isRemoved(nodeId);
+  }
+
+  /** A key at a revision (0: the newest). @throws HoldfastError COMPACTED, FUTURE_REVISION */
+  get(key: string, revision: Revision = 0): KeyValue | null {
+    return readKey(this.#generation.state.records, { key, revision });
+  }
+
+  /** A page of at most LIMITS.pageKeysMax keys and LIMITS.pageBytesMax bytes. @throws as get */
+  range(query: RangeQuery): RangeResult {
+    const { items, count, next } = readRange(this.#generation.state.records, query);
+    return { items, count, next };
+  }
+
+  /** The kept versions of a key, newest first; a page at most. */
+  history(query: HistoryQuery): HistoryResult {
+    return readHistory(this.#generation.state.records, query);
+  }
+
+  /** @throws HoldfastError COMPACTED, OVERLOADED */
+  watch(query: WatchQuery, sink: WatchSink): WatchHandle {
+    assert(!this.#closed, 'a closed store is not watched');
+    return this.#watches.subscribe(query, sink);
+  }
+
+  /** To be called every LIMITS.watchProgressIntervalMs. */
+  progressTick(): void {
+    this.#watches.progressTick();
+  }
+
+  /** Resolves when everything applied so far is durable. @throws HoldfastError DISK_FAILED */
+  flushed(): Promise<void> {
+    return this.#generation.writer.flushed();
+  }
+
+  /** A consistent snapshot of the state on disk. Close it. @throws HoldfastError STATE_CORRUPT, DISK_FAILED */
+  async openSnapshot(): Promise<StoreSnapshot> {
+    return await snapshotOf(this.#generation.database, this.#generation.sealer);
+  }
+
+  /**
+   * Replaces the whole state by the rows of a snapshot: written beside the present one, opened and verified, and
+   * only then put in its place, durably. Rejects having changed nothing. Watches end with WATCH_BEHIND.
+   * @throws HoldfastError STATE_CORRUPT (the rows do not verify, or are not of `expected`), DISK_FAILED
+   */
+  async installSnapshot({ rows, expected }: { rows: SealedRows; expected: AppliedPlace }): Promise<void> {
+    assert(!this.#installing && !this.#closed, 'one snapshot is installed at a time');
+    this.#installing = true;
+    try {
+      await this.#install(rows, expected);
+    } finally {
+      this.#installing = false;
+    }
+  }
+
+  /** Brings what is applied to disk and closes. @throws HoldfastError DISK_FAILED when that does not work */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watches.endAll('UNAVAILABLE', 'this node is stopping');
+    const { writer, database } = this.#generation;
+    try {
+      await writer.flushed();
+    } finally {
+      await writer.stop();
+      await database.close();
+    }
+  }
+
+  async #install(rows: SealedRows, expected: AppliedPlace): Promise<void> {
+    const old = this.#generation;
+    const number = old.number + 1;
+    const place = { folder: this.#folder, number, create: true, failure: this.#failure };
+    await this.#folder.removeAllBut(old.number);
+    const next = await openGeneration(this.#options, { ...place, rows });
+    try {
+      assertExpected(next.writer.head, expected);
+      await old.writer.pause();
+      if (old.writer.failed !== null) throw old.writer.failed;
+      await this.#folder.switchTo(number);
+    } catch (thrown) {
+      old.writer.resume();
+      await next.database.close();
+      await this.#folder.removeAllBut(old.number);
+      throw thrown;
+    }
+    this.#watches.restart(next.state.records);
+    this.#generation = next;
+    await old.writer.stop();
+    await old.database.close();
+    await this.#folder.removeAllBut(number);
+    this.#options.onDurable(placeOf(next.writer.head));
+  }
+}
+
+export interface StoreSize {
+  readonly liveKeys: number;
+  readonly liveBytes: number;
+  /** Of superseded versions and deletions. */
+  readonly historyBytes: number;
+  /** Versions above the compaction point, and below it those still to be taken away. */
+  readonly historyRecords: number;
+  readonly clients: number;
+  readonly tokens: number;
+  readonly watches: number;
+}
+
+/** Remembers the first fatal error and reports only that. */
+class FailureLatch {
+  readonly #report: (error: HoldfastError) => void;
+  error: HoldfastError | null = null;
+
+  constructor(report: (error: HoldfastError) => void) {
+    this.#report = report;
+  }
+
+  fail(error: HoldfastError): void {
+    if (this.error !== null) return;
+    this.error = error;
+    this.#report(error);
+  }
+}
+
+interface GenerationPlace {
+  readonly folder: StateFolder;
+  readonly number: number;
+  readonly create: boolean;
+  readonly failure: FailureLatch;
+  /** What a new generation is filled with. */
+  readonly rows?: SealedRows;
+}
+
+async function openGeneration(options: StoreOptions, place: GenerationPlace): Promise<Generation> {
+  const { folder, number, create, failure, rows } = place;
+  const database = await opener(options)({ path: folder.generationPath(number), create });
+  try {
+    if (rows !== undefined) await writeRows(database, rows);
+    return await loadGeneration({
+      number,
+      database,
+      sealer: options.sealer,
+      onDurable: (head) => options.onDurable(placeOf(head)),
+      onFatal: (error) => failure.fail(error),
+      ...(options.history === undefined ? {} : { bounds: options.history }),
+      ...(options.cacheBytesMax === undefined ? {} : { cacheBytesMax: options.cacheBytesMax }),
+    });
+  } catch (thrown) {
+    await database.close();
+    if (create) await folder.removeAllBut(number - 1);
+    throw thrown instanceof HoldfastError ? thrown : diskFailed(thrown);
+  }
+}
+
+function opener(options: StoreOptions): OpenDatabase {
+  return options.openDatabase ?? openLevelDatabase;
+}
+
+function placeOf({ index, term, hash }: HeadRow): AppliedPlace {
+  return { index, term, hash };
+}
+
+function assertExpected(head: HeadRow, expected: AppliedPlace): void {
+  const same = head.index === expected.index && head.term === expected.term;
+  if (same && Buffer.compare(head.hash, expected.hash) === 0) return;
+  throw new HoldfastError(
+    'STATE_CORRUPT',
+    `the rows are of index ${head.index}, term ${head.term}, not of index ${expected.index}, term ${expected.term}`,
+  );
+}
