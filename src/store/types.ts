@@ -1,4 +1,6 @@
+import type { HoldfastError } from '../base/errors.ts';
 import type { LogIndex, Revision, Term } from '../base/ids.ts';
+import type { WatchEvent } from '../proto/kv.ts';
 import type { CommandBatch, KeyValue, Member, Outcome, StoredConfiguration } from '../proto/storage.ts';
 
 /** How far the log has been applied. */
@@ -38,6 +40,10 @@ export interface RangeQuery {
   readonly countOnly: boolean;
   /** 0: the newest. */
   readonly revision: Revision;
+  /** From a page token: the key where this page begins; `start` stays the start of the whole range. */
+  readonly from?: string;
+  /** From a page token: the keys of the whole range, which are then not counted again. */
+  readonly count?: number;
 }
 
 export interface RangeResult {
@@ -46,4 +52,50 @@ export interface RangeResult {
   readonly count: number;
   /** The first key of the next page, or null. */
   readonly next: string | null;
+}
+
+export interface HistoryQuery {
+  readonly key: string;
+  /** 0: the largest page. */
+  readonly limit: number;
+  readonly keysOnly: boolean;
+}
+
+export interface HistoryVersion {
+  readonly item: KeyValue;
+  readonly deleted: boolean;
+  readonly timeMs: number;
+}
+
+export interface HistoryResult {
+  /** Newest first. */
+  readonly versions: readonly HistoryVersion[];
+  readonly revision: Revision;
+  /** Below it nothing is kept. */
+  readonly compactedRevision: Revision;
+}
+
+export interface WatchQuery {
+  readonly start: string;
+  /** Exclusive; empty: no upper bound. */
+  readonly end: string;
+  /** The first revision to be told; 0: from now on. May lie ahead of this node. */
+  readonly startRevision: Revision;
+  readonly previous: boolean;
+  readonly progress: boolean;
+}
+
+/** Where a watch delivers. One call is one or more whole revisions, in order. */
+export interface WatchSink {
+  /** Returns false when the receiver is full: nothing more comes until `resume` of the handle is called. */
+  deliver(batch: { readonly revision: Revision; readonly events: readonly WatchEvent[] }): boolean;
+  /** The last call: the watch is over. `resumeRevision` 0: it cannot be resumed. */
+  cancelled(error: HoldfastError, resumeRevision: Revision): void;
+}
+
+export interface WatchHandle {
+  /** The revision after which events are delivered. */
+  readonly startedAfterRevision: Revision;
+  resume(): void;
+  close(): void;
 }

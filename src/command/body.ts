@@ -1,0 +1,45 @@
+import { HoldfastError } from '../base/errors.ts';
+import type { Bootstrap, Command, CreateToken, Transaction, UseToken } from '../proto/storage.ts';
+
+/** What a command asks for. */
+export type CommandBody =
+  | { readonly kind: 'transaction'; readonly transaction: Transaction }
+  | { readonly kind: 'registerClient' }
+  | { readonly kind: 'closeClient'; readonly clientId: number }
+  | { readonly kind: 'compact'; readonly revision: number }
+  | { readonly kind: 'bootstrap'; readonly bootstrap: Bootstrap }
+  | { readonly kind: 'createToken'; readonly createToken: CreateToken }
+  | { readonly kind: 'useToken'; readonly useToken: UseToken }
+  | { readonly kind: 'advanceTime' }
+  | { readonly kind: 'revokeToken'; readonly id: string };
+
+export type CommandKind = CommandBody['kind'];
+
+const READERS: readonly ((command: Command) => CommandBody | null)[] = [
+  ({ transaction }) => (transaction ? { kind: 'transaction', transaction } : null),
+  ({ registerClient }) => (registerClient ? { kind: 'registerClient' } : null),
+  ({ closeClient }) => (closeClient ? { kind: 'closeClient', clientId: closeClient.clientId } : null),
+  ({ compact }) => (compact ? { kind: 'compact', revision: compact.revision } : null),
+  ({ bootstrap }) => (bootstrap ? { kind: 'bootstrap', bootstrap } : null),
+  ({ createToken }) => (createToken ? { kind: 'createToken', createToken } : null),
+  ({ useToken }) => (useToken ? { kind: 'useToken', useToken } : null),
+  ({ advanceTime }) => (advanceTime ? { kind: 'advanceTime' } : null),
+  ({ revokeToken }) => (revokeToken ? { kind: 'revokeToken', id: revokeToken.id } : null),
+];
+
+/** The one body of a command. @throws HoldfastError INVALID_ARGUMENT when there is none, or more than one */
+export function commandBody(command: Command): CommandBody {
+  let body: CommandBody | null = null;
+  for (const read of READERS) {
+    const found = read(command);
+    if (found === null) continue;
+    if (body !== null) throw invalid('a command has two bodies');
+    body = found;
+  }
+  if (body === null) throw invalid('a command has no body that this program knows');
+  return body;
+}
+
+function invalid(message: string): HoldfastError {
+  return new HoldfastError('INVALID_ARGUMENT', message, { field: 'command' });
+}

@@ -1,0 +1,171 @@
+import { createHash, hash } from 'node:crypto';
+import { unreachable } from '../base/assert.ts';
+import type { Member, Operation, Transaction } from '../proto/storage.ts';
+import type { CommandBody, CommandKind } from './body.ts';
+import { bytesField } from './keys.ts';
+
+/** Part of the stored format: never renumber. */
+const KIND_BYTE = {
+  transaction: 1,
+  registerClient: 2,
+  closeClient: 3,
+  compact: 4,
+  bootstrap: 5,
+  createToken: 6,
+  useToken: 7,
+  advanceTime: 8,
+  revokeToken: 9,
+} as const satisfies Record<CommandKind, number>;
+const PUT_BYTE = 1;
+const DELETE_BYTE = 2;
+const RANGE_BYTE = 3;
+const SCRATCH_BYTES = 64 * 1024;
+
+/**
+ * SHA-256 of what a command asks for, 32 bytes: equal bodies have equal hashes on every node and release. The
+ * form that is hashed is our own (every field in order, bytes and lists with their length), since the encoding of
+ * protobuf is not canonical.
+ */
+export function bodyHash(body: CommandBody): Buffer {
+  writer.begin();
+  writer.count(KIND_BYTE[body.kind]);
+  writeBody(body);
+  return writer.digest();
+}
+
+/** Collects fields in one block of memory that is used again and again; a longer body goes through a stream. */
+class HashWriter {
+  readonly #scratch = Buffer.alloc(SCRATCH_BYTES);
+  #length = 0;
+  #overflow: ReturnType<typeof createHash> | null = null;
+
+  begin(): void {
+    this.#length = 0;
+    this.#overflow = null;
+  }
+
+  /** A safe integer >= 0, 8 bytes. */
+  count(value: number): void {
+    this.#reserve(8);
+    this.#scratch.writeUInt32BE(Math.floor(value / 0x1_0000_0000), this.#length);
+    this.#scratch.writeUInt32BE(value % 0x1_0000_0000, this.#length + 4);
+    this.#length += 8;
+  }
+
+  bytes(field: Uint8Array): void {
+    const value = bytesField(field);
+    this.count(value.length);
+    if (value.length > SCRATCH_BYTES) {
+      this.#spill().update(value);
+      return;
+    }
+    this.#reserve(value.length);
+    this.#scratch.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  text(value: string): void {
+    this.bytes(Buffer.from(value, 'utf8'));
+  }
+
+  digest(): Buffer {
+    if (this.#overflow !== null) return this.#spill().digest();
+    return hash('sha256', this.#scratch.subarray(0, this.#length), 'buffer');
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes > SCRATCH_BYTES) this.#spill();
+  }
+
+  #spill(): ReturnType<typeof createHash> {
+    this.#overflow ??= createHash('sha256');
+    this.#overflow.update(this.#scratch.subarray(0, this.#length));
+    this.#length = 0;
+    return this.#overflow;
+  }
+}
+
+const writer = new HashWriter();
+
+function writeBody(body: CommandBody): void {
+  switch (body.kind) {
+    case 'transaction':
+      return writeTransaction(body.transaction);
+    case 'closeClient':
+      return writer.count(body.clientId);
+    case 'compact':
+      return writer.count(body.revision);
+    case 'bootstrap':
+      writer.bytes(body.bootstrap.authorityCertificate);
+      writer.bytes(body.bootstrap.authorityPrivateKey);
+      return writeMember(body.bootstrap.member);
+    case 'createToken':
+      writer.text(body.createToken.id);
+      writer.bytes(body.createToken.secretHash);
+      writer.text(body.createToken.role);
+      return writer.count(body.createToken.ttlMs);
+    case 'useToken':
+      writer.text(body.useToken.id);
+      writer.bytes(body.useToken.secretHash);
+      writer.text(body.useToken.nodeId);
+      return writer.bytes(body.useToken.csrKeyHash);
+    case 'revokeToken':
+      return writer.text(body.id);
+    case 'registerClient':
+    case 'advanceTime':
+      return undefined;
+    default:
+      return unreachable(body, 'command body');
+  }
+}
+
+function writeMember(member: Member | null | undefined): void {
+  writer.count(member ? 1 : 0);
+  if (!member) return;
+  for (const text of [member.nodeId, member.name, member.peerAddress, member.apiAddress, member.wantedRole]) {
+    writer.text(text);
+  }
+}
+
+function writeTransaction({ compares, success, failure }: Transaction): void {
+  writer.count(compares.length);
+  for (const compare of compares) {
+    writer.bytes(compare.key);
+    writer.count(compare.relation);
+    writer.count(compare.target);
+    writer.bytes(compare.value);
+    writer.count(compare.number);
+  }
+  writeOperations(success);
+  writeOperations(failure);
+}
+
+function writeOperations(operations: readonly Operation[]): void {
+  writer.count(operations.length);
+  for (const { put, delete: deletion, range } of operations) {
+    if (put) {
+      writer.count(PUT_BYTE);
+      writer.bytes(put.key);
+      writer.bytes(put.value);
+      writer.count(Number(put.previous));
+    } else if (deletion) {
+      writer.count(DELETE_BYTE);
+      writeRange(deletion.range);
+      writer.count(Number(deletion.previous));
+    } else if (range) {
+      writer.count(RANGE_BYTE);
+      writeRange(range.range);
+      writer.count(range.limit);
+      writer.count(Number(range.keysOnly) * 2 + Number(range.countOnly));
+    }
+  }
+}
+
+function writeRange(
+  range: { readonly start: Uint8Array; readonly end: Uint8Array } | null | undefined,
+): void {
+  writer.count(range ? 1 : 0);
+  if (!range) return;
+  writer.bytes(range.start);
+  writer.bytes(range.end);
+}

@@ -1,0 +1,39 @@
+import { asBuffer } from '../base/bytes.ts';
+
+const EMPTY = Buffer.alloc(0);
+
+/** A protobuf bytes field as a Buffer without a copy. An unset field decodes to something that is no Uint8Array. */
+export function bytesField(field: Uint8Array): Buffer {
+  return field instanceof Uint8Array ? asBuffer(field) : EMPTY;
+}
+
+/** A key as a latin-1 string, one character a byte: the order of the strings is the order of the bytes. */
+export function keyFromBytes(bytes: Uint8Array): string {
+  return bytesField(bytes).toString('latin1');
+}
+
+/** The bytes of a key: the inverse of keyFromBytes. */
+export function bytesFromKey(key: string): Buffer {
+  return Buffer.from(key, 'latin1');
+}
+
+/** The first key after `key`: the range [key, keyAfter(key)) holds exactly `key`. */
+export function keyAfter(key: string): string {
+  return `${key}\u0000`;
+}
+
+/** The exclusive end of the range of all keys that begin with `prefix`; empty (no upper bound) after 0xff…. */
+export function prefixEnd(prefix: string): string {
+  let length = prefix.length;
+  while (length > 0 && prefix.charCodeAt(length - 1) === 0xff) length -= 1;
+  if (length === 0) return '';
+  return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1);
+}
+
+/** Whether `key` lies in [start, end); an empty `end` is no bound. */
+export function inRange(
+  key: string,
+  { start, end }: { readonly start: string; readonly end: string },
+): boolean {
+  return key >= start && (end === '' || key < end);
+}

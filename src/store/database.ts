@@ -1,0 +1,133 @@
+import { Level } from 'level';
+import { HoldfastError } from '../base/errors.ts';
+
+export interface DatabaseRow {
+  readonly key: Buffer;
+  readonly envelope: Buffer;
+}
+
+/** Writes that become durable together or not at all. */
+export interface DatabaseBatch {
+  put(key: Buffer, value: Buffer): void;
+  del(key: Buffer): void;
+  /** Synced. One at a time: two that run at once may be applied out of order. */
+  write(): Promise<void>;
+}
+
+/** A frozen view of a database. */
+export interface DatabaseSnapshot {
+  /** Rows whose key begins with `prefix` (all when it is empty), in key order, in portions. */
+  rows(prefix: string): AsyncIterable<readonly DatabaseRow[]>;
+  close(): Promise<void>;
+}
+
+/** What the store asks of LevelDB, so that tests can put a failing disk in its place. Rejects and throws as it does. */
+export interface Database {
+  batch(): DatabaseBatch;
+  getSync(key: Buffer): Buffer | undefined;
+  snapshot(): DatabaseSnapshot;
+  close(): Promise<void>;
+}
+
+/** Opens the database in a directory. */
+export type OpenDatabase = (options: {
+  readonly path: string;
+  readonly create: boolean;
+}) => Promise<Database>;
+
+const PORTION_ROWS = 256;
+/** What LevelDB reads ahead for an iterator. */
+const READ_AHEAD_BYTES = 1024 * 1024;
+
+/**
+ * LevelDB, with nothing that could make up for missing or damaged files: never created but on purpose, never
+ * repaired, never compressed (ciphertext does not shrink).
+ * @throws HoldfastError DATA_DIR_INVALID (in use), STATE_CORRUPT (missing or damaged files), DISK_FAILED
+ */
+export const openLevelDatabase: OpenDatabase = async ({ path, create }) => {
+  const database = new Level<Buffer, Buffer>(path, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    createIfMissing: create,
+    errorIfExists: create,
+    compression: false,
+  });
+  try {
+    await database.open();
+  } catch (cause) {
+    await database.close().catch(() => undefined);
+    throw openFailure(path, cause);
+  }
+  return {
+    batch: () => levelBatch(database),
+    getSync: (key) => database.getSync(key),
+    snapshot: () => levelSnapshot(database),
+    close: () => database.close(),
+  };
+};
+
+function levelBatch(database: Level<Buffer, Buffer>): DatabaseBatch {
+  const batch = database.batch();
+  return {
+    put: (key, value) => void batch.put(key, value),
+    del: (key) => void batch.del(key),
+    write: () => batch.write({ sync: true }),
+  };
+}
+
+function levelSnapshot(database: Level<Buffer, Buffer>): DatabaseSnapshot {
+  const snapshot = database.snapshot();
+  return {
+    async *rows(prefix) {
+      const bounds = prefix === '' ? {} : { gte: Buffer.from(prefix, 'latin1'), lt: after(prefix) };
+      const options = { ...bounds, snapshot, fillCache: false, highWaterMarkBytes: READ_AHEAD_BYTES };
+      const iterator = database.iterator(options);
+      try {
+        for (;;) {
+          const portion = await iterator.nextv(PORTION_ROWS);
+          if (portion.length === 0) return;
+          yield portion.map(([key, envelope]) => ({ key, envelope }));
+        }
+      } finally {
+        await iterator.close();
+      }
+    },
+    close: () => snapshot.close(),
+  };
+}
+
+function after(prefix: string): Buffer {
+  const end = Buffer.from(prefix, 'latin1');
+  end[end.length - 1] = (end[end.length - 1] ?? 0) + 1;
+  return end;
+}
+
+/** The innermost code of LevelDB's error. */
+function levelCode(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return '';
+  const inner = levelCode(thrown.cause);
+  if (inner !== '') return inner;
+  return 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+}
+
+function openFailure(path: string, cause: unknown): HoldfastError {
+  const code = levelCode(cause);
+  if (code === 'LEVEL_LOCKED') {
+    return new HoldfastError('DATA_DIR_INVALID', `another process uses the state in ${path}`, { cause });
+  }
+  if (code === 'LEVEL_IO_ERROR') return diskFailed(cause);
+  return new HoldfastError('STATE_CORRUPT', `the state in ${path} does not open (${code})`, {
+    cause,
+    hint: 'Its files are missing or damaged. Remove the node and let it join again.',
+  });
+}
+
+/** Any error of a running database: the node must stop, since LevelDB may lose writes after it. */
+export function diskFailed(cause: unknown): HoldfastError {
+  const code = levelCode(cause);
+  const what = code === '' ? 'the disk of the state failed' : `the disk of the state failed (${code})`;
+  return new HoldfastError('DISK_FAILED', what, {
+    cause,
+    hint: 'Check the disk and its free space before the node is started again.',
+  });
+}

@@ -1,0 +1,47 @@
+import { HoldfastError } from '../base/errors.ts';
+import type { Sealer } from '../envelope/sealer.ts';
+import { describeRow, plaintextOf, type RowPlace } from './row.ts';
+import { TABLE_SEALING } from './rowCodecs.ts';
+
+/** Seals rows for disk and opens them again, each bound to its place. */
+export class RowSealer {
+  readonly #sealer: Sealer;
+
+  constructor(sealer: Sealer) {
+    this.#sealer = sealer;
+  }
+
+  /** @param encoded place and plaintext */
+  seal(place: RowPlace, encoded: Buffer): Buffer {
+    const { codec, purpose } = TABLE_SEALING[place.table];
+    return this.#sealer.seal(codec, plaintextOf(encoded), { purpose, place: envelopePlace(place) });
+  }
+
+  /** The plaintext. @throws HoldfastError as Sealer.open */
+  open(place: RowPlace, envelope: Buffer): Buffer {
+    const { codec, purpose } = TABLE_SEALING[place.table];
+    return this.#sealer.open(codec, envelope, { purpose, place: envelopePlace(place) });
+  }
+
+  /** The plaintext of a row that must be there. @throws HoldfastError STATE_CORRUPT naming table and place */
+  openOrCorrupt(place: RowPlace, envelope: Buffer | undefined): Buffer {
+    if (envelope === undefined) throw corruptRow(place, 'is missing');
+    try {
+      return this.open(place, envelope);
+    } catch (cause) {
+      if (!(cause instanceof HoldfastError)) throw cause;
+      throw corruptRow(place, `does not open: ${cause.message}`, cause);
+    }
+  }
+}
+
+export function corruptRow(place: RowPlace, what: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('STATE_CORRUPT', `${describeRow(place)} ${what}`, {
+    cause,
+    hint: 'Remove the node and let it join again.',
+  });
+}
+
+function envelopePlace({ table, number, sub }: RowPlace) {
+  return { kind: 'row', table, number, sub } as const;
+}

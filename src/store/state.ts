@@ -1,0 +1,224 @@
+import { decide, STORE } from '../access/policy.ts';
+import { assert, present, unreachable } from '../base/assert.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { type CommandBody, commandBody } from '../command/body.ts';
+import { bodyHash } from '../command/bodyHash.ts';
+import { checkBody, checkPrincipal, checkRequestId } from '../command/checkCommand.ts';
+import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
+import { Clients } from './clients.ts';
+import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
+import type { RecordVersion } from './keyIndex.ts';
+import { Membership, ownConfiguration } from './membership.ts';
+import { DONE, outcomeOf } from './outcomes.ts';
+import { checkRevision, compacted } from './reads.ts';
+import { Records } from './records.ts';
+import type { RowBytes } from './rowBytes.ts';
+import { RowChanges } from './rowChanges.ts';
+import { Tokens } from './tokens.ts';
+import { applyTransaction } from './transaction.ts';
+import type { AppliedEntry, AppliedPlace } from './types.ts';
+import type { EntryChanges } from './writer.ts';
+
+export const HISTORY_BOUNDS: HistoryBounds = {
+  revisionsKept: LIMITS.historyRevisionsKept,
+  revisionsMax: LIMITS.historyRevisionsMax,
+  ageMs: LIMITS.historyAgeMs,
+  bytesMax: LIMITS.historyBytesMax,
+  stepRecordsMax: LIMITS.compactionStepRecordsMax,
+};
+
+/** What an entry did: for its callers, for watchers, and for the disk. */
+export interface Applied {
+  readonly outcomes: readonly Outcome[];
+  readonly written: readonly RecordVersion[];
+  readonly changes: EntryChanges;
+}
+
+/** Where a command stands: its log index, and its position in the entry. */
+interface CommandPlace {
+  readonly index: number;
+  readonly sub: number;
+}
+
+/**
+ * The state machine. `apply` is a pure, synchronous function of the state and the entry: no clock, no random
+ * number, no promise; time comes from the entry. So every node has the same rows and the same digest at the same
+ * index (I27, I34). The values of old versions are fetched from where apply put them; nothing else is read.
+ */
+export class State {
+  readonly changes = new RowChanges();
+  readonly records: Records;
+  readonly clients = new Clients(this.changes);
+  readonly tokens = new Tokens(this.changes);
+  readonly membership = new Membership(this.changes);
+  readonly #bounds: HistoryBounds;
+  #place: AppliedPlace = { index: 0, term: 0, hash: Buffer.alloc(32) };
+  /** Log time: the latest that any entry carried. Never runs backwards. */
+  #timeMs = 0;
+
+  constructor({ rowBytes, bounds }: { rowBytes: RowBytes; bounds?: HistoryBounds }) {
+    this.records = new Records({ changes: this.changes, rowBytes });
+    this.#bounds = bounds ?? HISTORY_BOUNDS;
+  }
+
+  get place(): AppliedPlace {
+    return this.#place;
+  }
+
+  get timeMs(): number {
+    return this.#timeMs;
+  }
+
+  /** The log time from which an entry, of whatever kind, has something to expire or compact; or null. */
+  get dueMs(): number | null {
+    const due = [this.clients.dueMs, this.tokens.dueMs, compactionDueMs(this.records, this.#bounds)];
+    const times = due.filter((timeMs) => timeMs !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  /** Takes over the numbers of a head row, once the rows beside it are loaded. */
+  restore(head: HeadRow): void {
+    this.#place = { index: head.index, term: head.term, hash: Buffer.from(head.hash) };
+    this.#timeMs = head.timeMs;
+    this.records.revision = head.revision;
+    this.records.compactedRevision = head.compactedRevision;
+    this.membership.configuration = ownConfiguration(
+      present(head.configuration, 'configuration of a head row'),
+    );
+  }
+
+  /** How far the state is. */
+  head(): HeadRow {
+    return {
+      ...this.#place,
+      revision: this.records.revision,
+      compactedRevision: this.records.compactedRevision,
+      timeMs: this.#timeMs,
+      digest: this.changes.digest.bytes(),
+      configuration: this.membership.configuration,
+    };
+  }
+
+  /** @throws HoldfastError DISK_FAILED, STATE_CORRUPT, and InvariantViolation: the node must stop */
+  apply(entry: AppliedEntry): Applied {
+    const { index, term, hash } = entry.place;
+    assert(index === this.#place.index + 1, `I13: entry ${index} is applied after ${this.#place.index}`);
+    assert(term >= this.#place.term, 'I3: terms do not go back');
+    this.#place = { index, term, hash: Buffer.from(hash) };
+    const outcomes = this.#applyKind(entry, index);
+    this.clients.endEntry({ index, timeMs: this.#timeMs });
+    const written = this.records.takeWritten();
+    compactStep(this.records, this.#bounds, { timeMs: this.#timeMs, writtenRecords: written.length });
+    return { outcomes, written, changes: { ...this.changes.take(), head: this.head() } };
+  }
+
+  #applyKind(entry: AppliedEntry, index: number): readonly Outcome[] {
+    switch (entry.kind) {
+      case 'commands':
+        this.#advance(entry.batch.timeMs);
+        return entry.batch.commands.map((command, sub) => this.#applyCommand(command, { index, sub }));
+      case 'configuration':
+        this.#advance(entry.timeMs);
+        this.membership.reconfigure(entry, index);
+        return [];
+      case 'nothing':
+        return [];
+      default:
+        return unreachable(entry, 'applied entry');
+    }
+  }
+
+  /** Time passes before the commands of an entry: what has expired by then is gone for them. */
+  #advance(timeMs: number): void {
+    assert(Number.isSafeInteger(timeMs) && timeMs >= 0, 'an entry carries a time');
+    this.#timeMs = Math.max(this.#timeMs, timeMs);
+    this.clients.expire(this.#timeMs);
+    this.tokens.expire(this.#timeMs);
+  }
+
+  #applyCommand(command: Command, place: CommandPlace): Outcome {
+    return outcomeOf(() => {
+      const body = commandBody(command);
+      const { request } = command;
+      const reason =
+        checkPrincipal(command.principal) ?? checkBody(body) ?? (request ? checkRequestId(request) : null);
+      if (reason !== null) throw reason;
+      const principal = present(command.principal, 'checked principal');
+      const decision = decide(principal, body.kind, STORE);
+      if (!decision.allowed) throw new HoldfastError('PERMISSION_DENIED', decision.reason);
+      return request
+        ? this.#once(request, { body, principal, place })
+        : this.#execute(body, { principal, place });
+    });
+  }
+
+  /** Refusals of a new request are answers too, and kept. */
+  #once(
+    request: RequestId,
+    asked: { body: CommandBody; principal: Principal; place: CommandPlace },
+  ): Outcome {
+    const hash = bodyHash(asked.body);
+    const verdict = this.clients.judge(request, { principal: asked.principal, bodyHash: hash });
+    if (verdict.kind === 'replay') return verdict.outcome;
+    const outcome = outcomeOf(() => this.#execute(asked.body, asked));
+    this.clients.keep(request, { bodyHash: hash, outcome, timeMs: this.#timeMs });
+    return outcome;
+  }
+
+  /** Changes the state or throws a refusal, never both. */
+  #execute(body: CommandBody, { principal, place }: { principal: Principal; place: CommandPlace }): Outcome {
+    const timeMs = this.#timeMs;
+    switch (body.kind) {
+      case 'transaction': {
+        const transaction = applyTransaction(this.records, body.transaction, timeMs);
+        return { transaction, replayed: false };
+      }
+      case 'registerClient': {
+        const clientId = this.clients.register({ ...place, principal, timeMs });
+        return { client: { clientId }, replayed: false };
+      }
+      case 'closeClient':
+        this.clients.close(body.clientId, principal);
+        return DONE;
+      case 'compact':
+        this.#compact(body.revision);
+        return DONE;
+      case 'bootstrap':
+        this.membership.bootstrap(body.bootstrap, place);
+        return DONE;
+      case 'createToken':
+        this.tokens.create(body.createToken, { place: tokenPlace(place), timeMs });
+        return DONE;
+      case 'useToken':
+        return this.#useToken(body.useToken, place);
+      case 'revokeToken':
+        this.tokens.revoke(body.id);
+        return DONE;
+      case 'advanceTime':
+        return DONE;
+      default:
+        return unreachable(body, 'command body');
+    }
+  }
+
+  #useToken(use: UseToken, place: CommandPlace): Outcome {
+    const role = this.tokens.use(use, {
+      place: tokenPlace(place),
+      timeMs: this.#timeMs,
+      isRemoved: this.membership.isRemoved(use.nodeId),
+      isMember: this.membership.member(use.nodeId) !== null,
+    });
+    return { token: { role }, replayed: false };
+  }
+
+  #compact(revision: number): void {
+    checkRevision(this.records, revision);
+    if (revision === this.records.compactedRevision) throw compacted(this.records, revision);
+    moveTo(this.records, revision);
+  }
+}
+
+function tokenPlace({ index, sub }: CommandPlace) {
+  return { table: 't', number: index, sub } as const;
+}
