@@ -1,0 +1,87 @@
+/** Who asks, and until when: read off the connection and the call, never off the request. */
+import type { PeerCertificate } from 'node:tls';
+import type { Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Principal } from '../proto/storage.ts';
+import type { Caller } from './ports.ts';
+
+/** What a verified certificate says of its holder. A node is nobody on the API. */
+export type Identity =
+  | { readonly kind: 'client'; readonly name: string }
+  | { readonly kind: 'nobody'; readonly reason: string };
+
+/**
+ * Reads the identity out of a certificate (DER) that TLS has verified against the cluster's authority.
+ * May throw a HoldfastError instead, which makes the holder nobody as well.
+ */
+export type Identify = (certificateDer: Uint8Array) => Identity;
+
+/** The part of a server call that this folder reads. */
+export interface IncomingCall {
+  getPeer(): string;
+  getAuthContext(): { readonly sslPeerCertificate?: PeerCertificate | undefined };
+}
+
+/** More distinct certificates than this at one time cost a parse each, nothing else. */
+const IDENTITIES_CACHED_MAX = 1_024;
+
+export class Callers {
+  readonly #identify: Identify;
+  readonly #clock: Clock;
+  readonly #identities = new Map<string, Identity>();
+
+  constructor(options: { readonly identify: Identify; readonly clock: Clock }) {
+    this.#identify = options.identify;
+    this.#clock = options.clock;
+  }
+
+  /** @throws HoldfastError UNAUTHENTICATED when the connection proves no client identity */
+  principal(call: IncomingCall): Principal {
+    const certificate = call.getAuthContext().sslPeerCertificate;
+    const identity = certificate === undefined ? NO_CERTIFICATE : this.#identityOf(certificate);
+    if (identity.kind === 'client') return { kind: 'client', name: identity.name, address: call.getPeer() };
+    throw new HoldfastError('UNAUTHENTICATED', `not a client of this cluster: ${identity.reason}`, {
+      hint: 'connect with a client certificate that this cluster has issued',
+    });
+  }
+
+  /** A caller whose answer is of use for `timeoutMs` (0: the default) from now, at most `requestTimeoutMsMax`. */
+  caller(principal: Principal, timeoutMs: number): Caller {
+    const wantedMs = timeoutMs === 0 ? LIMITS.requestTimeoutMs : timeoutMs;
+    const boundedMs = Math.min(wantedMs, LIMITS.requestTimeoutMsMax);
+    return { principal, deadlineMs: this.#clock.monotonicMs() + boundedMs };
+  }
+
+  /** The gRPC deadline of a unary call (wall clock, Infinity when absent) as a timeout for `caller`. */
+  timeoutMs(deadline: Date | number): number {
+    const wallMs = typeof deadline === 'number' ? deadline : deadline.getTime();
+    if (!Number.isFinite(wallMs)) return 0;
+    return Math.max(1, wallMs - this.#clock.wallMs());
+  }
+
+  nowMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  /** Keyed by the certificate itself, not by the peer's address: another connection may come from the same port. */
+  #identityOf(certificate: { readonly raw: Buffer; readonly fingerprint256: string }): Identity {
+    const known = this.#identities.get(certificate.fingerprint256);
+    if (known !== undefined) return known;
+    const identity = this.#read(certificate.raw);
+    if (this.#identities.size >= IDENTITIES_CACHED_MAX) this.#identities.clear();
+    this.#identities.set(certificate.fingerprint256, identity);
+    return identity;
+  }
+
+  #read(certificateDer: Uint8Array): Identity {
+    try {
+      return this.#identify(certificateDer);
+    } catch (thrown) {
+      if (thrown instanceof HoldfastError) return { kind: 'nobody', reason: thrown.message };
+      throw thrown;
+    }
+  }
+}
+
+const NO_CERTIFICATE: Identity = { kind: 'nobody', reason: 'no verified client certificate' };

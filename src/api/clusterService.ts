@@ -1,0 +1,57 @@
+/** The methods of holdfast.v1.Cluster, all unary. */
+import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { AddTokenRequest, MemberRequest, RemoveMemberRequest } from '../proto/cluster.ts';
+import type { Caller, ClusterPort } from './ports.ts';
+import { refuse } from './refuse.ts';
+import { type HandlerContext, unary } from './unary.ts';
+
+export function clusterMethods(context: HandlerContext, port: ClusterPort): UntypedServiceImplementation {
+  const onMember = (work: (caller: Caller, request: MemberRequest) => Promise<void>) =>
+    unary(context, async (caller, request: MemberRequest) => {
+      refuse(checkName(request.member, 'member'));
+      await work(caller, request);
+      return {};
+    });
+  return {
+    status: unary(context, (caller) => port.status(caller)),
+    memberList: unary(context, (caller) => port.memberList(caller)),
+    addToken: unary(context, async (caller, request: AddTokenRequest) => {
+      refuse(checkToken(request));
+      return port.addToken(caller, request);
+    }),
+    revokeToken: unary(context, async (caller, request: { readonly id: string }) => {
+      refuse(checkName(request.id, 'id'));
+      await port.revokeToken(caller, request);
+      return {};
+    }),
+    promoteMember: onMember((caller, request) => port.promoteMember(caller, request)),
+    demoteMember: onMember((caller, request) => port.demoteMember(caller, request)),
+    removeMember: unary(context, async (caller, request: RemoveMemberRequest) => {
+      refuse(checkName(request.member, 'member'));
+      await port.removeMember(caller, request);
+      return {};
+    }),
+    transferLeadership: onMember((caller, request) => port.transferLeadership(caller, request)),
+  };
+}
+
+function checkName(name: string, field: string): HoldfastError | null {
+  if (name.length > 0 && name.length <= LIMITS.nameBytesMax) return null;
+  return new HoldfastError('INVALID_ARGUMENT', `${field} must have 1 to ${LIMITS.nameBytesMax} characters`, {
+    field,
+  });
+}
+
+function checkToken(request: AddTokenRequest): HoldfastError | null {
+  if (!['', 'voter', 'learner'].includes(request.role)) {
+    return new HoldfastError('INVALID_ARGUMENT', 'role must be voter or learner', { field: 'role' });
+  }
+  if (request.ttlMs > LIMITS.joinTokenTtlMsMax) {
+    return new HoldfastError('INVALID_ARGUMENT', `ttl_ms is over ${LIMITS.joinTokenTtlMsMax}`, {
+      field: 'ttl_ms',
+    });
+  }
+  return null;
+}

@@ -1,0 +1,78 @@
+/** What generic gRPC tools ask any server: is it well, and what does it speak. For clients of this cluster only. */
+import { dirname } from 'node:path';
+import type {
+  Server,
+  ServiceDefinition,
+  UntypedHandleCall,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation, protoPath as healthProtoPath } from 'grpc-health-check';
+import { PROTO_FOLDER } from '../proto/registry.ts';
+import type { Callers, IncomingCall } from './caller.ts';
+import { callerError, grpcStatus } from './status.ts';
+
+/** '' is the server as a whole, by the health protocol. */
+const HEALTH_SERVICES = ['', 'holdfast.v1.Kv', 'holdfast.v1.Cluster'];
+
+/** grpc.health.v1: SERVING only while the node says that it is ready. */
+export class Health {
+  readonly #implementation = new HealthImplementation();
+
+  constructor() {
+    this.setReady(false);
+  }
+
+  setReady(ready: boolean): void {
+    for (const service of HEALTH_SERVICES) {
+      this.#implementation.setStatus(service, ready ? 'SERVING' : 'NOT_SERVING');
+    }
+  }
+
+  addTo(server: Server, callers: Callers): void {
+    this.#implementation.addToServer(guarded(server, callers));
+  }
+}
+
+/** Adds grpc.reflection.v1 and v1alpha over the public .proto files. */
+export function addReflection(server: Server, callers: Callers): void {
+  const definition = loadSync(
+    ['holdfast/v1/kv.proto', 'holdfast/v1/cluster.proto', 'health/v1/health.proto'],
+    { includeDirs: [PROTO_FOLDER, dirname(dirname(dirname(healthProtoPath)))] },
+  );
+  const services = ['holdfast.v1.Kv', 'holdfast.v1.Cluster', 'grpc.health.v1.Health'];
+  new ReflectionService(definition, { services }).addToServer(guarded(server, callers));
+}
+
+/** The server as a ready-made service sees it: each of its methods first asks who calls. */
+function guarded(server: Server, callers: Callers): Pick<Server, 'addService'> {
+  return {
+    addService: (service: ServiceDefinition, implementation: UntypedServiceImplementation) => {
+      const guardedMethods: UntypedServiceImplementation = {};
+      for (const [name, handler] of Object.entries(implementation)) {
+        guardedMethods[name] = guardedHandler(handler, callers);
+      }
+      server.addService(service, guardedMethods);
+    },
+  };
+}
+
+type AnyCall = IncomingCall & { emit(event: 'error', status: object): boolean };
+type AnyHandler = (call: AnyCall, callback?: (status: object) => void) => void;
+
+function guardedHandler(handler: UntypedHandleCall, callers: Callers): UntypedHandleCall {
+  const run = handler as unknown as AnyHandler;
+  const withCheck: AnyHandler = (call, callback) => {
+    try {
+      callers.principal(call);
+    } catch (thrown) {
+      const status = grpcStatus(callerError(thrown), null);
+      if (callback) callback(status);
+      else call.emit('error', status);
+      return;
+    }
+    run(call, callback);
+  };
+  return withCheck as unknown as UntypedHandleCall;
+}

@@ -1,0 +1,20 @@
+/** holdfast/client: what applications import. */
+export { type ErrorCode, HoldfastError } from '../base/errors.ts';
+export type { AddTokenResponse, MemberListResponse, MemberStatus, StatusResponse } from '../proto/cluster.ts';
+export {
+  type ConnectOptions,
+  connect,
+  type HistoryVersion,
+  HoldfastClient,
+  type RangeOptions,
+  type RangePage,
+  type ReadOptions,
+  type Transaction,
+  type TransactionResult,
+  type WriteOptions,
+} from './client.ts';
+export type { CallOptions, ClusterClient, NodeReport } from './clusterClient.ts';
+export type { ClientIdentity } from './connection.ts';
+export type { Bytes, Item, KeySelector } from './keys.ts';
+export { compare, del, get, type OperationResult, put, range } from './transaction.ts';
+export type { Watch, WatchBatch, WatchEvent, WatchOptions } from './watch.ts';
