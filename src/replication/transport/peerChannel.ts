@@ -61,8 +61,12 @@ export class PeerChannel {
     return this.#queue;
   }
 
-  /** Queues without sending; `flush` sends. */
+  /**
+   * Queues without sending; `flush` sends. Entries for a peer that is not there are not kept: the leader finds out at
+   * the first heartbeat that is answered, and what it would send then is newer.
+   */
   push(message: Message): void {
+    if (this.#options.lane === 'bulk' && !this.connected) return;
     this.#queue.push(message);
   }
 

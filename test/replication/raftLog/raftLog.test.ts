@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -91,6 +94,7 @@ test('a follower far behind gets a snapshot, and the log after it', async () => 
   await cluster.awaitValues(60);
   for (const { log, state } of cluster.nodes.values()) log.durable(state.flush());
   expect(leader.log.status().firstIndex).toBeGreaterThan(40);
+  await waitFor(() => (cluster.walDisks.get(leader.nodeId)?.shape?.base.index ?? 0) > 40);
   const node = await cluster.startNode(away);
   await cluster.propose('later');
   await cluster.awaitValues(61);
@@ -229,4 +233,28 @@ test('clocks of other voters are known', async () => {
   const leader = await start();
   await waitFor(() => leader.log.clockOffsets().length === 2);
   for (const { aheadMs } of leader.log.clockOffsets()) expect(Math.abs(aheadMs)).toBeLessThan(5_000);
+});
+
+test('all nodes stop and start again on real disks', async () => {
+  const walDirectory = await mkdtemp(join(tmpdir(), 'holdfast-raft-log-'));
+  try {
+    await start({ walDirectory, timing: { trailingEntries: 20 } });
+    for (let i = 0; i < 100; i += 1) await cluster.propose(`v${i}`);
+    await cluster.awaitValues(100);
+    // One state is far behind its log, one is not, one was never written.
+    const [first, second] = [...cluster.nodes.values()];
+    for (const node of [first, second]) node?.log.durable(node.state.flush());
+    for (let i = 100; i < 120; i += 1) await cluster.propose(`v${i}`);
+    await cluster.awaitValues(120);
+    second?.state.flush();
+    for (const nodeId of cluster.ids) await cluster.stopNode(nodeId);
+    for (const nodeId of cluster.ids) await cluster.startNode(nodeId);
+    await cluster.awaitLeader();
+    await cluster.propose('after');
+    await cluster.awaitValues(121);
+    expect(digests()).toHaveLength(1);
+  } finally {
+    await cluster.close();
+    await rm(walDirectory, { recursive: true, force: true });
+  }
 });

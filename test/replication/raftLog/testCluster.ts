@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { HoldfastError } from '../../../src/base/errors.ts';
-import type { NodeId } from '../../../src/base/ids.ts';
+import { type NodeId, parseStoreId } from '../../../src/base/ids.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { systemRandom } from '../../../src/base/random.ts';
 import { NO_CONFIGURATION } from '../../../src/replication/raft/configuration.ts';
@@ -10,9 +12,11 @@ import type { Configuration, SnapshotMetadata } from '../../../src/replication/r
 import type { RaftLogTiming } from '../../../src/replication/raftLog/options.ts';
 import { RaftLog } from '../../../src/replication/raftLog/raftLog.ts';
 import type { CommittedEntry, StateMachine, StateSnapshot } from '../../../src/replication/replicatedLog.ts';
+import { DiskWal } from '../../../src/replication/wal/diskWal.ts';
 import { MemoryWal, MemoryWalDisk, type MemoryWrite } from '../../../src/replication/wal/memoryWal.ts';
+import type { WalContents, WriteAheadLog } from '../../../src/replication/wal/types.ts';
 import { type TestAuthority, testNodeId } from '../transport/certificates.ts';
-import { TestDirectory } from '../transport/testPeers.ts';
+import { STORE, TestDirectory } from '../transport/testPeers.ts';
 import { waitFor } from '../transport/waitFor.ts';
 
 /** What of a state machine survives a stop. */
@@ -135,6 +139,8 @@ export interface TestClusterOptions {
   readonly size: number;
   readonly timing?: Partial<RaftLogTiming>;
   readonly rowBytes?: number;
+  /** Write-ahead logs in folders below this one, instead of in memory. */
+  readonly walDirectory?: string;
 }
 
 /** Raft logs in one process that talk over real sockets with real certificates. */
@@ -166,7 +172,7 @@ export class TestCluster {
     const stateDisk = this.stateDisks.get(nodeId) ?? { applied: nothing, values: [] };
     this.stateDisks.set(nodeId, stateDisk);
     const state = new TestState(stateDisk, this.directory.addresses, this.#options.rowBytes);
-    const { wal, contents } = this.#openWal(nodeId, nothing);
+    const { wal, contents } = await this.#openWal(nodeId, nothing);
     const transport = await this.directory.listen(nodeId);
     const fatal: HoldfastError[] = [];
     const log = await RaftLog.open({
@@ -187,7 +193,12 @@ export class TestCluster {
     return node;
   }
 
-  #openWal(nodeId: NodeId, nothing: SnapshotMetadata): ReturnType<typeof MemoryWal.open> {
+  async #openWal(
+    nodeId: NodeId,
+    nothing: SnapshotMetadata,
+  ): Promise<{ wal: WriteAheadLog; contents: WalContents }> {
+    const { walDirectory } = this.#options;
+    if (walDirectory !== undefined) return await openDiskWal(join(walDirectory, nodeId), nothing);
     const options = {
       onWrite: (write: MemoryWrite): void => (this.onWrite.get(nodeId) ?? completeAtOnce)(write),
     };
@@ -195,7 +206,7 @@ export class TestCluster {
     if (known !== undefined) return MemoryWal.open(known, options);
     const disk = new MemoryWalDisk();
     this.walDisks.set(nodeId, disk);
-    const contents = { hardState: { term: 0, vote: null, commit: 0 }, snapshot: nothing, entries: [] };
+    const contents = emptyLog(nothing);
     return { wal: MemoryWal.create(disk, contents, options), contents };
   }
 
@@ -259,6 +270,20 @@ export class TestCluster {
     this.nodes.clear();
     await this.directory.close();
   }
+}
+
+function emptyLog(snapshot: SnapshotMetadata): WalContents {
+  return { hardState: { term: 0, vote: null, commit: 0 }, snapshot, entries: [] };
+}
+
+async function openDiskWal(
+  directory: string,
+  nothing: SnapshotMetadata,
+): Promise<{ wal: WriteAheadLog; contents: WalContents }> {
+  const options = { directory, storeId: parseStoreId(STORE.storeId), segmentBytes: 64 * 1024 };
+  if (existsSync(directory)) return await DiskWal.open(options);
+  const contents = emptyLog(nothing);
+  return { wal: await DiskWal.create(options, contents), contents };
 }
 
 function completeAtOnce(write: MemoryWrite): void {

@@ -3,6 +3,7 @@ import { connect } from 'node:tls';
 import { Client, credentials as grpcCredentials } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
+import { silentLogger } from '../../../src/base/logger.ts';
 import { joinService, type PeerFrame, peerService } from '../../../src/proto/peer.ts';
 import type { MethodDefinition } from '../../../src/proto/registry.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
@@ -208,6 +209,14 @@ describe('peers that are not well', () => {
     await waitFor(() => a.peers().every(({ connected }) => connected), { deadlineMs: 8_000 });
   });
 
+  test('entries for a peer that is away are not kept', async () => {
+    directory.addresses.set(B, await listenSilently());
+    const a = await directory.listen(A);
+    a.setPeers([B]);
+    for (let index = 1; index <= 10; index += 1) a.send([append(1024 * 1024, index)]);
+    expect(a.peers()[0]?.queuedBytes).toBe(0);
+  });
+
   test('a peer that stops reading fills the queue, and no more than the queue', async () => {
     const { send } = await pair();
     const a = directory.transports.at(-1);
@@ -223,11 +232,16 @@ describe('peers that are not well', () => {
     const receiver = new RecordingReceiver();
     c.start(receiver);
     directory.addresses.set(B, `127.0.0.1:${c.port}`);
-    const a = await directory.listen(A);
+    const reasons: string[] = [];
+    const debug = (fields: object): void => {
+      if ('reason' in fields) reasons.push(String(fields.reason));
+    };
+    const a = await directory.listen(A, { logger: { ...silentLogger, debug } });
     a.setPeers([B, C]);
     await waitFor(() => a.peers().some(({ nodeId, connected }) => nodeId === C && connected));
     a.send([heartbeat(1)]);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await waitFor(() => reasons.length >= 4);
+    expect(reasons.every((reason) => reason.includes(`not that of node ${B}`))).toBe(true);
     expect(a.peers().find(({ nodeId }) => nodeId === B)?.connected).toBe(false);
     expect(receiver.received).toEqual([]);
   });

@@ -1,6 +1,16 @@
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type ServiceDefinition,
+} from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { peerService, type SnapshotChunk } from '../../../src/proto/peer.ts';
 import type { SnapshotMetadata } from '../../../src/replication/raft/types.ts';
 import type { StateSnapshot } from '../../../src/replication/replicatedLog.ts';
+import { pullSnapshot } from '../../../src/replication/transport/snapshotPull.ts';
 import { TestAuthority, testNodeId } from './certificates.ts';
 import { RecordingReceiver, STORE, TestDirectory } from './testPeers.ts';
 import { waitFor } from './waitFor.ts';
@@ -142,5 +152,63 @@ describe('pullSnapshot', () => {
     const b = await serve(source({ rows: 1, rowBytes: 1 }));
     directory.removed.add(B);
     await expect(b.pullSnapshot({ from: A, index: 1 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+});
+
+describe('chunks that do not add up', () => {
+  const header = { ...STORE, ...metadata, keyring: Buffer.from('k') };
+  const row = { key: Buffer.from('a'), envelope: Buffer.from('b') };
+  const first = { header, rows: [], rowsTotal: 0, last: false };
+  const one = { rows: [row], rowsTotal: 0, last: false };
+
+  /** What reading a stream of exactly these chunks, ended normally, comes to. */
+  async function outcome(chunks: readonly SnapshotChunk[]): Promise<number> {
+    const server = new Server();
+    const definition = { pullSnapshot: peerService['pullSnapshot'] } as unknown as ServiceDefinition;
+    server.addService(definition, {
+      pullSnapshot: (call: ServerWritableStream<object, SnapshotChunk>) => {
+        for (const chunk of chunks) call.write(chunk);
+        call.end();
+      },
+    });
+    const port = await new Promise<number>((resolve, reject) =>
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      ),
+    );
+    try {
+      const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+      const { signal } = new AbortController();
+      const pulled = await pullSnapshot(client, { index: 1, store: STORE, deadlineMs: 5_000, signal });
+      try {
+        return await countRows(pulled);
+      } finally {
+        await pulled.close();
+      }
+    } finally {
+      server.forceShutdown();
+    }
+  }
+
+  test('whole', async () => {
+    expect(await outcome([first, one, { rows: [row], rowsTotal: 2, last: true }])).toBe(2);
+  });
+
+  test.each<[string, SnapshotChunk[]]>([
+    ['no last chunk', [first, one]],
+    ['fewer rows than counted', [first, one, { rows: [], rowsTotal: 2, last: true }]],
+    ['more rows than counted', [first, one, one, { rows: [], rowsTotal: 1, last: true }]],
+    ['a second header', [first, first, { rows: [], rowsTotal: 0, last: true }]],
+    ['no header', [one, { rows: [], rowsTotal: 1, last: true }]],
+    [
+      'rows beside the header',
+      [
+        { ...first, rows: [row] },
+        { rows: [], rowsTotal: 1, last: true },
+      ],
+    ],
+    ['nothing at all', []],
+  ])('%s', async (_what, chunks) => {
+    await expect(outcome(chunks)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
   });
 });

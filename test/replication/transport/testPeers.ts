@@ -1,7 +1,7 @@
 import type { Clock } from '../../../src/base/clock.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { NodeId } from '../../../src/base/ids.ts';
-import { silentLogger } from '../../../src/base/logger.ts';
+import { type Logger, silentLogger } from '../../../src/base/logger.ts';
 import { systemRandom } from '../../../src/base/random.ts';
 import { joinService } from '../../../src/proto/peer.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
@@ -68,13 +68,13 @@ export class TestDirectory {
 
   async listen(
     nodeId: NodeId,
-    options: { credentials?: PeerCredentials; clock?: Clock; store?: typeof STORE; port?: number } = {},
+    options: { credentials?: PeerCredentials; clock?: Clock; store?: typeof STORE; logger?: Logger } = {},
   ): Promise<GrpcPeerTransport> {
     const transport = await GrpcPeerTransport.listen({
       nodeId,
       store: options.store ?? STORE,
       host: '127.0.0.1',
-      port: options.port ?? 0,
+      port: 0,
       credentials: options.credentials ?? (await this.authority.issueNode(nodeId)),
       identify: identifyNode,
       isMember: (peerId) => !this.removed.has(peerId),
@@ -82,7 +82,7 @@ export class TestDirectory {
       strangerService: testJoin,
       clock: options.clock ?? systemClock,
       random: systemRandom,
-      logger: silentLogger,
+      logger: options.logger ?? silentLogger,
     });
     this.addresses.set(nodeId, `127.0.0.1:${transport.port}`);
     this.transports.push(transport);
