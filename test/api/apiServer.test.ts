@@ -10,6 +10,7 @@ import { LIMITS } from '../../src/base/limits.ts';
 import { TestAuthority } from './certificates.ts';
 import { holdfastCode, rawClient, unaryCall } from './rawClient.ts';
 import { Rig, type RunningNode } from './rig.ts';
+import { until } from './until.ts';
 
 let rig: Rig;
 let running: RunningNode;
@@ -206,7 +207,7 @@ describe('the server', () => {
   it('answers what is under way before it stops', async () => {
     running.node.delayMs = 100;
     const answer = unaryCall(raw(), put());
-    while (running.node.calls === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => running.node.calls > 0, 'the call');
     await rig.stop(running.server, 5_000);
     expect(await answer).toMatchObject({ revision: 2 });
   });

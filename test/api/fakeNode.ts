@@ -23,6 +23,7 @@ import {
   type RequestId,
   type Transaction,
 } from '../../src/proto/storage.ts';
+import { answerAfter } from './until.ts';
 
 /** State that several fake nodes of one fake cluster share. */
 export class FakeState {
@@ -190,7 +191,7 @@ export class FakeNode implements KvPort, ClusterPort {
   async #run<T>(method: string, caller: Caller, work: () => T): Promise<T> {
     this.calls += 1;
     this.callers.push(caller);
-    if (this.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.delayMs));
+    if (this.delayMs > 0) await answerAfter(this.delayMs);
     const fault = this.#takeFault(method);
     if (fault?.when === 'before') return failWith(fault);
     const result = work();

@@ -66,12 +66,3 @@ export class Rig {
     for (const server of this.#servers) await server.stop({ graceMs: 0 });
   }
 }
-
-/** Waits until `condition` holds. @throws after `timeoutMs` */
-export async function until(condition: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
-  const giveUpMs = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > giveUpMs) throw new Error(`waited too long: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

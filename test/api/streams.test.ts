@@ -4,7 +4,8 @@ import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { Answer, Call, SessionResponse, WatchResponse } from '../../src/proto/kv.ts';
 import { holdfastCode, rawClient, sessionCall, unaryCall, watchCall } from './rawClient.ts';
-import { Rig, type RunningNode, until } from './rig.ts';
+import { Rig, type RunningNode } from './rig.ts';
+import { until } from './until.ts';
 
 let rig: Rig;
 let running: RunningNode;

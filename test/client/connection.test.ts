@@ -4,7 +4,8 @@ import { present } from '../../src/base/assert.ts';
 import { kvService, type PutRequest } from '../../src/proto/kv.ts';
 import { serverCredentials, TestAuthority } from '../api/certificates.ts';
 import { CuttableHop } from '../api/proxy.ts';
-import { Rig, type RunningNode, until } from '../api/rig.ts';
+import { Rig, type RunningNode } from '../api/rig.ts';
+import { until } from '../api/until.ts';
 
 let rig: Rig;
 let running: RunningNode;

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { HoldfastClient, Watch } from '../../src/client/index.ts';
-import { Rig, type RunningNode, until } from '../api/rig.ts';
+import { Rig, type RunningNode } from '../api/rig.ts';
+import { until } from '../api/until.ts';
 
 let rig: Rig;
 let running: RunningNode;
