@@ -41,6 +41,7 @@ export const LIMITS = {
   waitingCommandsMax: 16_384,
   waitingBytesMax: 64 * MiB,
   proposalsInFlightMax: 4,
+  forwardPatienceMs: 3_000,
   waitingReadsMax: 65_536,
   requestTimeoutMs: 5_000,
   requestTimeoutMsMax: 600_000,
@@ -80,6 +81,10 @@ export const LIMITS = {
   watchScanEventsMax: 2_000,
   watchDeliveryBytes: 1 * MiB,
   joinTokenKeptMs: 86_400_000,
+
+  // what doctor asks of the disk
+  diskFreeBytesMin: 1 * GiB,
+  diskFreeBytesAdvised: 8 * GiB,
 
   // transport
   peerMessageBytesMax: 16 * MiB,
@@ -176,5 +181,7 @@ assert(
     LIMITS.joinTokenTextBytesMax,
   'all addresses of a join token fit into it',
 );
+assert(LIMITS.diskFreeBytesMin < LIMITS.diskFreeBytesAdvised, 'doctor warns before it refuses');
+assert(LIMITS.historyBytesMax < LIMITS.diskFreeBytesAdvised, 'all history fits into the disk that doctor asks for');
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

@@ -43,7 +43,7 @@ export class Output {
     }
     const table = new Table({
       head: head.map((title) => this.#colors.bold(title)),
-      style: { head: [], border: [] },
+      style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
       chars: PLAIN,
     });
     for (const row of rows) table.push([...row]);

@@ -43,9 +43,10 @@ export function keyText(key: Uint8Array): string {
 export function valuePreview(value: Uint8Array): string {
   const buffer = asBuffer(value);
   if (!isUtf8(buffer)) return `(${value.length} bytes)`;
-  const characters = [...buffer.subarray(0, PREVIEW_BYTES).toString('utf8')];
-  const start = characters.slice(0, PREVIEW_CHARACTERS).join('');
-  const line = start.split('\n')[0] ?? '';
+  const start = Array.from(buffer.subarray(0, PREVIEW_BYTES).toString('utf8'))
+    .slice(0, PREVIEW_CHARACTERS)
+    .join('');
+  const line = start.trimStart().split('\n')[0] ?? '';
   return Buffer.byteLength(line) === value.length ? printable(line) : `${printable(line)}…`;
 }
 

@@ -1,0 +1,24 @@
+import type { Clock } from '../../base/clock.ts';
+import type { NodeConfiguration } from '../configuration.ts';
+import { dataDirectory } from '../dataDirectory.ts';
+import { checkNodeCertificate } from './certificate.ts';
+import { checkClock } from './clock.ts';
+import { checkDataDirectory, checkDisk } from './directory.ts';
+import type { Finding } from './finding.ts';
+import { checkKeys } from './keys.ts';
+import { checkPorts } from './ports.ts';
+
+/** Looks at everything that this machine holds for its node. Writes nothing, and needs no running node. */
+export async function diagnose(configuration: NodeConfiguration, clock: Clock): Promise<readonly Finding[]> {
+  const directory = dataDirectory(configuration.dataDir);
+  const { findings, identity } = await checkDataDirectory(configuration, directory);
+  const certificate = identity === null ? [] : [await checkNodeCertificate(directory, clock)];
+  return [
+    ...findings,
+    ...checkKeys(configuration, directory),
+    ...certificate,
+    ...(await checkDisk(directory)),
+    ...(await checkPorts(configuration, directory, identity)),
+    checkClock(clock),
+  ];
+}

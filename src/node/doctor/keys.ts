@@ -1,0 +1,100 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { Keyring } from '../../envelope/keyring.ts';
+import { openKeyring } from '../../envelope/keyringForm.ts';
+import { type ControlKeys, loadControlKeys, loadJwtSecret } from '../../envelope/keySources.ts';
+import type { NodeConfiguration } from '../configuration.ts';
+import { type DataDirectory, hasIdentity } from '../dataDirectory.ts';
+import { type Finding, failureOf, ok, warning } from './finding.ts';
+
+/** The key files: place, owner, mode, form; then whether the control key opens the keyring in the data directory. */
+export function checkKeys(configuration: NodeConfiguration, directory: DataDirectory): readonly Finding[] {
+  const { control, finding } = checkControlKey(configuration, directory);
+  const findings = [finding, checkJwtSecret(configuration, directory)];
+  if (control !== null && hasIdentity(directory)) {
+    findings.push(...checkKeyring(directory, { control, encryption: configuration.encryption }));
+  }
+  return findings;
+}
+
+function checkControlKey(
+  configuration: NodeConfiguration,
+  directory: DataDirectory,
+): { readonly control: ControlKeys | null; readonly finding: Finding } {
+  const check = 'control key';
+  const { keyEnvironment, controlKeyPath: path, dataDir } = configuration;
+  const env = {
+    HOLDFAST_CONTROL_KEY: keyEnvironment.get('HOLDFAST_CONTROL_KEY'),
+    HOLDFAST_LEGACY_CONTROL_KEYS: keyEnvironment.get('HOLDFAST_LEGACY_CONTROL_KEYS'),
+  };
+  if (!keyEnvironment.has('HOLDFAST_CONTROL_KEY') && isYetToCome(path, directory)) {
+    return { control: null, finding: notYet(check, path) };
+  }
+  try {
+    const control = loadControlKeys({ env, path, dataDir });
+    const from = control.source === 'file' ? path : 'the environment';
+    return { control, finding: ok(check, `${control.active.fingerprint}, from ${from}`) };
+  } catch (thrown) {
+    return { control: null, finding: failureOf(check, thrown, 'holdfast key fingerprint') };
+  }
+}
+
+function checkJwtSecret(configuration: NodeConfiguration, directory: DataDirectory): Finding {
+  const check = 'JWT secret';
+  const { keyEnvironment, jwtSecretPath: path, dataDir } = configuration;
+  const text = keyEnvironment.get('HOLDFAST_JWT_SECRET');
+  if (text === undefined && isYetToCome(path, directory)) return notYet(check, path);
+  try {
+    const { fingerprint, source } = loadJwtSecret({ env: { HOLDFAST_JWT_SECRET: text }, path, dataDir });
+    return ok(check, `${fingerprint}, from ${source === 'file' ? path : 'the environment'}`);
+  } catch (thrown) {
+    return failureOf(check, thrown, 'holdfast key fingerprint');
+  }
+}
+
+/** Before there is a node, a missing key file is no fault: `init` makes it. */
+function isYetToCome(path: string, directory: DataDirectory): boolean {
+  return !hasIdentity(directory) && !existsSync(path);
+}
+
+function notYet(check: string, path: string): Finding {
+  return ok(check, `${path} is not there yet; holdfast init makes it`);
+}
+
+function checkKeyring(
+  directory: DataDirectory,
+  { control, encryption }: { readonly control: ControlKeys; readonly encryption: 'on' | 'off' | null },
+): readonly Finding[] {
+  try {
+    const keyring = openKeyring(readBounded(directory.keyring), control.all);
+    const { fingerprint } = control.active;
+    return [ok('keyring', `opens with ${fingerprint}`), toggleFinding(keyring, encryption)];
+  } catch (thrown) {
+    return [failureOf('keyring', thrown, `put ${directory.keyring} back from a copy, or join the node anew`)];
+  }
+}
+
+function toggleFinding({ encryption: inForce }: Keyring, wanted: 'on' | 'off' | null): Finding {
+  if (wanted === null || wanted === inForce) return ok('encryption', `${inForce} in the whole cluster`);
+  return warning(
+    'encryption',
+    `this node's setting says ${wanted}, and the cluster says ${inForce}, which counts`,
+    'take the setting encryption out of this node: HOLDFAST_ENCRYPTION, --encryption or the configuration file',
+  );
+}
+
+function readBounded(path: string): Buffer {
+  try {
+    if (statSync(path).size > LIMITS.keyringBytesMax) {
+      throw new HoldfastError('DATA_DIR_INVALID', `${path} is over ${LIMITS.keyringBytesMax} bytes`);
+    }
+    return readFileSync(path);
+  } catch (thrown) {
+    if (thrown instanceof HoldfastError) throw thrown;
+    const code = systemErrorCode(thrown) ?? 'unknown';
+    throw new HoldfastError('DATA_DIR_INVALID', `the keyring ${path} cannot be read (${code})`, {
+      cause: thrown,
+    });
+  }
+}
