@@ -1,8 +1,10 @@
-import sortedBtree from 'sorted-btree';
+import { createRequire } from 'node:module';
+import type * as SortedBtree from 'sorted-btree';
 import { assert } from '../base/assert.ts';
 import type { Row } from './row.ts';
 
-const BTree = sortedBtree.default;
+// A CommonJS package with a default export: what `import` makes of it depends on who loads it, `require` does not.
+const BTree = (createRequire(import.meta.url)('sorted-btree') as typeof SortedBtree.default).default;
 
 /** One version of one key: a row of table `k`, whose number is its revision. */
 export interface RecordVersion extends Row {

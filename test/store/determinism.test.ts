@@ -1,0 +1,116 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { SeededRandom } from '../../src/base/random.ts';
+import { type Command, commandBatchCodec, outcomeCodec } from '../../src/proto/storage.ts';
+import type { AppliedEntry } from '../../src/store/types.ts';
+import { command, NODE, placeAt, put, read, remove, StoreRig, sealerOf, write } from './storeRig.ts';
+
+const HISTORY = { revisionsKept: 30, revisionsMax: 60, ageMs: 5_000, bytesMax: 2_000, stepRecordsMax: 4 };
+const ENTRIES = 150;
+
+/** A mixture of everything, the same for the same seed. Client ids are guessed as the store makes them. */
+function entriesOf(seed: number): readonly AppliedEntry[] {
+  const random = new SeededRandom(seed);
+  const pick = (max: number) => random.integer({ min: 0, max });
+  let timeMs = 1_700_000_000_000;
+  const numbers = new Map<number, number>();
+  const one = (index: number, sub: number): Command => {
+    const key = `k${pick(12)}`;
+    const clients = [...numbers.keys()];
+    const clientId = clients[pick(clients.length + 1)] ?? 0;
+    const number = (numbers.get(clientId) ?? 0) + pick(2);
+    const request =
+      clientId === 0 ? null : { clientId, number: Math.max(number, 1), floor: Math.max(1, number - pick(4)) };
+    if (request !== null) numbers.set(clientId, number);
+    switch (pick(9)) {
+      case 0:
+        numbers.set(index * 4096 + sub, 0);
+        return command({ registerClient: {} });
+      case 1:
+        return write([remove(key, `k${pick(12)}`)], request);
+      case 2:
+        return write([put(key, `v${pick(1000)}`, true), read('k', 'l')], request);
+      case 3:
+        return command({
+          createToken: { id: `t${pick(20)}`, secretHash: Buffer.alloc(32), role: 'voter', ttlMs: 4_000 },
+        });
+      case 4:
+        return command({ compact: { revision: 1 + pick(index) } });
+      case 5:
+        return pick(4) === 0 && clientId > 0
+          ? command({ closeClient: { clientId } })
+          : command({ advanceTime: {} }, NODE);
+      default:
+        return write([put(key, 'x'.repeat(pick(60)))], request);
+    }
+  };
+  return Array.from({ length: ENTRIES }, (_, position): AppliedEntry => {
+    const index = position + 1;
+    timeMs += pick(100) === 0 ? 700_000 : pick(300);
+    const commands = Array.from({ length: 1 + pick(6) }, (_, sub) => one(index, sub));
+    // Through the wire, as every node gets it.
+    const batch = commandBatchCodec.decode(commandBatchCodec.encode({ timeMs, commands }));
+    return pick(10) === 0
+      ? { kind: 'nothing', place: placeAt(index) }
+      : { kind: 'commands', place: placeAt(index), batch };
+  });
+}
+
+interface Run {
+  readonly digests: readonly string[];
+  readonly outcomes: readonly string[];
+}
+
+describe('apply', () => {
+  const rigs: StoreRig[] = [];
+  afterEach(async () => {
+    for (const rig of rigs.splice(0)) await rig.destroy();
+  });
+
+  async function run(
+    entries: readonly AppliedEntry[],
+    between: (rig: StoreRig, index: number) => Promise<void>,
+  ): Promise<Run> {
+    const rig = await StoreRig.create({
+      history: HISTORY,
+      cacheBytesMax: 100,
+      sealer: sealerOf('on', rigs.length + 1),
+    });
+    rigs.push(rig);
+    const digests: string[] = [];
+    const outcomes: string[] = [];
+    for (const entry of entries) {
+      const applied = rig.store.apply(entry);
+      outcomes.push(...applied.outcomes.map((outcome) => outcomeCodec.encode(outcome).toString('hex')));
+      digests.push(
+        `${rig.store.revision}/${rig.store.compactedRevision}/${rig.store.digest.toString('hex')}`,
+      );
+      await between(rig, entry.place.index);
+    }
+    return { digests, outcomes };
+  }
+
+  it.each([1, 2, 3])(
+    'gives the same digests and outcomes whenever it is flushed or restarted (seed %i)',
+    async (seed) => {
+      const entries = entriesOf(seed);
+      const atOnce = await run(entries, async () => undefined);
+      const flushed = await run(entries, (rig) => rig.store.flushed());
+      const restarted = await run(entries, (rig, index) =>
+        index % 7 === 0 ? rig.reopen() : Promise.resolve(),
+      );
+      expect(flushed).toEqual(atOnce);
+      expect(restarted).toEqual(atOnce);
+      expect(new Set(atOnce.digests).size).toBeGreaterThan(80);
+    },
+  );
+
+  it('takes the next entry only', async () => {
+    const rig = await StoreRig.create();
+    rigs.push(rig);
+    const entry = (index: number) => ({ kind: 'nothing', place: placeAt(index) }) as const;
+    rig.store.apply(entry(1));
+    expect(() => rig.store.apply(entry(1))).toThrow(/I13/);
+    expect(() => rig.store.apply(entry(3))).toThrow(/I13/);
+    expect(() => rig.store.apply({ kind: 'nothing', place: { ...placeAt(2), term: 0 } })).toThrow(/I3/);
+  });
+});

@@ -1,0 +1,156 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
+import { type Database, openLevelDatabase } from '../../src/store/database.ts';
+import { Store } from '../../src/store/store.ts';
+import { command, put, remove, StoreRig, write } from './storeRig.ts';
+
+/** What went to disk, batch by batch, and a way to make it fail or wait. */
+class WatchedDisk {
+  readonly batches: string[][] = [];
+  inFlight = 0;
+  mostInFlight = 0;
+  failWith: Error | null = null;
+
+  readonly open = async (options: { path: string; create: boolean }): Promise<Database> => {
+    const database = await openLevelDatabase(options);
+    return { ...database, batch: () => this.#batch(database) };
+  };
+
+  #batch(database: Database) {
+    const batch = database.batch();
+    const operations: string[] = [];
+    const note = (what: string, key: Buffer) => operations.push(`${what} ${key.toString('latin1', 0, 1)}`);
+    return {
+      put: (key: Buffer, value: Buffer) => {
+        note('put', key);
+        batch.put(key, value);
+      },
+      del: (key: Buffer) => {
+        note('del', key);
+        batch.del(key);
+      },
+      write: async () => {
+        this.batches.push(operations);
+        this.inFlight += 1;
+        this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
+        if (this.failWith !== null) throw this.failWith;
+        await batch.write();
+        this.inFlight -= 1;
+      },
+    };
+  }
+}
+
+describe('the way to disk', () => {
+  let rig: StoreRig;
+  let disk: WatchedDisk;
+  const start = async () => {
+    disk = new WatchedDisk();
+    rig = await StoreRig.create({ openDatabase: disk.open });
+    disk.batches.length = 0;
+  };
+  afterEach(() => rig.destroy());
+
+  it('takes the entries of a turn together, with one head', async () => {
+    await start();
+    for (let round = 0; round < 10; round += 1) rig.run(put('k', `${round}`));
+    expect([rig.store.durable.index, rig.store.applied.index]).toEqual([0, 10]);
+    expect(rig.store.unflushedBytes).toBeGreaterThan(0);
+    await rig.store.flushed();
+    expect(disk.batches).toEqual([[...Array<string>(10).fill('put k'), 'put h', 'del h']]);
+    expect(rig.durable).toEqual([rig.store.applied]);
+    expect([rig.store.durable, rig.store.unflushedBytes]).toEqual([rig.store.applied, 0]);
+  });
+
+  it('writes nothing of what comes and goes within a batch', async () => {
+    await start();
+    rig.apply(command({ createToken: { id: 't', secretHash: Buffer.alloc(32), role: 'voter', ttlMs: 5 } }));
+    rig.apply(command({ revokeToken: { id: 't' } }));
+    await rig.store.flushed();
+    expect(disk.batches).toEqual([['put h', 'del h']]);
+    await rig.reopen();
+  });
+
+  it('deletes what an earlier batch has written', async () => {
+    await start();
+    rig.apply(command({ createToken: { id: 't', secretHash: Buffer.alloc(32), role: 'voter', ttlMs: 5 } }));
+    await rig.store.flushed();
+    rig.apply(command({ revokeToken: { id: 't' } }));
+    await rig.store.flushed();
+    expect(disk.batches[1]).toEqual(['del t', 'put h', 'del h']);
+    await rig.reopen();
+    expect(rig.store.size.tokens).toBe(0);
+  });
+
+  it('writes what goes only in a later batch', async () => {
+    await start();
+    const fill = Array.from({ length: 64 }, (_, position) => put(`k${position}`, 'v'));
+    rig.apply(command({ createToken: { id: 't', secretHash: Buffer.alloc(32), role: 'voter', ttlMs: 5 } }));
+    for (let rows = 0; rows < LIMITS.stateBatchRowsMax; rows += fill.length) rig.apply(write(fill));
+    rig.apply(command({ revokeToken: { id: 't' } }));
+    await rig.store.flushed();
+    expect(disk.batches.map((operations) => operations.filter((one) => one.endsWith(' t')))).toEqual([
+      ['put t'],
+      ['del t'],
+    ]);
+    await rig.reopen();
+  });
+
+  it('keeps batches within their rows and bytes, in order, one at a time', async () => {
+    await start();
+    const value = 'x'.repeat(1024 * 1024);
+    for (let round = 0; round < 20; round += 1) rig.run(put('big', value));
+    const small = Array.from({ length: 100 }, (_, position) => put(`k${position}`, ''));
+    for (let round = 0; round < 50; round += 1) rig.apply(write(small));
+    await rig.store.flushed();
+    const puts = disk.batches.map((operations) => operations.filter((one) => one === 'put k').length);
+    expect(puts.slice(0, 2)).toEqual([7, 7]);
+    expect(Math.max(...puts)).toBeLessThanOrEqual(LIMITS.stateBatchRowsMax);
+    expect(puts.reduce((sum, count) => sum + count)).toBe(20 + 5_000);
+    expect(disk.mostInFlight).toBe(1);
+    expect(rig.durable.map(({ index }) => index)).toEqual(
+      [...rig.durable.map(({ index }) => index)].sort((a, b) => a - b),
+    );
+  });
+
+  it('serves values before, while and after they are written', async () => {
+    await start();
+    const value = () => Buffer.from(rig.store.get('k')?.value ?? '').toString();
+    rig.run(put('k', 'v'.repeat(5000)));
+    expect(value()).toBe('v'.repeat(5000));
+    const flushed = rig.store.flushed();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(value()).toBe('v'.repeat(5000));
+    await flushed;
+    expect(value()).toBe('v'.repeat(5000));
+    await rig.reopen();
+    expect(value()).toBe('v'.repeat(5000));
+  });
+
+  it('ends with the first error: reported once, nothing durable, applied or written after it', async () => {
+    await start();
+    rig.run(put('k', 'good'));
+    await rig.store.flushed();
+    disk.failWith = Object.assign(new Error('IO error: no space'), { code: 'LEVEL_IO_ERROR' });
+    rig.run(put('k', 'lost'));
+    await expect(rig.store.flushed()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    const written = disk.batches.length;
+    disk.failWith = null;
+    expect(() => rig.run(put('k', 'after'))).toThrow(expect.objectContaining({ code: 'DISK_FAILED' }));
+    await expect(rig.store.close()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    expect(rig.fatal.map(({ code }) => code)).toEqual(['DISK_FAILED']);
+    expect([disk.batches.length, rig.durable.at(-1)?.index]).toEqual([written, 1]);
+    rig.store = await Store.open(rig.options());
+    expect(Buffer.from(rig.store.get('k')?.value ?? '').toString()).toBe('good');
+  });
+
+  it('forgets nothing of a deletion that is on disk only', async () => {
+    await start();
+    rig.run(put('a', 'v'));
+    rig.run(remove('a'));
+    await rig.reopen();
+    expect(
+      rig.store.history({ key: 'a', limit: 0, keysOnly: false }).versions.map(({ deleted }) => deleted),
+    ).toEqual([true, false]);
+  });
+});
