@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, copyFileSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { present } from '../src/base/assert.ts';
 import { type Context, resolveContext } from '../src/cli/context.ts';
 import { connect, type HoldfastClient, type StatusResponse } from '../src/client/index.ts';
+import { freePort } from './freePort.ts';
+import { RecordingProxy } from './recordingProxy.ts';
 import { until } from './until.ts';
 
 /** The built program: these tests run what users run. */
@@ -23,6 +24,8 @@ export interface ClusterNode {
   readonly apiAddress: string;
   readonly peerAddress: string;
   readonly logPath: string;
+  /** Where other nodes are told to connect, when that is not `peerAddress` itself. */
+  readonly advertisePeer?: string;
 }
 
 export interface CommandResult {
@@ -57,14 +60,19 @@ export class LocalCluster {
   readonly dir = mkdtempSync(join(tmpdir(), 'holdfast-cluster-'));
   readonly nodes: ClusterNode[] = [];
   readonly #children = new Map<string, ChildProcess>();
+  /** What the nodes say to each other goes through these, when it is recorded. */
+  readonly proxies: RecordingProxy[] = [];
 
   /** Forms a cluster of `size` voters. */
   static async form(
     size: number,
-    options: { readonly encryption?: 'on' | 'off' } = {},
+    options: { readonly encryption?: 'on' | 'off'; readonly recordTraffic?: boolean } = {},
   ): Promise<LocalCluster> {
     const cluster = new LocalCluster();
-    for (let i = 1; i <= size; i += 1) cluster.nodes.push(await newNode(cluster.dir, `n${i}`));
+    for (let i = 1; i <= size; i += 1) {
+      const node = await newNode(cluster.dir, `n${i}`);
+      cluster.nodes.push(options.recordTraffic === true ? await cluster.#recorded(node) : node);
+    }
     const [first, ...others] = cluster.nodes;
     const encryption = options.encryption === undefined ? [] : ['--encryption', options.encryption];
     await cluster.expectDone([
@@ -82,6 +90,13 @@ export class LocalCluster {
     }
     await cluster.untilVoters(size);
     return cluster;
+  }
+
+  async #recorded(node: ClusterNode): Promise<ClusterNode> {
+    const [host = '', port] = node.peerAddress.split(':');
+    const proxy = await RecordingProxy.listen({ host, port: Number(port) });
+    this.proxies.push(proxy);
+    return { ...node, advertisePeer: proxy.address };
   }
 
   get contextPath(): string {
@@ -106,8 +121,12 @@ export class LocalCluster {
     await this.expectDone(['join', '--token-file', '-', ...nodeFlags(node)], token);
   }
 
-  async expectDone(args: readonly string[], stdin = ''): Promise<CommandResult> {
-    const environment = { HOLDFAST_CONFIG: this.contextPath };
+  async expectDone(
+    args: readonly string[],
+    stdin = '',
+    more: NodeJS.ProcessEnv = {},
+  ): Promise<CommandResult> {
+    const environment = { HOLDFAST_CONFIG: this.contextPath, ...more };
     const result = await holdfast(args, { environment, stdin });
     if (result.code !== 0)
       throw new Error(`holdfast ${args.join(' ')}: exit ${result.code}\n${result.stderr}`);
@@ -238,6 +257,7 @@ export class LocalCluster {
 
   async destroy(): Promise<void> {
     await this.stopAll('SIGKILL');
+    for (const proxy of this.proxies) await proxy.close();
     rmSync(this.dir, { recursive: true, force: true });
   }
 }
@@ -256,6 +276,7 @@ export function nodeFlags(node: ClusterNode): readonly string[] {
     node.apiAddress,
     '--listen-peer',
     node.peerAddress,
+    ...(node.advertisePeer === undefined ? [] : ['--advertise-peer', node.advertisePeer]),
   ];
 }
 
@@ -271,16 +292,4 @@ export async function newNode(dir: string, name: string): Promise<ClusterNode> {
     peerAddress: `127.0.0.1:${await freePort()}`,
     logPath: join(dir, `${name}.log`),
   };
-}
-
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
