@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { toHoldfastError } from '../base/errors.ts';
 import type { NodeReport } from '../client/index.ts';
+import { statusFields } from './clusterFields.ts';
 import { type Invocation, outputOf, withClient } from './invocation.ts';
 import type { Output } from './output.ts';
-import { timeText } from './value.ts';
 import { programVersion } from './version.ts';
 
 /** `holdfast status`, `holdfast version`. */
@@ -49,9 +49,8 @@ function nodeView(node: NodeStatuses[number]): NodeView {
     };
   }
   const { endpoint, status } = node;
-  const { logTimeMs, wallTimeMs, ...rest } = status;
   return {
-    json: { endpoint, ...rest, logTime: timeText(logTimeMs), wallTime: timeText(wallTimeMs) },
+    json: { endpoint, ...statusFields(status) },
     row: [
       status.name,
       endpoint,

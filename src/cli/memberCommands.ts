@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { parseDuration } from './arguments.ts';
+import { memberFields } from './clusterFields.ts';
 import { type Invocation, outputOf, withClient } from './invocation.ts';
 import { timeText } from './value.ts';
 
@@ -20,7 +21,7 @@ function addList(member: Command, invocation: Invocation): void {
         const { members } = await client.cluster.members();
         const output = outputOf(invocation, command);
         output.table(
-          { members },
+          { members: members.map(memberFields) },
           {
             head: ['ID', 'NAME', 'ROLE', 'LEADER', 'REACHABLE', 'API', 'PEER'],
             rows: members.map((one) => [

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addClusterCommands } from './clusterCommands.ts';
+import { addCompletionCommand } from './completion.ts';
 import { addContextCommands } from './contextCommands.ts';
 import { addDevCommand } from './dev.ts';
 import { addGlobalOptions, type Invocation } from './invocation.ts';
@@ -37,5 +38,6 @@ export function buildProgram(invocation: Invocation): Command {
   addMemberCommands(program, invocation);
   addKeyCommands(program, invocation);
   addContextCommands(program, invocation);
+  addCompletionCommand(program, invocation);
   return program;
 }

@@ -5,7 +5,7 @@ import type { HoldfastClient, Item } from '../../client/index.ts';
 import { type Invocation, interruption, outputOf, withClient } from '../invocation.ts';
 import type { Output } from '../output.ts';
 import { sizeText } from '../value.ts';
-import { ExportDirectory, openExportDirectory } from './exportDirectory.ts';
+import { type ExportDirectory, openExportDirectory } from './exportDirectory.ts';
 import { planExport } from './exportPlan.ts';
 import { inFlight } from './inFlight.ts';
 import { parsePrefix } from './keyArgument.ts';

@@ -88,7 +88,9 @@ function showFindings(findings: readonly Finding[], output: Output): void {
     `${colors[severity](severity.padEnd(7))}  ${check}: ${message}`,
     ...(mend === null ? [] : [`         mend: ${mend}`]),
   ]);
-  const failures = findings.filter(({ severity }) => severity === 'failure').length;
-  const warnings = findings.filter(({ severity }) => severity === 'warning').length;
-  output.result({ findings }, [...lines, '', `${failures} failures, ${warnings} warnings`]);
+  const counted = (['failure', 'warning'] as const).map((wanted) => {
+    const count = findings.filter(({ severity }) => severity === wanted).length;
+    return `${count} ${wanted}${count === 1 ? '' : 's'}`;
+  });
+  output.result({ findings }, [...lines, '', counted.join(', ')]);
 }
