@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parseNodeId } from '../../src/base/ids.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import {
   ENVELOPE_OVERHEAD_BYTES,
@@ -39,16 +40,8 @@ describe('docs/formats.md', () => {
   });
 
   it('has the places as they are', () => {
-    const nodeId = '00000000000000ab' as Parameters<typeof writePlace>[1] extends infer Place
-      ? Place extends { nodeId: infer Id }
-        ? Id
-        : never
-      : never;
+    const nodeId = parseNodeId('00000000000000ab');
     const bytes = Buffer.alloc(64);
-    const written = (place: Parameters<typeof writePlace>[1]) => [
-      String(bytes[0]),
-      String(writePlace(bytes, place, 0)),
-    ];
     const rows = tableAfter(FORMATS, '**Place**').map((row) => [row[1], row[3]]);
     const places = [
       { kind: 'entry', term: 1, index: 2 },
@@ -56,8 +49,8 @@ describe('docs/formats.md', () => {
       { kind: 'forward', nodeId, sequence: 1 },
     ] as const;
     for (const [position, place] of places.entries()) {
-      const [, length] = written(place);
-      expect(rows[position]).toEqual([String(bytes[0]), length]);
+      const length = writePlace(bytes, place, 0);
+      expect(rows[position]).toEqual([String(bytes[0]), String(length)]);
     }
     expect(writePlace(bytes, { kind: 'file', name: 'abc', generation: 1 }, 0)).toBe(9 + 3);
     expect(rows[3]).toEqual([String(bytes[0]), '9 and the name']);
