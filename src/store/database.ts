@@ -122,6 +122,11 @@ function openFailure(path: string, cause: unknown): HoldfastError {
   });
 }
 
+/** What LevelDB threw as a DISK_FAILED; anything else as it is. */
+export function databaseFailure(thrown: unknown): unknown {
+  return levelCode(thrown).startsWith('LEVEL_') ? diskFailed(thrown) : thrown;
+}
+
 /** Any error of a running database: the node must stop, since LevelDB may lose writes after it. */
 export function diskFailed(cause: unknown): HoldfastError {
   const code = levelCode(cause);

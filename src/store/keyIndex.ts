@@ -1,10 +1,6 @@
-import { createRequire } from 'node:module';
-import type * as SortedBtree from 'sorted-btree';
 import { assert } from '../base/assert.ts';
 import type { Row } from './row.ts';
-
-// A CommonJS package with a default export: what `import` makes of it depends on who loads it, `require` does not.
-const BTree = (createRequire(import.meta.url)('sorted-btree') as typeof SortedBtree.default).default;
+import { SortedTree } from './sortedTree.ts';
 
 /** One version of one key: a row of table `k`, whose number is its revision. */
 export interface RecordVersion extends Row {
@@ -35,7 +31,7 @@ function compareKeys(a: string, b: string): number {
 
 /** The ordered names in memory. Only keys with versions are in it. */
 export class KeyIndex {
-  readonly #tree = new BTree<string, KeyEntry>(undefined, compareKeys);
+  readonly #tree = new SortedTree<string, KeyEntry>(undefined, compareKeys);
   /** The same entries: a look-up here costs a fraction of one in the tree. */
   readonly #byKey = new Map<string, KeyEntry>();
 

@@ -11,7 +11,7 @@ import type {
   TokenRow,
 } from '../proto/storage.ts';
 import type { HistoryBounds } from './compaction.ts';
-import { diskFailed, type OpenDatabase, openLevelDatabase } from './database.ts';
+import { databaseFailure, type OpenDatabase, openLevelDatabase } from './database.ts';
 import { type Generation, loadGeneration } from './generation.ts';
 import { readHistory, readKey, readRange } from './reads.ts';
 import { RowBytes } from './rowBytes.ts';
@@ -80,10 +80,15 @@ export class Store {
     const database = await opener(options)({ path: folder.generationPath(1), create: true });
     const sealer = new RowSealer(options.sealer);
     const rowBytes = new RowBytes({ database, sealer, onFatal: options.onFatal });
-    const writes = database.batch();
-    writeHead(writes, { head: new State({ rowBytes }).head(), sealer });
-    await writes.write();
-    await database.close();
+    try {
+      const writes = database.batch();
+      writeHead(writes, { head: new State({ rowBytes }).head(), sealer });
+      await writes.write();
+    } catch (thrown) {
+      throw databaseFailure(thrown);
+    } finally {
+      await database.close();
+    }
     await folder.switchTo(1);
     return await Store.open(options);
   }
@@ -341,7 +346,7 @@ async function openGeneration(options: StoreOptions, place: GenerationPlace): Pr
   } catch (thrown) {
     await database.close();
     if (create) await folder.removeAllBut(number - 1);
-    throw thrown instanceof HoldfastError ? thrown : diskFailed(thrown);
+    throw databaseFailure(thrown);
   }
 }
 

@@ -78,7 +78,7 @@ describe('transactions', () => {
     ['one operation more', transaction(...many(most + 1)), 'TOO_LARGE', 'success'],
     [
       'one compare too many',
-      { ...transaction(), compares: Array(most + 1).fill(compare) },
+      { ...transaction(), compares: Array.from({ length: most + 1 }, () => compare) },
       'TOO_LARGE',
       'compares',
     ],

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import { keyFromBytes } from '../../src/command/keys.ts';

@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { withToggle } from '../../src/envelope/keyring.ts';
 import { type Database, type DatabaseRow, openLevelDatabase } from '../../src/store/database.ts';
 import { parseRowKey } from '../../src/store/row.ts';
 import { Store } from '../../src/store/store.ts';
@@ -66,6 +67,38 @@ describe('a state on disk', () => {
     off.store = await Store.open(off.options());
     expect(Buffer.from(off.store.get('app/secret-name')?.value ?? '').toString()).toBe('secret-value');
     await off.destroy();
+  });
+
+  it('stays readable when the toggle changes, and what is written then follows it', async () => {
+    for (const value of ['off', 'on', 'off'] as const) {
+      rig.run(put(`under-${rig.sealer.keyring.encryption}-${rig.store.revision}`, 'v'));
+      await rig.store.flushed();
+      rig.sealer.setKeyring(withToggle(rig.sealer.keyring, value));
+    }
+    rig.run(put('under-off-last', 'v'));
+    const { digest } = rig.store;
+    await rig.reopen();
+    expect(rig.store.digest).toEqual(digest);
+    const { items } = rig.store.range({
+      start: '',
+      end: '',
+      limit: 0,
+      keysOnly: false,
+      countOnly: false,
+      revision: 0,
+    });
+    expect(items.map(({ key }) => Buffer.from(key).toString())).toEqual([
+      'under-off-1',
+      'under-off-last',
+      'under-on-0',
+      'under-on-2',
+    ]);
+    const snapshot = await rig.store.openSnapshot();
+    const suites: number[] = [];
+    for await (const chunk of snapshot.rows()) suites.push(...chunk.map(({ envelope }) => envelope[4] ?? -1));
+    await snapshot.close();
+    // In the order of the rows: the head, then the four puts.
+    expect(suites).toEqual([0, 1, 0, 1, 0]);
   });
 
   it('is the state at the last durable place after a crash at any batch', async () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { recordRowCodec } from '../../src/proto/storage.ts';
 import { encodeRecord, recordValue } from '../../src/store/recordRow.ts';
@@ -40,7 +40,7 @@ describe('records as rows', () => {
       { table: 'x', number: 0, sub: 0 },
     ];
     const keys = places.map(rowKey);
-    expect([...keys].sort(Buffer.compare)).toEqual(keys);
+    expect([...keys].sort((a, b) => Buffer.compare(a, b))).toEqual(keys);
     expect(keys.map(parseRowKey)).toEqual(places);
     expect(() => parseRowKey(Buffer.from('z123456789012'))).toThrow(/unknown key/);
     expect(() => parseRowKey(rowKey(PLACE).subarray(1))).toThrow(/unknown key/);

@@ -109,7 +109,7 @@ describe('the way to disk', () => {
     expect(puts.reduce((sum, count) => sum + count)).toBe(20 + 5_000);
     expect(disk.mostInFlight).toBe(1);
     expect(rig.durable.map(({ index }) => index)).toEqual(
-      [...rig.durable.map(({ index }) => index)].sort((a, b) => a - b),
+      rig.durable.map(({ index }) => index).sort((a, b) => a - b),
     );
   });
 
@@ -142,6 +142,16 @@ describe('the way to disk', () => {
     expect([disk.batches.length, rig.durable.at(-1)?.index]).toEqual([written, 1]);
     rig.store = await Store.open(rig.options());
     expect(Buffer.from(rig.store.get('k')?.value ?? '').toString()).toBe('good');
+  });
+
+  it('does not try the next batch after one that failed', async () => {
+    await start();
+    const fill = Array.from({ length: 100 }, (_, position) => put(`k${position}`, 'v'));
+    for (let rows = 0; rows < 3 * LIMITS.stateBatchRowsMax; rows += fill.length) rig.apply(write(fill));
+    disk.failWith = new Error('IO error');
+    await expect(rig.store.flushed()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    await expect(rig.store.close()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    expect([disk.batches.length, rig.fatal.length, rig.durable.length]).toEqual([1, 1, 0]);
   });
 
   it('forgets nothing of a deletion that is on disk only', async () => {
