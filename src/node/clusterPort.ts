@@ -14,6 +14,7 @@ import { spkiHash } from '../trust/publicKey.ts';
 import type { NodeCore } from './core.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Submission } from './submit.ts';
+import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
 
 export interface ClusterPortParts {
   readonly identity: NodeIdentityFile;
@@ -187,7 +188,9 @@ export class NodeClusterPort implements ClusterPort {
 
   #warnings(): readonly string[] {
     const { leadership, logClock } = this.#parts.core;
+    const { store, identity } = this.#parts;
     const warnings = [...this.#parts.warnings];
+    if (isTakenOut(store, identity.nodeId)) warnings.push(TAKEN_OUT_WARNING);
     if (leadership.leader === null) warnings.push('no leader is known: writes and linearizable reads wait');
     if (leadership.isLeader && !logClock.trusted()) {
       warnings.push("this leader's clock is far ahead of the others, or too few were heard: check NTP");

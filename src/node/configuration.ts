@@ -64,6 +64,7 @@ const NAMES = Object.keys(SETTINGS) as SettingName[];
  * @throws HoldfastError CONFIG_INVALID naming the source and the setting; unknown names with the nearest known one
  */
 export function loadConfiguration(sources: ConfigurationSources): NodeConfiguration {
+  refuseUnknownFlags(sources.flags);
   refuseUnknownVariables(sources.environment);
   const file = readSettingsFile(sources.file);
   const settings = new Settings(sources, file);
@@ -85,13 +86,26 @@ export function loadConfiguration(sources: ConfigurationSources): NodeConfigurat
     keyEnvironment: keyEnvironment(sources.environment),
   };
   settings.required('tls');
-  if (listenApi.host === listenPeer.host && listenApi.port === listenPeer.port) {
-    throw new HoldfastError('CONFIG_INVALID', 'listen-api and listen-peer are the same address', {
-      field: 'listen-peer',
-      hint: 'give each its own port',
-    });
-  }
+  refuseSameAddress(configuration, 'listenApi', 'listenPeer');
+  refuseSameAddress(configuration, 'advertiseApi', 'advertisePeer');
   return configuration;
+}
+
+type AddressSetting = 'listenApi' | 'listenPeer' | 'advertiseApi' | 'advertisePeer';
+
+function refuseSameAddress(
+  configuration: NodeConfiguration,
+  one: AddressSetting,
+  other: AddressSetting,
+): void {
+  const [left, right] = [configuration[one], configuration[other]];
+  const overlap = left.host === right.host || isWildcard(left) || isWildcard(right);
+  if (left.port !== right.port || !overlap) return;
+  const field = SETTINGS[other].flag;
+  throw new HoldfastError('CONFIG_INVALID', `${SETTINGS[one].flag} and ${field} are the same address`, {
+    field,
+    hint: 'give each its own port',
+  });
 }
 
 function dialled(listen: Address, flag: string): Address {
@@ -152,6 +166,12 @@ function keyEnvironment(
     if (value !== undefined) found.set(name, value);
   }
   return found;
+}
+
+function refuseUnknownFlags(flags: ReadonlyMap<string, string>): void {
+  for (const name of flags.keys()) {
+    if (!Object.hasOwn(SETTINGS, name)) throw unknownName('setting', name, NAMES);
+  }
 }
 
 function refuseUnknownVariables(environment: Readonly<Record<string, string | undefined>>): void {

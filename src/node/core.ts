@@ -56,10 +56,12 @@ export class NodeCore {
         isLeader: () => this.leadership.isLeader,
         propose: (batch) => this.log().propose((place) => sealBatch(sealer, batch, place)),
         forward: (commands, sequence) => {
+          if (this.leadership.leader === null) return false;
           const envelope = sealForward(sealer, commands, { nodeId: identity.nodeId, sequence });
-          return this.leadership.leader !== null && this.log().forward({ sequence, envelope });
+          return this.log().forward({ sequence, envelope });
         },
         stampMs,
+        unflushedBytes: () => store.unflushedBytes,
       },
     });
     this.read = new Read({
@@ -77,11 +79,13 @@ export class NodeCore {
       members: () => store.members,
     });
     this.stateMachine = new NodeStateMachine({
+      nodeId: identity.nodeId,
       store,
       sealer,
       submit: this.submit,
       read: this.read,
       leadership: this.leadership,
+      logClock: this.logClock,
       membership: this.membership,
       peers: { addressOf: (nodeId) => this.peerAddress(nodeId) },
       keyring,

@@ -1,7 +1,7 @@
 import { ApiServer } from '../api/apiServer.ts';
 import type { Identity } from '../api/caller.ts';
 import { systemClock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import { systemRandom } from '../base/random.ts';
@@ -23,6 +23,7 @@ import { type OpenedNode, openNode } from './openNode.ts';
 import { loadSeedMembers } from './seedMembers.ts';
 import { formatAddress } from './settings.ts';
 import { snapshotMetadata } from './snapshotMetadata.ts';
+import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
 
 export interface NodeOptions {
   readonly logger: Logger;
@@ -65,15 +66,29 @@ export class HoldfastNode {
       });
       return new HoldfastNode(addresses, stopSteps);
     } catch (thrown) {
-      for (const step of stopSteps) await step();
+      // What failed first is what the operator has to hear of.
+      await runAll(stopSteps).catch(() => undefined);
       throw thrown;
     }
   }
 
   /** Stops taking requests, lets those in flight finish, and closes everything in the order of its use. */
   async stop(): Promise<void> {
-    for (const step of this.#stopSteps) await step();
+    await runAll(this.#stopSteps);
   }
+}
+
+/** Each step in turn, whatever becomes of those before it. @throws what the first failed step threw */
+async function runAll(steps: readonly (() => Promise<void> | void)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (thrown) {
+      failures.push(thrown);
+    }
+  }
+  if (failures.length > 0) throw toHoldfastError(failures[0]);
 }
 
 interface Assembly {
@@ -97,12 +112,17 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
     },
   });
   onStop(() => store.close());
+  if (isTakenOut(store, opened.identity.nodeId)) logger.warn({}, TAKEN_OUT_WARNING);
   const seeds = loadSeedMembers(directory, sealer);
   core = new NodeCore({ opened, store, clock: systemClock, random: systemRandom, logger, seeds });
   const log = await openLog({ ...assembly, store, core });
   onStop(() => log.close());
-  const { submit } = core;
-  onStop(() => submit.stop());
+  const { submit, read, membership } = core;
+  onStop(() => {
+    submit.stop();
+    read.stop();
+    membership.stop();
+  });
   const housekeeping = new Housekeeping({ core, store, clock: systemClock });
   onStop(() => housekeeping.stop());
   const api = createApi({ ...assembly, store, core });
@@ -120,17 +140,46 @@ interface Parts extends Assembly {
   readonly core: NodeCore;
 }
 
-async function openLog({ configuration, options, opened, store, core }: Parts): Promise<RaftLog> {
-  const { logger, onFatal } = options;
-  const { identity, credentials, keyring, directory } = opened;
+async function openLog(parts: Parts): Promise<RaftLog> {
+  const { options, opened, store, core } = parts;
+  const { identity, directory } = opened;
   const { wal, contents } = await DiskWal.open({ directory: directory.wal, storeId: identity.storeId });
+  const undo = [() => wal.close()];
+  try {
+    const transport = await listenForPeers(parts);
+    undo.unshift(() => transport.close());
+    const log = await RaftLog.open({
+      nodeId: identity.nodeId,
+      wal,
+      walContents: contents,
+      applied: snapshotMetadata(store.durableHead),
+      stateMachine: core.stateMachine,
+      transport,
+      clock: systemClock,
+      random: systemRandom,
+      logger: options.logger,
+      onFatal: options.onFatal,
+    });
+    core.connect(log);
+    return log;
+  } catch (thrown) {
+    await runAll(undo).catch(() => undefined);
+    throw thrown;
+  }
+}
+
+function listenForPeers({ configuration, options, opened, store, core }: Parts): Promise<GrpcPeerTransport> {
+  const { logger } = options;
+  const { identity, credentials, keyring } = opened;
   const { clusterId, storeId, nodeId } = identity;
-  const context = { clusterId, authorityCertificate: credentials.authorityCertificate, clock: systemClock };
+  const { authorityCertificate } = credentials;
+  const context = { clusterId, authorityCertificate, clock: systemClock };
   const joinPort = createJoinPort({
     identity,
-    authorityCertificate: credentials.authorityCertificate,
+    authorityCertificate,
     store,
     submit: core.submit,
+    read: core.read,
     membership: core.membership,
     leadership: core.leadership,
     storedKeyring: () => keyring.stored(),
@@ -138,7 +187,7 @@ async function openLog({ configuration, options, opened, store, core }: Parts): 
     random: systemRandom,
   });
   const { ca, cert, key } = tlsMaterial(credentials);
-  const transport = await GrpcPeerTransport.listen({
+  return GrpcPeerTransport.listen({
     nodeId,
     store: { clusterId, storeId, format: DATA_FORMAT },
     ...configuration.listenPeer,
@@ -151,20 +200,6 @@ async function openLog({ configuration, options, opened, store, core }: Parts): 
     random: systemRandom,
     logger,
   });
-  const log = await RaftLog.open({
-    nodeId,
-    wal,
-    walContents: contents,
-    applied: snapshotMetadata(store.durableHead),
-    stateMachine: core.stateMachine,
-    transport,
-    clock: systemClock,
-    random: systemRandom,
-    logger,
-    onFatal,
-  });
-  core.connect(log);
-  return log;
 }
 
 /** A certificate that is not a member node's makes its holder a stranger, whatever the reason. */

@@ -13,6 +13,7 @@ import { withLoopback } from './certificateHosts.ts';
 import type { Leadership } from './leadership.ts';
 import type { Membership } from './membership.ts';
 import { outcomeFailure } from './outcome.ts';
+import type { Read } from './read.ts';
 import type { Submit } from './submit.ts';
 
 export interface JoinPortParts {
@@ -21,6 +22,7 @@ export interface JoinPortParts {
   readonly authorityCertificate: Uint8Array;
   readonly store: Store;
   readonly submit: Submit;
+  readonly read: Read;
   readonly membership: Membership;
   readonly leadership: Leadership;
   readonly storedKeyring: () => Uint8Array;
@@ -42,6 +44,8 @@ export function createJoinPort(parts: JoinPortParts): JoinPort {
       return leader === null ? null : (store.member(leader)?.peerAddress ?? null);
     },
     useToken: async (use) => {
+      // A leader that has just been elected may not have applied the token's entry yet.
+      await parts.read.linearizable(deadlineMs());
       refuseUnknownToken(store, use);
       const outcome = await submit.submit(
         { principal: { kind: 'node', name: use.nodeId, address: '' }, useToken: use },

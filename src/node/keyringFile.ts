@@ -1,10 +1,18 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { assert } from '../base/assert.ts';
 import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+import type { StoreId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { ControlKey } from '../envelope/controlKey.ts';
 import type { Keyring } from '../envelope/keyring.ts';
 import { openKeyring } from '../envelope/keyringForm.ts';
+
+/** Whose keyring it has to be, and what opens it. */
+export interface KeyringFileOwner {
+  readonly storeId: StoreId;
+  readonly controlKeys: readonly ControlKey[];
+}
 
 /**
  * The keyring's stored form beside the log: what a restart opens its log and state with. Replaced atomically and
@@ -16,12 +24,18 @@ export class KeyringFile {
   #stored: Buffer;
   #keyring: Keyring;
 
-  /** @throws HoldfastError DATA_DIR_INVALID, CONTROL_KEY_MISMATCH, ENVELOPE_UNREADABLE */
-  constructor(path: string, controlKeys: readonly ControlKey[]) {
+  /** @throws HoldfastError DATA_DIR_INVALID, CONTROL_KEY_MISMATCH, ENVELOPE_UNREADABLE, CLUSTER_MISMATCH */
+  constructor(path: string, { storeId, controlKeys }: KeyringFileOwner) {
     this.#path = path;
     this.#controlKeys = controlKeys;
     this.#stored = readStored(path);
     this.#keyring = openKeyring(this.#stored, controlKeys);
+    if (this.#keyring.storeId === storeId) return;
+    throw new HoldfastError(
+      'CLUSTER_MISMATCH',
+      `${path} belongs to store ${this.#keyring.storeId}, the identity beside it to store ${storeId}`,
+      { field: 'data-dir', hint: 'files of two clusters were mixed: give each node its own data directory' },
+    );
   }
 
   get keyring(): Keyring {
@@ -32,11 +46,16 @@ export class KeyringFile {
     return this.#stored;
   }
 
-  /** Takes a keyring from the log or a snapshot; nothing happens when it is the one that is here. */
+  /**
+   * Takes a keyring from the log or a snapshot. Nothing happens when it is the one that is here, or an earlier one: a
+   * restart meets again what it had applied, and keys that are in use on disk must not be lost meanwhile.
+   */
   replace(stored: Uint8Array): Keyring {
     const bytes = Buffer.from(stored);
     if (bytes.equals(this.#stored)) return this.#keyring;
     const keyring = openKeyring(bytes, this.#controlKeys);
+    assert(keyring.storeId === this.#keyring.storeId, 'a keyring from the log is of this store');
+    if (keyring.generation < this.#keyring.generation) return this.#keyring;
     const temporary = `${this.#path}.new`;
     try {
       writeFileSync(temporary, bytes, { mode: 0o600 });

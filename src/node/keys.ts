@@ -22,33 +22,46 @@ type KeySettings = Pick<NodeConfiguration, 'controlKeyPath' | 'jwtSecretPath' | 
 
 /** @throws HoldfastError KEY_FILE_INVALID or CONFIG_INVALID, with what to do */
 export function loadKeys(settings: KeySettings): NodeKeys {
-  const { dataDir, keyEnvironment } = settings;
-  const control = loadControlKeys({
+  return { control: loadControl(settings), jwt: loadJwt(settings) };
+}
+
+function loadControl({ controlKeyPath, dataDir, keyEnvironment }: KeySettings): ControlKeys {
+  return loadControlKeys({
     env: {
       HOLDFAST_CONTROL_KEY: keyEnvironment.get('HOLDFAST_CONTROL_KEY'),
       HOLDFAST_LEGACY_CONTROL_KEYS: keyEnvironment.get('HOLDFAST_LEGACY_CONTROL_KEYS'),
     },
-    path: settings.controlKeyPath,
+    path: controlKeyPath,
     dataDir,
   });
-  const jwt = loadJwtSecret({
-    env: { HOLDFAST_JWT_SECRET: keyEnvironment.get('HOLDFAST_JWT_SECRET') },
-    path: settings.jwtSecretPath,
-    dataDir,
-  });
-  return { control, jwt };
 }
 
-/** Makes each secret that is neither in the environment nor in a file; tells which files it made. */
+function loadJwt({ jwtSecretPath, dataDir, keyEnvironment }: KeySettings): JwtSecret {
+  return loadJwtSecret({
+    env: { HOLDFAST_JWT_SECRET: keyEnvironment.get('HOLDFAST_JWT_SECRET') },
+    path: jwtSecretPath,
+    dataDir,
+  });
+}
+
+/**
+ * Makes each secret that is neither in the environment nor in a file; tells which files it made. None when one that
+ * is there cannot be used.
+ * @throws HoldfastError as loadKeys
+ */
 export function createMissingKeys(settings: KeySettings): readonly string[] {
   const { dataDir, keyEnvironment } = settings;
   const made: string[] = [];
   const sources = { dataDir, random: systemRandom, clock: systemClock };
-  if (!keyEnvironment.has('HOLDFAST_CONTROL_KEY') && !existsSync(settings.controlKeyPath)) {
+  const makesControl = !keyEnvironment.has('HOLDFAST_CONTROL_KEY') && !existsSync(settings.controlKeyPath);
+  const makesJwt = !keyEnvironment.has('HOLDFAST_JWT_SECRET') && !existsSync(settings.jwtSecretPath);
+  if (!makesControl) loadControl(settings);
+  if (!makesJwt) loadJwt(settings);
+  if (makesControl) {
     createControlKeyFile({ path: settings.controlKeyPath, ...sources });
     made.push(settings.controlKeyPath);
   }
-  if (!keyEnvironment.has('HOLDFAST_JWT_SECRET') && !existsSync(settings.jwtSecretPath)) {
+  if (makesJwt) {
     createJwtSecretFile({ path: settings.jwtSecretPath, ...sources });
     made.push(settings.jwtSecretPath);
   }

@@ -16,6 +16,9 @@ export interface LogClockSources {
   readonly offsets: () => readonly ClockOffset[];
 }
 
+/** After our clock was set, what was heard of the others' compares them with what it showed before. */
+const CLOCK_SET_SETTLES_MS = 2_000;
+
 /**
  * The leader's stamps: max(last stamp, own clock), where the own clock counts only up to clockAheadMsMax ahead of
  * the voters' median. A leader that is further off, or has not heard a majority, goes on from its last stamp by
@@ -24,16 +27,38 @@ export interface LogClockSources {
 export class LogClock {
   readonly #sources: LogClockSources;
   #lastStampMs = 0;
+  /** Since when the last stamp, or the log's time as another leader left it, has been growing older. */
   #lastMonotonicMs: number;
+  /** Wall time less monotonic time: changes by much only when the wall clock is set. */
+  #offsetMs: number;
+  #distrustedUntilMs = 0;
 
   constructor(sources: LogClockSources) {
     this.#sources = sources;
     this.#lastMonotonicMs = sources.clock.monotonicMs();
+    this.#offsetMs = sources.clock.wallMs() - this.#lastMonotonicMs;
+  }
+
+  /** While another node led, its stamps were the time: what passed since our own last one does not count twice. */
+  leadershipChanged(): void {
+    this.#lastMonotonicMs = this.#sources.clock.monotonicMs();
+  }
+
+  /** A clock that was set by more than clockAheadMsMax is not ours to trust until the others have been heard anew. */
+  #noticeClockSet(): void {
+    const { clock } = this.#sources;
+    const monotonicMs = clock.monotonicMs();
+    const offsetMs = clock.wallMs() - monotonicMs;
+    if (Math.abs(offsetMs - this.#offsetMs) > LIMITS.clockAheadMsMax) {
+      this.#distrustedUntilMs = monotonicMs + CLOCK_SET_SETTLES_MS;
+    }
+    this.#offsetMs = offsetMs;
   }
 
   /** The next entry's time, milliseconds since 1970. */
   stampMs(): number {
     const { clock } = this.#sources;
+    this.#noticeClockSet();
     const floorMs = Math.max(this.#lastStampMs, this.#sources.appliedTimeMs());
     const monotonicMs = clock.monotonicMs();
     const elapsedMs = Math.max(0, Math.floor(monotonicMs - this.#lastMonotonicMs));
@@ -47,6 +72,7 @@ export class LogClock {
 
   /** Whether the own clock is used: a majority of clocks is known, and ours is not far ahead of their median. */
   trusted(): boolean {
+    if (this.#sources.clock.monotonicMs() < this.#distrustedUntilMs) return false;
     const aheadMs = this.#sources.offsets().map((offset) => offset.aheadMs);
     const known = [0, ...aheadMs].toSorted((left, right) => left - right);
     const voters = Math.max(1, this.#sources.voterCount());

@@ -51,13 +51,19 @@ export class Membership {
 
   /**
    * A member by id or name.
-   * @throws HoldfastError MEMBER_UNKNOWN
+   * @throws HoldfastError MEMBER_UNKNOWN; INVALID_ARGUMENT for a name that several have
    */
   find(idOrName: string): Member {
     const members = this.#parts.members();
-    const found =
-      members.find((member) => member.nodeId === idOrName) ??
-      members.find((member) => member.name === idOrName);
+    const byId = members.find((member) => member.nodeId === idOrName);
+    if (byId !== undefined) return byId;
+    const [found, another] = members.filter((member) => member.name === idOrName);
+    if (another !== undefined) {
+      throw new HoldfastError('INVALID_ARGUMENT', `more than one member is named ${idOrName}`, {
+        field: 'member',
+        hint: 'name it by its id: see holdfast member list',
+      });
+    }
     if (found !== undefined) return found;
     throw new HoldfastError('MEMBER_UNKNOWN', `no member ${JSON.stringify(idOrName)}`, {
       field: 'member',
@@ -207,6 +213,19 @@ export class Membership {
       one.reject(
         new HoldfastError('OUTCOME_UNKNOWN', 'the membership change is not finished yet', {
           hint: 'see holdfast member list; it may still finish by itself',
+        }),
+      );
+    }
+  }
+
+  /** Ends every wait; what was proposed may still be done. */
+  stop(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) {
+      one.reject(
+        new HoldfastError('OUTCOME_UNKNOWN', 'this node is stopping; the change may still be done', {
+          hint: 'see holdfast member list at another node',
         }),
       );
     }

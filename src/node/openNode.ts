@@ -51,8 +51,8 @@ export async function openNode(configuration: NodeConfiguration, logger: Logger)
       );
     }
     const keys = loadKeys(configuration);
-    const keyring = new KeyringFile(directory.keyring, keys.control.all);
     const { storeId, clusterId, nodeId } = identity;
+    const keyring = new KeyringFile(directory.keyring, { storeId, controlKeys: keys.control.all });
     const sealer = new Sealer({ keyring: keyring.keyring, storeId, random: systemRandom });
     const credentials = await loadNodeCredentials(
       { dataDir: directory.root, sealer },

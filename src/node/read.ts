@@ -14,6 +14,13 @@ interface Waiting {
   readonly reject: (error: HoldfastError) => void;
 }
 
+/** Readers that share a barrier. */
+interface Round {
+  /** Null until the barrier has answered; then what must be applied here. */
+  index: LogIndex | null;
+  readers: readonly Waiting[];
+}
+
 /**
  * THE read path: a linearizable read waits here until this node has applied everything that was acknowledged
  * before the read began. All reads that arrive in one event-loop turn share one barrier.
@@ -21,19 +28,25 @@ interface Waiting {
 export class Read {
   readonly #ports: ReadPorts;
   readonly #clock: Clock;
+  readonly #rounds = new Set<Round>();
   #next: Waiting[] = [];
   #nextScheduled = false;
-  /** Barrier passed, waiting for `index` to be applied here. */
-  #behind: { readonly index: LogIndex; readonly readers: readonly Waiting[] }[] = [];
   #count = 0;
+  #stopped = false;
 
   constructor({ ports, clock }: { ports: ReadPorts; clock: Clock }) {
     this.#ports = ports;
     this.#clock = clock;
   }
 
-  /** Resolves when this node's state is as new as the caller may demand. @throws HoldfastError NO_LEADER, DEADLINE_EXCEEDED, OVERLOADED */
+  /** How many reads wait. */
+  get waitingCount(): number {
+    return this.#count;
+  }
+
+  /** Resolves when this node's state is as new as the caller may demand. @throws HoldfastError NO_LEADER, DEADLINE_EXCEEDED, OVERLOADED, UNAVAILABLE */
   linearizable(deadlineMs: number): Promise<void> {
+    if (this.#stopped) return Promise.reject(stopping());
     if (this.#count >= LIMITS.waitingReadsMax) {
       return Promise.reject(
         new HoldfastError('OVERLOADED', 'too many reads wait at this node', { hint: 'try again' }),
@@ -48,61 +61,78 @@ export class Read {
         this.#nextScheduled = false;
         const readers = this.#next;
         this.#next = [];
-        void this.#round(readers);
+        if (readers.length > 0) void this.#round(readers);
       });
     });
   }
 
   async #round(readers: readonly Waiting[]): Promise<void> {
+    const round: Round = { index: null, readers };
+    this.#rounds.add(round);
+    const deadlineMs = readers.reduce((latest, reader) => Math.max(latest, reader.deadlineMs), 0);
     try {
-      const deadlineMs = Math.max(...readers.map((reader) => reader.deadlineMs));
-      const index = await this.#ports.readBarrier(deadlineMs);
-      if (this.#ports.appliedIndex() >= index) this.#release(readers);
-      else this.#behind.push({ index, readers });
+      round.index = await this.#ports.readBarrier(deadlineMs);
+      this.#finish(round, this.#ports.appliedIndex());
     } catch (thrown) {
-      const error = toHoldfastError(thrown);
-      for (const reader of readers) this.#settle(() => reader.reject(error));
+      this.#rounds.delete(round);
+      this.#reject(round.readers, toHoldfastError(thrown));
     }
   }
 
-  #release(readers: readonly Waiting[]): void {
+  #finish(round: Round, applied: LogIndex): void {
+    if (round.index === null || round.index > applied) return;
+    this.#rounds.delete(round);
     const nowMs = this.#clock.monotonicMs();
+    const { readers } = round;
+    round.readers = [];
     for (const reader of readers) {
-      if (reader.deadlineMs >= nowMs) this.#settle(reader.resolve);
-      else this.#settle(() => reader.reject(late()));
+      this.#count -= 1;
+      if (reader.deadlineMs >= nowMs) reader.resolve();
+      else reader.reject(late());
     }
   }
 
-  #settle(answer: () => void): void {
-    this.#count -= 1;
-    answer();
+  #reject(readers: readonly Waiting[], error: HoldfastError): void {
+    this.#count -= readers.length;
+    for (const reader of readers) reader.reject(error);
   }
 
   /** The state machine has applied up to here. */
   applied(index: LogIndex): void {
-    while (this.#behind.length > 0) {
-      const first = this.#behind[0];
-      if (first === undefined || first.index > index) return;
-      this.#behind.shift();
-      this.#release(first.readers);
+    for (const round of this.#rounds) this.#finish(round, index);
+  }
+
+  /** Called a few times a second: no reader waits longer than it said, whatever it waits for. */
+  sweep(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const round of this.#rounds) {
+      if (!round.readers.some((reader) => reader.deadlineMs < nowMs)) continue;
+      const overdue = round.readers.filter((reader) => reader.deadlineMs < nowMs);
+      round.readers = round.readers.filter((reader) => reader.deadlineMs >= nowMs);
+      if (round.readers.length === 0) this.#rounds.delete(round);
+      this.#reject(overdue, late());
     }
   }
 
-  /** Called a few times a second: a node that does not catch up must not let its readers wait for ever. */
-  sweep(): void {
-    const nowMs = this.#clock.monotonicMs();
-    this.#behind = this.#behind.flatMap(({ index, readers }) => {
-      for (const reader of readers) if (reader.deadlineMs < nowMs) this.#settle(() => reader.reject(late()));
-      const live = readers.filter((reader) => reader.deadlineMs >= nowMs);
-      return live.length === 0 ? [] : [{ index, readers: live }];
-    });
+  /** Ends every wait. */
+  stop(): void {
+    this.#stopped = true;
+    const left = [...this.#rounds].flatMap(({ readers }) => readers).concat(this.#next);
+    for (const round of this.#rounds) round.readers = [];
+    this.#rounds.clear();
+    this.#next = [];
+    this.#reject(left, stopping());
   }
+}
+
+function stopping(): HoldfastError {
+  return new HoldfastError('UNAVAILABLE', 'this node is stopping', { hint: 'use another node' });
 }
 
 function late(): HoldfastError {
   return new HoldfastError(
     'DEADLINE_EXCEEDED',
-    'this node did not catch up with the log within the deadline',
+    'the read was not confirmed, or this node did not catch up with the log, within the deadline',
     {
       hint: 'read from another node, or with a longer deadline',
     },

@@ -62,11 +62,12 @@ export function parseAddress(value: string): Address {
 
 const address: SettingKind<Address> = { placeholder: 'HOST:PORT', parse: parseAddress };
 
-const WILDCARD_HOSTS = new Set(['0.0.0.0', '::', '*']);
+/** 0.0.0.0, ::, and the other ways to write either. */
+const WILDCARD_HOST = /^(\*|[0:.]+)$/;
 
 /** Whether a host means "every interface", which no one can dial. */
 export function isWildcard({ host }: Address): boolean {
-  return WILDCARD_HOSTS.has(host);
+  return WILDCARD_HOST.test(host);
 }
 
 const dialledAddress: SettingKind<Address> = {
@@ -91,13 +92,19 @@ function choice<T extends string>(options: readonly T[]): SettingKind<T> {
   };
 }
 
+/** With the addresses and loopback it stays below LIMITS.certificateNamesMax. */
+const SAN_COUNT_MAX = 24;
+
 const hostList: SettingKind<readonly string[]> = {
   placeholder: 'HOST,…',
   parse: (value) => {
     const hosts = value.split(',').map((host) => host.trim());
-    return hosts.every((host) => /^[A-Za-z0-9.:-]{1,253}$/.test(host)) && hosts.length <= 32
+    return hosts.every((host) => /^[A-Za-z0-9.:-]{1,253}$/.test(host)) && hosts.length <= SAN_COUNT_MAX
       ? hosts
-      : refuse('must be host names or addresses with commas between', 'for example db.internal,10.0.0.5');
+      : refuse(
+          `must be at most ${SAN_COUNT_MAX} host names or addresses with commas between`,
+          'for example db.internal,10.0.0.5',
+        );
   },
 };
 

@@ -9,17 +9,21 @@ import type { AppliedPlace } from '../store/types.ts';
 import { openContext, openForward, openPayload } from './entryPayload.ts';
 import type { KeyringFile } from './keyringFile.ts';
 import type { Leadership } from './leadership.ts';
+import type { LogClock } from './logClock.ts';
 import type { Membership } from './membership.ts';
 import type { Read } from './read.ts';
 import { snapshotMetadata } from './snapshotMetadata.ts';
 import type { Submit } from './submit.ts';
+import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
 
 export interface StateMachineParts {
+  readonly nodeId: NodeId;
   readonly store: Store;
   readonly sealer: Sealer;
   readonly submit: Submit;
   readonly read: Read;
   readonly leadership: Leadership;
+  readonly logClock: LogClock;
   readonly membership: Membership;
   readonly peers: { addressOf(nodeId: NodeId): string | null };
   readonly keyring: KeyringFile;
@@ -91,6 +95,9 @@ export class NodeStateMachine implements StateMachine {
       timeMs: context?.timeMs ?? store.logTimeMs,
     });
     this.#parts.membership.configurationApplied(configuration);
+    if (isTakenOut(store, this.#parts.nodeId)) {
+      this.#parts.logger.warn({ index: entry.index }, TAKEN_OUT_WARNING);
+    }
   }
 
   async openSnapshot(): Promise<StateSnapshot> {
@@ -116,8 +123,8 @@ export class NodeStateMachine implements StateMachine {
     readonly leader: NodeId | null;
     readonly term: number;
   }): void {
-    this.#parts.logger.info(status, status.isLeader ? 'this node leads' : 'leadership changed');
     this.#parts.leadership.changed(status);
+    this.#parts.logClock.leadershipChanged();
     this.#parts.submit.leadershipChanged();
   }
 

@@ -5,6 +5,9 @@ import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Command, CommandBatch, Outcome } from '../proto/storage.ts';
 import type { Place } from '../replication/raft/types.ts';
+import { commandBytes } from './commandBytes.ts';
+
+const FORWARD_SEQUENCE_START_MAX = 2 ** 40;
 
 /** A command as its caller gives it; submit adds who waits for it. */
 export type Submission = Omit<Command, 'origin' | 'sequence'>;
@@ -17,6 +20,8 @@ export interface SubmitPorts {
   /** False when there is no leader to send it to. */
   forward(commands: readonly Command[], sequence: number): boolean;
   stampMs(): number;
+  /** Applied here and not yet on disk. */
+  unflushedBytes(): number;
 }
 
 interface Waiting {
@@ -25,20 +30,23 @@ interface Waiting {
   readonly deadlineMs: number;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: HoldfastError) => void;
-  /** Never left this node, so that a refusal is certain. */
-  untold: boolean;
+  /** In a batch that is proposed or forwarded now. */
+  out: boolean;
+  /** Was in one whose fate is not known: it may stand in the log, whatever becomes of it here. */
+  doubtful: boolean;
 }
 
-/** Rough size of a command inside a batch; the true size is bounded by the request limit. */
-function commandBytes(submission: Submission): number {
-  let bytes = 64;
-  const transaction = submission.transaction;
-  if (transaction === null || transaction === undefined) return bytes;
-  for (const compare of transaction.compares) bytes += compare.key.length + compare.value.length + 32;
-  for (const operation of [...transaction.success, ...transaction.failure]) {
-    bytes += (operation.put?.key.length ?? 0) + (operation.put?.value.length ?? 0) + 32;
-  }
-  return bytes;
+/** A batch at the place that the log gave it. */
+interface Proposed {
+  readonly place: Place;
+  readonly batch: CommandBatch;
+  /** Of this node's own callers; a leader proposes those of other nodes too. */
+  readonly own: boolean;
+}
+
+interface Forwarded {
+  readonly waiting: readonly Waiting[];
+  readonly sinceMs: number;
 }
 
 /**
@@ -51,13 +59,16 @@ export class Submit {
   /** Unique for this run of this node, so that no outcome of an earlier run is taken for ours. */
   readonly #origin: string;
   readonly #bySequence = new Map<number, Waiting>();
-  readonly #proposed = new Map<number, { readonly term: number; readonly batch: CommandBatch }>();
-  readonly #forwarded = new Map<number, readonly number[]>();
+  readonly #forwarded = new Map<number, Forwarded>();
+  #proposed: Proposed[] = [];
   #queue: Waiting[] = [];
   #waitingBytes = 0;
   #sequence = 0;
-  #forwardSequence = 0;
+  /** Begins anywhere, so that a late refusal for an earlier run of this node names none of this run's forwards. */
+  #forwardSequence: number;
   #flushScheduled = false;
+  /** A batch was turned away: the next one waits for a sweep or for news, else it would go to and fro without end. */
+  #held = false;
   #stopped = false;
 
   constructor({
@@ -69,6 +80,7 @@ export class Submit {
     this.#ports = ports;
     this.#clock = clock;
     this.#origin = `${nodeId}/${random.bytes(8).toString('hex')}`;
+    this.#forwardSequence = random.integer({ min: 1, max: FORWARD_SEQUENCE_START_MAX });
   }
 
   /**
@@ -82,7 +94,7 @@ export class Submit {
     return new Promise((resolve, reject) => {
       this.#sequence += 1;
       const command: Command = { ...submission, origin: this.#origin, sequence: this.#sequence };
-      const waiting: Waiting = { command, bytes, deadlineMs, resolve, reject, untold: true };
+      const waiting: Waiting = { command, bytes, deadlineMs, resolve, reject, out: false, doubtful: false };
       this.#bySequence.set(this.#sequence, waiting);
       this.#waitingBytes += bytes;
       this.#enqueue(waiting);
@@ -94,7 +106,8 @@ export class Submit {
       return new HoldfastError('UNAVAILABLE', 'this node is stopping', { hint: 'use another node' });
     if (
       this.#bySequence.size >= LIMITS.waitingCommandsMax ||
-      this.#waitingBytes + bytes > LIMITS.waitingBytesMax
+      this.#waitingBytes + bytes > LIMITS.waitingBytesMax ||
+      this.#diskBehind()
     ) {
       return new HoldfastError('OVERLOADED', 'too many writes wait at this node', {
         hint: 'slow down and try again',
@@ -103,14 +116,23 @@ export class Submit {
     return null;
   }
 
+  #diskBehind(): boolean {
+    return this.#ports.unflushedBytes() > LIMITS.unflushedBytesMax;
+  }
+
   #enqueue(waiting: Waiting): void {
+    waiting.out = false;
     this.#queue.push(waiting);
     this.#scheduleFlush();
   }
 
+  #isWaiting(waiting: Waiting): boolean {
+    return this.#bySequence.has(waiting.command.sequence);
+  }
+
   /** One flush an event-loop turn: all that arrived in the turn shares a batch. */
   #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#queue.length === 0) return;
+    if (this.#flushScheduled || this.#held || this.#queue.length === 0) return;
     this.#flushScheduled = true;
     setImmediate(() => {
       this.#flushScheduled = false;
@@ -119,30 +141,41 @@ export class Submit {
   }
 
   #flush(): void {
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 && !this.#held) {
       const leader = this.#ports.isLeader();
-      const inFlight = leader ? this.#proposed.size : this.#forwarded.size;
+      // What the leader proposes for other nodes does not count: it must not shut out its own callers.
+      const inFlight = leader ? this.#proposed.filter(({ own }) => own).length : this.#forwarded.size;
       if (inFlight >= LIMITS.proposalsInFlightMax) return;
       const batch = this.#takeBatch();
-      const sent = leader ? this.#propose(batch) : this.#forward(batch);
-      if (!sent) {
+      if (batch.length === 0) return;
+      if (leader ? this.#propose(batch) : this.#forward(batch)) {
+        for (const waiting of batch) waiting.out = true;
+      } else {
         this.#queue = [...batch, ...this.#queue];
-        return;
+        this.#held = true;
       }
     }
   }
 
+  #release(): void {
+    this.#held = false;
+    this.#scheduleFlush();
+  }
+
   #takeBatch(): Waiting[] {
+    const batch: Waiting[] = [];
     let bytes = 0;
     let count = 0;
     for (const waiting of this.#queue) {
-      if (count >= LIMITS.entryCommandsMax) break;
+      if (batch.length >= LIMITS.entryCommandsMax) break;
       // A single command may be larger than a batch: it goes alone.
-      if (count > 0 && bytes + waiting.bytes > LIMITS.entryBatchBytesMax) break;
-      bytes += waiting.bytes;
+      if (batch.length > 0 && bytes + waiting.bytes > LIMITS.entryBatchBytesMax) break;
       count += 1;
+      // One that goes again may have been answered by its first way meanwhile.
+      if (!this.#isWaiting(waiting)) continue;
+      bytes += waiting.bytes;
+      batch.push(waiting);
     }
-    const batch = this.#queue.slice(0, count);
     this.#queue = this.#queue.slice(count);
     return batch;
   }
@@ -154,36 +187,26 @@ export class Submit {
     };
     const proposal = this.#ports.propose(commands);
     if ('refused' in proposal) return false;
-    for (const waiting of batch) waiting.untold = false;
-    this.#proposed.set(proposal.place.index, { term: proposal.place.term, batch: commands });
+    this.#proposed.push({ place: proposal.place, batch: commands, own: true });
     return true;
   }
 
   #forward(batch: readonly Waiting[]): boolean {
     this.#forwardSequence += 1;
     const sequence = this.#forwardSequence;
-    if (
-      !this.#ports.forward(
-        batch.map(({ command }) => command),
-        sequence,
-      )
-    )
-      return false;
-    for (const waiting of batch) waiting.untold = false;
-    this.#forwarded.set(
-      sequence,
-      batch.map(({ command }) => command.sequence),
-    );
+    const commands = batch.map(({ command }) => command);
+    if (!this.#ports.forward(commands, sequence)) return false;
+    this.#forwarded.set(sequence, { waiting: batch, sinceMs: this.#clock.monotonicMs() });
     return true;
   }
 
   /** Proposes commands that another node's callers wait for. False: not the leader, or no room. */
   proposeForwarded(commands: readonly Command[]): boolean {
-    if (this.#stopped || !this.#ports.isLeader()) return false;
+    if (this.#stopped || !this.#ports.isLeader() || this.#diskBehind()) return false;
     const batch = { timeMs: this.#ports.stampMs(), commands };
     const proposal = this.#ports.propose(batch);
     if ('refused' in proposal) return false;
-    this.#proposed.set(proposal.place.index, { term: proposal.place.term, batch });
+    this.#proposed.push({ place: proposal.place, batch, own: false });
     return true;
   }
 
@@ -192,22 +215,35 @@ export class Submit {
    * entry was committed there. Forgets it: each index is applied once.
    */
   takeProposed(place: Place): CommandBatch | null {
-    const proposed = this.#proposed.get(place.index);
-    if (proposed === undefined) return null;
-    this.#proposed.delete(place.index);
-    this.#scheduleFlush();
-    if (proposed.term === place.term) return proposed.batch;
-    this.#lost(proposed.batch);
-    return null;
+    let taken: CommandBatch | null = null;
+    const lost: Proposed[] = [];
+    this.#proposed = this.#proposed.filter((proposed) => {
+      const { index, term } = proposed.place;
+      if (index === place.index && term === place.term) {
+        taken = proposed.batch;
+        return false;
+      }
+      // Terms never fall along a log: after an entry of a later term, ours of an earlier one is in no log that counts.
+      if (index > place.index && term >= place.term) return true;
+      lost.push(proposed);
+      return false;
+    });
+    for (const { batch } of lost) this.#lost(batch);
+    if (taken !== null || lost.length > 0) this.#release();
+    return taken;
   }
 
   /** Another entry stands at our place: nothing of the batch was or will be applied, so it may go again. */
   #lost(batch: CommandBatch): void {
-    for (const command of batch.commands) {
-      if (command.origin !== this.#origin) continue;
-      const waiting = this.#bySequence.get(command.sequence);
-      if (waiting !== undefined) this.#enqueue(waiting);
-    }
+    for (const waiting of this.#ownOf(batch)) this.#enqueue(waiting);
+  }
+
+  /** Those of a batch who wait here. */
+  #ownOf(batch: CommandBatch): readonly Waiting[] {
+    return batch.commands.flatMap(({ origin, sequence }) => {
+      const waiting = origin === this.#origin ? this.#bySequence.get(sequence) : undefined;
+      return waiting === undefined ? [] : [waiting];
+    });
   }
 
   /** The outcomes of an applied batch: wakes those who wait here. */
@@ -235,20 +271,18 @@ export class Submit {
   }
 
   #dropAnsweredForwards(): void {
-    for (const [sequence, waiting] of this.#forwarded) {
-      if (!waiting.some((one) => this.#bySequence.has(one))) this.#forwarded.delete(sequence);
+    for (const [sequence, { waiting }] of this.#forwarded) {
+      if (!waiting.some((one) => this.#isWaiting(one))) this.#forwarded.delete(sequence);
     }
   }
 
-  /** The leader did not take a forward: it may go again, here or there. */
+  /** The leader did not take a forward: it goes again with the next sweep, here or there. */
   forwardRefused(forwardSequence: number): void {
-    const sequences = this.#forwarded.get(forwardSequence);
-    if (sequences === undefined) return;
+    const forwarded = this.#forwarded.get(forwardSequence);
+    if (forwarded === undefined) return;
     this.#forwarded.delete(forwardSequence);
-    for (const sequence of sequences) {
-      const waiting = this.#bySequence.get(sequence);
-      if (waiting !== undefined) this.#enqueue(waiting);
-    }
+    this.#held = true;
+    for (const waiting of forwarded.waiting) if (this.#isWaiting(waiting)) this.#enqueue(waiting);
   }
 
   /**
@@ -256,14 +290,18 @@ export class Submit {
    * id (the store applies it once), and else its outcome is unknown.
    */
   leadershipChanged(): void {
-    for (const sequence of [...this.#forwarded.values()].flat()) {
-      const waiting = this.#bySequence.get(sequence);
-      if (waiting === undefined) continue;
-      if (waiting.command.request) this.#enqueue(waiting);
-      else this.#forget(sequence)?.reject(unknownOutcome('the leader changed'));
-    }
+    const forwarded = [...this.#forwarded.values()];
     this.#forwarded.clear();
-    this.#scheduleFlush();
+    for (const { waiting } of forwarded)
+      for (const one of waiting) this.#goesAgainOrFails(one, 'the leader changed');
+    this.#release();
+  }
+
+  #goesAgainOrFails(waiting: Waiting, why: string): void {
+    if (!this.#isWaiting(waiting)) return;
+    waiting.doubtful = true;
+    if (waiting.command.request) this.#enqueue(waiting);
+    else this.#forget(waiting.command.sequence)?.reject(unknownOutcome(why));
   }
 
   /** Called a few times a second: answers those whose deadline has passed, and tries again what was not taken. */
@@ -272,16 +310,34 @@ export class Submit {
     for (const [sequence, waiting] of this.#bySequence) {
       if (waiting.deadlineMs > nowMs) continue;
       this.#forget(sequence);
-      waiting.reject(waiting.untold ? noLeader() : unknownOutcome('no answer within the deadline'));
+      waiting.reject(mayStand(waiting) ? unknownOutcome('no answer within the deadline') : noLeader());
     }
-    this.#queue = this.#queue.filter((waiting) => this.#bySequence.has(waiting.command.sequence));
+    this.#queue = this.#queue.filter((waiting) => this.#isWaiting(waiting));
     this.#dropAnsweredForwards();
-    this.#scheduleFlush();
+    this.#giveUpForwards(nowMs);
+    this.#release();
   }
 
-  /** A snapshot replaced the state: what waits for entries below it will not see them applied here. */
+  /**
+   * A forward is lost with the connection that carried it, and no one says so. After a while it no longer counts
+   * as in flight, and what has a request id goes again; the rest waits on, since it may still be applied.
+   */
+  #giveUpForwards(nowMs: number): void {
+    for (const [sequence, { waiting, sinceMs }] of this.#forwarded) {
+      if (nowMs - sinceMs < LIMITS.forwardPatienceMs) continue;
+      this.#forwarded.delete(sequence);
+      for (const one of waiting)
+        if (one.command.request) this.#goesAgainOrFails(one, 'the leader did not answer');
+    }
+  }
+
+  /** A snapshot replaced the state: what was applied with it is not seen here, so every fate is unknown. */
   stateReplaced(): void {
-    this.#proposed.clear();
+    const proposed = this.#proposed;
+    this.#proposed = [];
+    for (const { batch } of proposed)
+      for (const waiting of this.#ownOf(batch))
+        this.#goesAgainOrFails(waiting, 'this node fell behind and took a snapshot');
     this.leadershipChanged();
   }
 
@@ -294,13 +350,18 @@ export class Submit {
     for (const [sequence, waiting] of this.#bySequence) {
       this.#forget(sequence);
       waiting.reject(
-        waiting.untold
-          ? new HoldfastError('UNAVAILABLE', 'this node is stopping', { hint: 'use another node' })
-          : unknownOutcome('this node is stopping'),
+        mayStand(waiting)
+          ? unknownOutcome('this node is stopping')
+          : new HoldfastError('UNAVAILABLE', 'this node is stopping', { hint: 'use another node' }),
       );
     }
     this.#queue = [];
   }
+}
+
+/** Whether the command may be in the log, so that a refusal would be a guess. */
+function mayStand({ out, doubtful }: Waiting): boolean {
+  return out || doubtful;
 }
 
 function noLeader(): HoldfastError {

@@ -1,0 +1,30 @@
+import type { Command, KeyRange, Operation } from '../proto/storage.ts';
+
+/** Origin, request id and what encodings add to a command, and to each compare or operation in it. */
+const COMMAND_OVERHEAD_BYTES = 128;
+const OPERATION_OVERHEAD_BYTES = 64;
+
+/**
+ * About as long as a command is inside a batch. Counts everything that a caller can make long, so that many
+ * commands never add up to more than a peer message takes.
+ */
+export function commandBytes({ principal, transaction }: Pick<Command, 'principal' | 'transaction'>): number {
+  let bytes = COMMAND_OVERHEAD_BYTES;
+  if (principal) bytes += 3 * (principal.name.length + principal.address.length);
+  if (!transaction) return bytes;
+  for (const compare of transaction.compares)
+    bytes += OPERATION_OVERHEAD_BYTES + compare.key.length + compare.value.length;
+  for (const operation of transaction.success) bytes += operationBytes(operation);
+  for (const operation of transaction.failure) bytes += operationBytes(operation);
+  return bytes;
+}
+
+function operationBytes({ put, delete: deletion, range }: Operation): number {
+  let bytes = OPERATION_OVERHEAD_BYTES + rangeBytes(deletion?.range) + rangeBytes(range?.range);
+  if (put) bytes += put.key.length + put.value.length;
+  return bytes;
+}
+
+function rangeBytes(range: KeyRange | null | undefined): number {
+  return range ? range.start.length + range.end.length : 0;
+}

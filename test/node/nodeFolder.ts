@@ -1,0 +1,110 @@
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { HoldfastError } from '../../src/base/errors.ts';
+import type { Logger } from '../../src/base/logger.ts';
+import { connect, type HoldfastClient } from '../../src/client/index.ts';
+import { loadConfiguration, type NodeConfiguration } from '../../src/node/configuration.ts';
+import { HoldfastNode } from '../../src/node/holdfastNode.ts';
+import { type AdminContext, initCluster } from '../../src/node/initCluster.ts';
+
+/** Ports that are free now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports: number[] = [];
+  for (const server of servers) {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+    const address = server.address();
+    if (address !== null && typeof address === 'object') ports.push(address.port);
+  }
+  for (const server of servers) await new Promise((resolve) => server.close(resolve));
+  return ports;
+}
+
+/** Keeps what a node logs. */
+export class FakeLogger implements Logger {
+  readonly warnings: string[] = [];
+  debug(): void {}
+  info(): void {}
+  warn(_fields: object, message: string): void {
+    this.warnings.push(message);
+  }
+  error(): void {}
+}
+
+/** A node's place: folders of its own, ports of its own, and how it is started. */
+export interface NodeFolder {
+  readonly configuration: NodeConfiguration;
+  readonly logger: FakeLogger;
+}
+
+/** Nodes of real clusters in this process, all under one temporary folder. */
+export class NodeFolders {
+  readonly root = mkdtempSync(join(tmpdir(), 'holdfast-node-'));
+  readonly fatal: HoldfastError[] = [];
+  readonly #running = new Set<HoldfastNode>();
+  readonly #clients = new Set<HoldfastClient>();
+
+  async folder(name: string, flags: Readonly<Record<string, string>> = {}): Promise<NodeFolder> {
+    const [api = 0, peer = 0] = await freePorts(2);
+    const folder = join(this.root, name);
+    mkdirSync(folder, { recursive: true });
+    const settings = {
+      name,
+      dataDir: join(folder, 'data'),
+      controlKeyPath: join(folder, 'control.json'),
+      jwtSecretPath: join(folder, 'jwt.json'),
+      listenApi: `127.0.0.1:${api}`,
+      listenPeer: `127.0.0.1:${peer}`,
+      ...flags,
+    };
+    const sources = { flags: new Map(Object.entries(settings)), environment: {}, file: null };
+    return { configuration: loadConfiguration(sources), logger: new FakeLogger() };
+  }
+
+  /** A first node, made but not started. */
+  async first(
+    name: string,
+    flags: Readonly<Record<string, string>> = {},
+  ): Promise<NodeFolder & { admin: AdminContext }> {
+    const folder = await this.folder(name, flags);
+    const { admin } = await initCluster(folder.configuration, () => Promise.resolve());
+    return { ...folder, admin };
+  }
+
+  async start({ configuration, logger }: NodeFolder): Promise<HoldfastNode> {
+    const node = await HoldfastNode.start(configuration, {
+      logger,
+      version: 'test',
+      onFatal: (error) => this.fatal.push(error),
+    });
+    this.#running.add(node);
+    return node;
+  }
+
+  async stop(node: HoldfastNode): Promise<void> {
+    this.#running.delete(node);
+    await node.stop();
+  }
+
+  async client({ admin }: { admin: AdminContext }, nodes: readonly HoldfastNode[]): Promise<HoldfastClient> {
+    const { ca, certificate, privateKey } = admin;
+    const endpoints = nodes.map((node) => node.apiAddress);
+    const client = await connect({ endpoints, ca, certificate, privateKey, requestTimeoutMs: 15_000 });
+    this.#clients.add(client);
+    return client;
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients) await client.close();
+    for (const node of this.#running) await node.stop();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** What an operator does before a join: the same keys on both nodes. */
+export function copyKeys(from: NodeFolder, to: NodeFolder): void {
+  copyFileSync(from.configuration.controlKeyPath, to.configuration.controlKeyPath);
+  copyFileSync(from.configuration.jwtSecretPath, to.configuration.jwtSecretPath);
+}

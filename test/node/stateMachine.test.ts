@@ -1,0 +1,109 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { newClusterId, newNodeId } from '../../src/base/ids.ts';
+import { SeededRandom, systemRandom } from '../../src/base/random.ts';
+import { withToggle } from '../../src/envelope/keyring.ts';
+import { sealKeyring } from '../../src/envelope/keyringForm.ts';
+import { NodeCore } from '../../src/node/core.ts';
+import { sealBatch, sealForward } from '../../src/node/entryPayload.ts';
+import { KeyringFile } from '../../src/node/keyringFile.ts';
+import type { OpenedNode } from '../../src/node/openNode.ts';
+import { type Command, logPayloadCodec } from '../../src/proto/storage.ts';
+import type { CommittedEntry } from '../../src/replication/replicatedLog.ts';
+import { Store } from '../../src/store/store.ts';
+import { controlKeyOf, keyringFor, STORE_ID, sealerFor } from '../envelope/fixtures.ts';
+import { FakeLogger } from './nodeFolder.ts';
+import { refusalOf } from './refusal.ts';
+
+const random = new SeededRandom(11);
+const OWN = newNodeId(random);
+const OTHER = newNodeId(random);
+const KEY = controlKeyOf(1);
+const KEYRING = keyringFor('on');
+const CONFIGURATION = {
+  voters: [OWN],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
+const stored = (keyring: typeof KEYRING) => sealKeyring(keyring, KEY, random);
+
+let folder: string;
+let store: Store;
+let core: NodeCore;
+let logger: FakeLogger;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-machine-'));
+  logger = new FakeLogger();
+  const path = join(folder, 'keyring');
+  writeFileSync(path, stored(KEYRING), { mode: 0o600 });
+  const sealer = sealerFor(KEYRING);
+  store = await Store.create({
+    directory: folder,
+    sealer,
+    onDurable: () => undefined,
+    onFatal: (error) => logger.warnings.push(error.message),
+  });
+  const identity = { clusterId: newClusterId(random), storeId: STORE_ID, nodeId: OWN };
+  const keyring = new KeyringFile(path, { storeId: STORE_ID, controlKeys: [KEY] });
+  const opened = { identity, sealer, keyring } as unknown as OpenedNode;
+  core = new NodeCore({ opened, store, clock: systemClock, random: systemRandom, logger, seeds: [] });
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true });
+});
+
+function entryAt(index: number, payload: Uint8Array): CommittedEntry {
+  const hash = Buffer.alloc(32, index);
+  return { index, term: 1, type: 'normal', payload, hash, change: null, configuration: CONFIGURATION };
+}
+
+function writeOf(origin: string): Command {
+  const put = { key: Buffer.from('k'), value: Buffer.from('v'), previous: false };
+  const principal = { kind: 'client', name: 'ada', address: '' };
+  return { origin, sequence: 1, principal, transaction: { compares: [], success: [{ put }], failure: [] } };
+}
+
+describe('the state machine', () => {
+  it('opens an entry and applies it', () => {
+    const batch = { timeMs: 5, commands: [writeOf('elsewhere')] };
+    core.stateMachine.apply(entryAt(1, sealBatch(sealerFor(KEYRING), batch, { index: 1, term: 1 })));
+    expect(store.get('k')?.value.toString()).toBe('v');
+    expect(store.logTimeMs).toBe(5);
+  });
+
+  it('stops at an entry that does not open, having applied nothing', async () => {
+    const batch = { timeMs: 5, commands: [writeOf('elsewhere')] };
+    const moved = entryAt(1, sealBatch(sealerFor(KEYRING), batch, { index: 2, term: 1 }));
+    expect((await refusalOf(() => core.stateMachine.apply(moved))).code).toBe('ENVELOPE_UNREADABLE');
+    expect(store.applied.index).toBe(0);
+  });
+
+  it('takes a keyring from the log, and no earlier one afterwards', () => {
+    const off = withToggle(KEYRING, 'off');
+    const entry = (index: number, keyring: typeof KEYRING) =>
+      entryAt(index, logPayloadCodec.encode({ groups: [], keyring: stored(keyring) }));
+    core.stateMachine.apply(entry(1, off));
+    core.stateMachine.apply(entry(2, KEYRING));
+    expect(store.applied.index).toBe(2);
+    const batch = { timeMs: 5, commands: [writeOf('elsewhere')] };
+    core.stateMachine.apply(entryAt(3, sealBatch(sealerFor(off), batch, { index: 3, term: 1 })));
+    expect(store.get('k')?.value.toString()).toBe('v');
+  });
+
+  it('refuses a forward that is not from its sender, and tells the log', () => {
+    const from = { nodeId: OTHER, sequence: 3 };
+    const envelope = sealForward(sealerFor(KEYRING), [writeOf('elsewhere')], from);
+    expect(core.stateMachine.forwarded({ from: OWN, sequence: 3, envelope })).toBe(false);
+    expect(logger.warnings).toEqual(['a forwarded batch does not open']);
+    // It opens, but this node does not lead.
+    expect(core.stateMachine.forwarded({ from: OTHER, sequence: 3, envelope })).toBe(false);
+    expect(logger.warnings).toHaveLength(1);
+  });
+});
