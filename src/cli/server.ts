@@ -35,6 +35,8 @@ export function addServerCommand(program: Command, invocation: Invocation): void
       );
       await stopped;
       await node.stop();
+      // An open channel would keep this process alive.
+      if (process.connected) process.disconnect();
     },
   );
 }

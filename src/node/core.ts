@@ -1,6 +1,7 @@
 import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { NodeId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Member } from '../proto/storage.ts';
@@ -35,6 +36,7 @@ export class NodeCore {
   readonly stateMachine: NodeStateMachine;
   readonly #store: Store;
   readonly #seeds: ReadonlyMap<string, Member>;
+  readonly #heardAddresses = new Map<NodeId, string>();
   #log: ReplicatedLog | null = null;
 
   constructor({ opened, store, clock, random, logger, seeds }: CoreParts) {
@@ -108,12 +110,26 @@ export class NodeCore {
 
   /** Where a member listens for peers, as the log has told, or before that as the join's answer said. */
   peerAddress(nodeId: NodeId): string | null {
-    return (this.#store.member(nodeId) ?? this.#seeds.get(nodeId))?.peerAddress ?? null;
+    const member = this.#store.member(nodeId) ?? this.#seeds.get(nodeId);
+    return member?.peerAddress ?? this.#heardAddresses.get(nodeId) ?? null;
   }
 
-  /** Whether a node may speak to us now: a member, or known from the join while our own table is still empty. */
-  isMember(nodeId: NodeId): boolean {
-    if (this.#store.member(nodeId) !== null) return true;
-    return this.#store.members.length === 0 && this.#seeds.has(nodeId);
+  /** A node says where it listens: how one that is newer than our member table is answered. */
+  addressHeard({ nodeId, address }: { readonly nodeId: NodeId; readonly address: string }): void {
+    if (this.#store.member(nodeId) !== null) {
+      this.#heardAddresses.delete(nodeId);
+      return;
+    }
+    if (this.#heardAddresses.size < LIMITS.membersMax || this.#heardAddresses.has(nodeId)) {
+      this.#heardAddresses.set(nodeId, address);
+    }
+  }
+
+  /**
+   * Whether a node of this cluster may speak to us: unless we know that it was removed. Our member table may be
+   * older than its membership; the core judges what it says.
+   */
+  mayConnect(nodeId: NodeId): boolean {
+    return !this.#store.isRemoved(nodeId);
   }
 }

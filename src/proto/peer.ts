@@ -8,6 +8,8 @@ export interface PeerFrame {
   readonly messages: readonly RaftMessage[];
   readonly wallMs: number;
   readonly forwards: readonly Forward[];
+  /** host:port, or empty. */
+  readonly address: string;
 }
 
 export interface Forward {

@@ -28,6 +28,10 @@ export interface GrpcPeerTransportOptions {
   readonly isMember: (nodeId: NodeId) => boolean;
   /** host:port where a member listens for peers; null: not known. */
   readonly peerAddress: (nodeId: NodeId) => string | null;
+  /** host:port where this node says that it listens; told in every frame. */
+  readonly ownAddress?: string;
+  /** Where a sender says that it listens, for senders that `peerAddress` does not know. */
+  readonly onAddress?: (heard: { readonly nodeId: NodeId; readonly address: string }) => void;
   /** What a connection without a node's certificate reaches: Join. */
   readonly strangerService: GrpcService;
   readonly clock?: Clock;
@@ -77,6 +81,7 @@ export class GrpcPeerTransport implements PeerTransport {
           snapshots,
           clock: transport.#clock,
           refusals,
+          onAddress: options.onAddress ?? (() => undefined),
         }),
     });
     return transport;
@@ -184,6 +189,7 @@ export class GrpcPeerTransport implements PeerTransport {
     const base = {
       peerId,
       address: () => peerAddress(peerId),
+      ownAddress: this.#options.ownAddress ?? '',
       dialer: this.#dialer,
       clock: this.#clock,
       random,

@@ -16,6 +16,8 @@ export interface PeerChannelOptions {
   readonly lane: 'control' | 'bulk';
   /** host:port, asked at each dial; null: not known now. */
   readonly address: () => string | null;
+  /** Where this node listens, for the frames; may be empty. */
+  readonly ownAddress: string;
   readonly dialer: PeerDialer;
   readonly clock: Clock;
   readonly random: RandomSource;
@@ -84,7 +86,7 @@ export class PeerChannel {
     if (connection === null || !connection.open) return;
     while (!this.#mustDrain && this.#unflushedBytes < LIMITS.peerWindowBytes) {
       const before = this.#queue.bytes;
-      const frame = this.#queue.takeFrame(this.#options.clock.wallMs());
+      const frame = this.#queue.takeFrame(this.#options.clock.wallMs(), this.#options.ownAddress);
       if (frame === null) return;
       this.#write(connection, frame, before - this.#queue.bytes);
     }

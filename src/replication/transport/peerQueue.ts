@@ -81,7 +81,7 @@ export class PeerQueue {
   }
 
   /** The next frame's content: as much of what waits as fits. Null when nothing waits. */
-  takeFrame(wallMs: number): PeerFrame | null {
+  takeFrame(wallMs: number, address = ''): PeerFrame | null {
     if (this.empty) return null;
     const messages = [];
     const forwards = [];
@@ -99,7 +99,7 @@ export class PeerQueue {
       this.#forwards.shift();
       this.#forwardBytes -= forwardBytes(next);
     }
-    return { messages, wallMs, forwards };
+    return { messages, wallMs, forwards, address };
   }
 
   #takeMessage(): void {

@@ -8,6 +8,7 @@ import {
 import type { Clock } from '../../base/clock.ts';
 import { toHoldfastError } from '../../base/errors.ts';
 import type { NodeId } from '../../base/ids.ts';
+import { LIMITS } from '../../base/limits.ts';
 import { type PeerFrame, type PullSnapshotRequest, peerFrameCodec, peerService } from '../../proto/peer.ts';
 import type { Message } from '../raft/types.ts';
 import { decodeMessage } from './messageCodec.ts';
@@ -24,6 +25,8 @@ export interface PeerServiceOptions {
   readonly snapshots: SnapshotServer;
   readonly clock: Clock;
   readonly refusals: Refusals;
+  /** Where a sender says that it listens. Believed: who is dialled there must prove the same identity. */
+  readonly onAddress: (heard: { readonly nodeId: NodeId; readonly address: string }) => void;
 }
 
 const raw = (bytes: Buffer): Buffer => bytes;
@@ -92,6 +95,8 @@ function acceptFrame(
     refusals.count(parsed.reason, { peerId, error: parsed.error });
     return grpcError(status.INVALID_ARGUMENT, parsed.error);
   }
+  const { address } = parsed.frame;
+  if (address !== '') options.onAddress({ nodeId: peerId, address });
   deliver(target, peerId, { ...parsed, aheadMs: parsed.frame.wallMs - options.clock.wallMs() });
   return null;
 }
@@ -121,6 +126,7 @@ function parseFrame(bytes: Buffer, route: { peerId: NodeId; nodeId: NodeId }): P
 
 function checkFrame(frame: PeerFrame, peerId: NodeId): void {
   if (!Number.isSafeInteger(frame.wallMs)) throw new RangeError('peer frame: wall_ms is beyond 2^53 - 1');
+  if (frame.address.length > LIMITS.addressBytesMax) throw new RangeError('peer frame: address is too long');
   for (const forward of frame.forwards) {
     if (forward.nodeId !== peerId) throw new RangeError('peer frame: forwards.node_id is not the sender');
     if (!Number.isSafeInteger(forward.sequence) || forward.sequence < 1) {

@@ -256,7 +256,7 @@ describe('what the port refuses', () => {
     const b = await directory.listen(B);
     const receiver = new RecordingReceiver();
     b.start(receiver);
-    const frame = { messages: [encodeMessage(heartbeat(1))], wallMs: 1, forwards: [] };
+    const frame = { messages: [encodeMessage(heartbeat(1))], wallMs: 1, forwards: [], address: '' };
     const status = await rawFrames([frame], { authority: await TestAuthority.create(name) });
     expect(codes).toContain(status.code);
     expect(receiver.received).toEqual([]);
@@ -305,7 +305,7 @@ describe('what the port refuses', () => {
     const receiver = new RecordingReceiver();
     b.start(receiver);
     const wire = { ...encodeMessage(heartbeat(1)), ...change };
-    const status = await rawFrames([{ messages: [wire], wallMs: 1, forwards: [] }]);
+    const status = await rawFrames([{ messages: [wire], wallMs: 1, forwards: [], address: '' }]);
     expect(status.code).toBe(3);
     expect(receiver.received).toEqual([]);
     expect(b.refused.get('malformedMessage')).toBe(1);

@@ -42,7 +42,7 @@ const MESSAGES: readonly Message[] = [
 ];
 
 function overTheWire(wire: RaftMessage): RaftMessage {
-  const bytes = peerFrameCodec.encode({ messages: [wire], wallMs: 1, forwards: [] });
+  const bytes = peerFrameCodec.encode({ messages: [wire], wallMs: 1, forwards: [], address: '' });
   return peerFrameCodec.decode(bytes).messages[0] as RaftMessage;
 }
 
@@ -118,7 +118,12 @@ describe('refused', () => {
 });
 
 test('whatever bytes arrive: a frame or INVALID_ARGUMENT, and no message that breaks a rule', () => {
-  const valid = peerFrameCodec.encode({ messages: MESSAGES.map(encodeMessage), wallMs: 1, forwards: [] });
+  const valid = peerFrameCodec.encode({
+    messages: MESSAGES.map(encodeMessage),
+    wallMs: 1,
+    forwards: [],
+    address: '',
+  });
   assert(
     property(nat(valid.length - 1), integer({ min: 1, max: 255 }), (offset, flip) => {
       const bytes = Buffer.from(valid);
