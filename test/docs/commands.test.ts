@@ -70,6 +70,18 @@ function problemOf(line: string, { isMention }: { isMention: boolean }): string 
   return operands.length < needed ? `${line}: an argument is missing` : null;
 }
 
+/** `a|b [--c d]` as the lines that it stands for; none for one that names no command, as `COMMAND` or `…`. */
+function spelledOut(synopsis: string): readonly string[] {
+  if (/^(?:[A-Z…])/.test(synopsis)) return [];
+  const words = synopsis.replaceAll('\\|', '|').replaceAll(/[[\]]/g, '').split(' ');
+  let lines = [''];
+  for (const word of words) {
+    const choices = /^\w[\w-]*(?:\|[\w-]+)+$/.test(word) ? word.split('|') : [word];
+    lines = lines.flatMap((line) => choices.map((choice) => `${line} ${choice}`.trim()));
+  }
+  return lines;
+}
+
 describe('a command that is shown', () => {
   it('in a block can be typed', () => {
     const lines = allDocuments().flatMap(({ text }) =>
@@ -84,10 +96,20 @@ describe('a command that is shown', () => {
 
   it('in the text exists, with its options', () => {
     const spans = allDocuments().flatMap(({ text }) =>
-      codeSpansOf(text).flatMap((span) => argumentsIn(span) ?? []),
+      codeSpansOf(text)
+        .flatMap((span) => argumentsIn(span) ?? [])
+        .flatMap(spelledOut),
     );
     expect(spans.length).toBeGreaterThan(20);
     expect(spans.flatMap((span) => problemOf(span, { isMention: true }) ?? [])).toEqual([]);
+  });
+
+  it('is spelled out from a synopsis', () => {
+    expect(spelledOut('member promote\\|demote M [--force]')).toEqual([
+      'member promote M --force',
+      'member demote M --force',
+    ]);
+    expect(spelledOut('COMMAND --help')).toEqual([]);
   });
 
   it.each(['kv putt a b', 'kv get', 'kv get a --revv 1', 'status now', 'kv', 'member promote a b'])(
