@@ -76,6 +76,8 @@ export const LIMITS = {
   // state on disk
   stateBatchRowsMax: 4_096,
   stateBatchBytesMax: 8 * MiB,
+  stateGatherMs: 100,
+  stateGatherBytes: 1 * MiB,
   valueCacheBytesMax: 64 * MiB,
   unflushedBytesMax: 128 * MiB,
   watchScanEventsMax: 2_000,
@@ -139,6 +141,7 @@ export const LIMITS = {
   clockAheadMsMax: 10_000,
 } as const;
 
+assert(LIMITS.stateGatherBytes <= LIMITS.stateBatchBytesMax, 'what is gathered is one state batch');
 // A full transaction must fit into a request, a request into a peer message, a message into a WAL record.
 assert(
   LIMITS.valueBytesMax + LIMITS.keyBytesMax < LIMITS.requestBytesMax,
@@ -182,6 +185,9 @@ assert(
   'all addresses of a join token fit into it',
 );
 assert(LIMITS.diskFreeBytesMin < LIMITS.diskFreeBytesAdvised, 'doctor warns before it refuses');
-assert(LIMITS.historyBytesMax < LIMITS.diskFreeBytesAdvised, 'all history fits into the disk that doctor asks for');
+assert(
+  LIMITS.historyBytesMax < LIMITS.diskFreeBytesAdvised,
+  'all history fits into the disk that doctor asks for',
+);
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { HoldfastError } from '../base/errors.ts';
 import { type HoldfastClient } from '../client/index.ts';
-import { contextPath, resolveContext } from './context.ts';
+import { contextPath, resolveContext, saveContext } from './context.ts';
 import { type DevLayout, type DevNode, devLayout, nodeFlags } from './dev/layout.ts';
 import { type ChildSources, NodeProcesses, runCommand } from './dev/processes.ts';
 import { connectTo, type Invocation, outputOf } from './invocation.ts';
@@ -47,18 +47,29 @@ async function runDev(options: DevOptions, invocation: Invocation, output: Outpu
     execArguments: process.execArgv,
     environment: invocation.environment,
   };
+  let up = false;
+  const failure = new AbortController();
   const processes = new NodeProcesses(sources, {
     died: (node, how, lastWords) => {
       output.note(`${node.name} died (${how})${lastWords === '' ? '' : `; its last words:\n${lastWords}`}`);
-      if (!options.restart) return;
+      if (!up)
+        failure.abort(
+          new HoldfastError('UNAVAILABLE', `${node.name} could not be started`, { hint: lastWords }),
+        );
+      if (!up || !options.restart) return;
       output.note(`${node.name} is started again`);
       setTimeout(() => processes.start(node), RESTART_DELAY_MS);
     },
   });
   try {
-    await bringUp({ layout, processes, sources, output, invocation, options });
+    const interrupted = AbortSignal.any([invocation.interrupted, failure.signal]);
+    await bringUp({ layout, processes, sources, output, options, interrupted });
+    up = true;
     printNextSteps(layout, output, options, invocation);
     await aborted(invocation.interrupted);
+  } catch (thrown) {
+    // A node that cannot start says more than what waited for it.
+    throw failure.signal.aborted ? failure.signal.reason : thrown;
   } finally {
     output.note('stopping');
     await processes.stop(STOP_GRACE_MS);
@@ -70,12 +81,12 @@ interface BringUp {
   readonly processes: NodeProcesses;
   readonly sources: ChildSources;
   readonly output: Output;
-  readonly invocation: Invocation;
   readonly options: DevOptions;
+  readonly interrupted: AbortSignal;
 }
 
 /** Makes what is not there yet and starts the rest: running it again over the same folder is harmless. */
-async function bringUp({ layout, processes, sources, output, invocation, options }: BringUp): Promise<void> {
+async function bringUp({ layout, processes, sources, output, options, interrupted }: BringUp): Promise<void> {
   const [first, ...others] = layout.nodes;
   if (first === undefined) return;
   if (!existsSync(join(first.dataDir, 'identity.json'))) {
@@ -98,12 +109,14 @@ async function bringUp({ layout, processes, sources, output, invocation, options
   const endpoints = layout.nodes.map((node) => node.apiAddress);
   const client = await connectTo({ ...context, endpoints });
   try {
-    await ready(client, { voters: 1 + joined.length, interrupted: invocation.interrupted });
+    await ready(client, { voters: 1 + joined.length, interrupted });
     for (const node of others.filter((one) => !joined.includes(one))) {
       await joinNode({ node, first, client, sources, output });
       processes.start(node);
     }
-    await ready(client, { voters: layout.nodes.length, interrupted: invocation.interrupted });
+    await ready(client, { voters: layout.nodes.length, interrupted });
+    // From here on any node will do, also when the first one is down.
+    await saveContext(layout.contextPath, { ...context, endpoints });
   } finally {
     await client.close();
   }

@@ -2,6 +2,9 @@
 import process from 'node:process';
 import { run } from './run.ts';
 
+// Deprecations are for developers; an operator can do nothing about them.
+process.noDeprecation = true;
+
 async function main(): Promise<number> {
   const interruption = new AbortController();
   // Once each: a second Ctrl-C ends the process the hard way.

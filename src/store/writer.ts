@@ -4,6 +4,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type HeadRow, headRowCodec } from '../proto/storage.ts';
 import { type Database, type DatabaseBatch, diskFailed } from './database.ts';
+import { HurriedWait } from './hurriedWait.ts';
 import { encodeRow, ROW_KEY_BYTES, type Row, type RowPlace, rowKey } from './row.ts';
 import type { RowSealer } from './rowSealer.ts';
 
@@ -50,6 +51,7 @@ export class StateWriter {
   #running: Promise<void> | null = null;
   #state: 'open' | 'paused' | 'stopped' = 'open';
   #failed: HoldfastError | null = null;
+  readonly #gathering = new HurriedWait();
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -76,17 +78,22 @@ export class StateWriter {
     this.#queue.push(changes);
     this.#unflushedBytes += changes.bytes;
     this.#start();
+    if (this.#unflushedBytes >= LIMITS.stateGatherBytes) this.#gathering.hurry();
   }
 
   /** Resolves when all that was added is on disk. Rejects when it never will be. */
   async flushed(): Promise<void> {
-    while (this.#failed === null && this.#state === 'open' && this.#waiting() > 0) await this.#run();
+    while (this.#failed === null && this.#state === 'open' && this.#waiting() > 0) {
+      this.#gathering.hurry();
+      await this.#run();
+    }
     if (this.#failed !== null) throw this.#failed;
   }
 
   /** Ends after the batch in flight; what waits stays queued. */
   async pause(): Promise<void> {
     this.#state = 'paused';
+    this.#gathering.hurry();
     await this.#running;
   }
 
@@ -100,6 +107,7 @@ export class StateWriter {
   /** Ends for good; what waits is dropped. */
   async stop(): Promise<void> {
     this.#state = 'stopped';
+    this.#gathering.hurry();
     await this.#running;
     this.#queue = [];
     this.#queueHead = 0;
@@ -120,9 +128,10 @@ export class StateWriter {
   }
 
   async #writeAll(): Promise<void> {
-    // Let the entries of this turn of the event loop come together.
-    await nextTurn();
     while (this.#waiting() > 0 && this.#state === 'open' && this.#failed === null) {
+      // The log holds what waits here: each synced batch competes with it for the disk, so entries come together first.
+      if (this.#unflushedBytes < LIMITS.stateGatherBytes) await this.#gathering.wait(LIMITS.stateGatherMs);
+      else await nextTurn();
       try {
         await this.#writeOne(this.#takeBatch());
       } catch (thrown) {

@@ -113,6 +113,20 @@ describe('the way to disk', () => {
     );
   });
 
+  it('gathers what comes within a moment into one batch', async () => {
+    await start();
+    rig.run(put('first', 'v'));
+    await rig.store.flushed();
+    const before = disk.batches.length;
+    for (let i = 0; i < 10; i += 1) {
+      rig.run(put(`k${i}`, 'v'));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(disk.batches.length).toBe(before);
+    await rig.store.flushed();
+    expect(disk.batches.length).toBe(before + 1);
+  });
+
   it('serves values before, while and after they are written', async () => {
     await start();
     const value = () => Buffer.from(rig.store.get('k')?.value ?? '').toString();
