@@ -1,11 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const WHOLE = fileURLToPath(new URL('../../shared/corpus/manifests', import.meta.url));
 const COMMITTED = fileURLToPath(new URL('../test/testdata/corpus/manifests', import.meta.url));
 
-/** Real documents: the part of them that lies in the repository, or the whole where `CORPUS_DIR` names it. */
-export const CORPUS = process.env['CORPUS_DIR'] ?? COMMITTED;
+/** Real documents: the whole corpus where it lies beside the checkout, else the part that is in the repository. */
+export const CORPUS = existsSync(WHOLE) ? WHOLE : COMMITTED;
 
 /** Every file below a folder, by relative path. */
 export function filesBelow(folder: string): ReadonlyMap<string, Buffer> {
