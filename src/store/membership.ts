@@ -75,7 +75,8 @@ export class Membership {
   ): void {
     this.configuration = ownConfiguration(change.configuration);
     if (change.member !== null) this.#putMember(change.member, { table: 'm', number: index, sub: 0 });
-    for (const [sub, nodeId] of change.removed.entries())
+    // A row's place is in the digest, and a member table is in another order after a restart.
+    for (const [sub, nodeId] of change.removed.toSorted().entries())
       this.#remove(nodeId, { table: 'x', number: index, sub });
   }
 

@@ -159,6 +159,22 @@ describe('members', () => {
     expect(rig.store.configuration).toEqual(CONFIGURATION);
   });
 
+  it('go the same way in whatever order they are named', async () => {
+    const digests: Buffer[] = [];
+    for (const removed of [
+      [NODE_A, NODE_B],
+      [NODE_B, NODE_A],
+    ]) {
+      rig.apply(bootstrap());
+      configure({ member: member(NODE_B) });
+      configure({ removed });
+      digests.push(rig.store.digest);
+      await rig.destroy();
+      rig = await StoreRig.create();
+    }
+    expect(digests[0]).toEqual(digests[1]);
+  });
+
   it('keep the time of their entries', () => {
     configure({ timeMs: rig.timeMs + 5 });
     expect(rig.store.logTimeMs).toBe(rig.timeMs + 5);
