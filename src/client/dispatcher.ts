@@ -299,8 +299,9 @@ export class Dispatcher {
     );
   }
 
-  /** Learns the leader's address from a status, when that names one. */
+  /** Learns from a status where the nodes are, and the leader when that names one. */
   noteStatus(status: StatusResponse): void {
+    for (const member of status.members) this.route.learn(member.apiAddress);
     const leader = status.members.find((member) => member.nodeId === status.leader && status.leader !== '');
     if (leader !== undefined) this.route.learnLeader(leader.apiAddress);
   }

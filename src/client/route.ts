@@ -40,15 +40,20 @@ export class Route {
       this.#cursor = (this.#cursor + step) % count;
       return endpoint;
     }
+    for (const address of this.#learned) if (!this.#isSuspect(address)) return address;
     return this.#endpoints[this.#cursor % count] ?? '';
+  }
+
+  /** A node's address, for when none of the endpoints can be reached. */
+  learn(address: string): void {
+    if (address === '' || this.#endpoints.includes(address) || this.#learned.has(address)) return;
+    if (this.#learned.size >= LEARNED_MAX) this.#learned.clear();
+    this.#learned.add(address);
   }
 
   learnLeader(address: string): void {
     if (address === '') return;
-    if (!this.#endpoints.includes(address) && !this.#learned.has(address)) {
-      if (this.#learned.size >= LEARNED_MAX) this.#learned.clear();
-      this.#learned.add(address);
-    }
+    this.learn(address);
     this.#leader = address;
   }
 
