@@ -1,6 +1,6 @@
 /** Requests of the Kv service as transactions of the store, and its outcomes as responses. */
 import { present } from '../base/assert.ts';
-import { type HoldfastError, isErrorCode } from '../base/errors.ts';
+import { errorOfFields } from '../base/errors.ts';
 import type {
   DeleteRequest,
   DeleteResponse,
@@ -9,8 +9,7 @@ import type {
   TxnRequest,
   TxnResponse,
 } from '../proto/kv.ts';
-import type { Failure, Outcome, RequestId, Transaction, TransactionOutcome } from '../proto/storage.ts';
-import { errorOfFailure } from './status.ts';
+import type { Outcome, RequestId, Transaction, TransactionOutcome } from '../proto/storage.ts';
 
 export interface TransactionCommand {
   readonly request: RequestId | null;
@@ -64,10 +63,6 @@ export function transactionResponse(outcome: Outcome): TxnResponse {
 }
 
 function transactionOutcome(outcome: Outcome): TransactionOutcome {
-  if (outcome.failure) throw failureError(outcome.failure);
+  if (outcome.failure) throw errorOfFields(outcome.failure);
   return present(outcome.transaction, 'outcome of a transaction');
-}
-
-function failureError(failure: Failure): HoldfastError {
-  return errorOfFailure(failure, (text) => (isErrorCode(text) ? text : 'INTERNAL'));
 }

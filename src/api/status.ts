@@ -3,7 +3,6 @@ import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { InvariantViolation } from '../base/assert.ts';
 import { type ErrorCode, HoldfastError } from '../base/errors.ts';
 import type { ApiFailure } from '../proto/kv.ts';
-import type { Failure } from '../proto/storage.ts';
 
 /** Every code of base/errors.ts with the gRPC status that generic gRPC tools see. */
 export const STATUS_OF_CODE: Readonly<Record<ErrorCode, status>> = {
@@ -94,14 +93,6 @@ export function apiFailure(error: HoldfastError, leader: string | null): ApiFail
     hint: wellFormed(error.hint ?? ''),
     leader: leader !== null && pointsToLeader(error.code) ? leader : '',
   };
-}
-
-/** A failure that the store decided, as an error. */
-export function errorOfFailure(failure: Failure, codeOf: (text: string) => ErrorCode): HoldfastError {
-  return new HoldfastError(codeOf(failure.code), failure.message, {
-    ...(failure.field ? { field: failure.field } : {}),
-    ...(failure.hint ? { hint: failure.hint } : {}),
-  });
 }
 
 function pointsToLeader(code: ErrorCode): boolean {

@@ -112,6 +112,20 @@ export function isErrorCode(value: string): value is ErrorCode {
   return Object.hasOwn(ERROR_CODES, value);
 }
 
+/** An error that came as fields, over a wire or in a stored outcome; empty ones are absent, an unknown code is INTERNAL. */
+export function errorOfFields(fields: {
+  readonly code: string;
+  readonly message: string;
+  readonly field: string;
+  readonly hint: string;
+}): HoldfastError {
+  const code = isErrorCode(fields.code) ? fields.code : 'INTERNAL';
+  return new HoldfastError(code, fields.message, {
+    ...(fields.field === '' ? {} : { field: fields.field }),
+    ...(fields.hint === '' ? {} : { hint: fields.hint }),
+  });
+}
+
 /** Any throw as a HoldfastError: itself, or INTERNAL with the original kept as cause. */
 export function toHoldfastError(thrown: unknown): HoldfastError {
   if (thrown instanceof HoldfastError) return thrown;

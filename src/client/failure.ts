@@ -1,6 +1,6 @@
 /** What came back from a node, or from the way to it, as a HoldfastError. The only place that reads a gRPC status. */
 import { type Metadata, type StatusObject, status } from '@grpc/grpc-js';
-import { ERROR_CODES, type ErrorCode, HoldfastError, isErrorCode } from '../base/errors.ts';
+import { ERROR_CODES, type ErrorCode, errorOfFields, HoldfastError, isErrorCode } from '../base/errors.ts';
 import type { ApiFailure } from '../proto/kv.ts';
 
 /** An error and where the leader is, when the node said so. */
@@ -24,7 +24,7 @@ const CODE_WITHOUT_TRAILER: ReadonlyMap<status, ErrorCode> = new Map<status, Err
 export function failureOfStatus(thrown: StatusObject, endpoint: string): AttemptFailure {
   const code = trailer(thrown.metadata, 'holdfast-code');
   if (isErrorCode(code)) {
-    const error = holdfastError({
+    const error = errorOfFields({
       code,
       message: thrown.details,
       field: trailer(thrown.metadata, 'holdfast-field'),
@@ -38,8 +38,7 @@ export function failureOfStatus(thrown: StatusObject, endpoint: string): Attempt
 }
 
 export function failureOfAnswer(failure: ApiFailure): AttemptFailure {
-  const code = isErrorCode(failure.code) ? failure.code : 'INTERNAL';
-  return { error: holdfastError({ ...failure, code }), leader: failure.leader, answered: true };
+  return { error: errorOfFields(failure), leader: failure.leader, answered: true };
 }
 
 export function unreachableNode(endpoint: string, reason: string): AttemptFailure {
@@ -56,18 +55,6 @@ export function isTransient(error: HoldfastError): boolean {
 /** The node took the request and cannot say what became of it. */
 export function leavesOutcomeOpen(error: HoldfastError): boolean {
   return ERROR_CODES[error.code].retry === 'same-id';
-}
-
-function holdfastError(parts: {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly field: string;
-  readonly hint: string;
-}): HoldfastError {
-  return new HoldfastError(parts.code, parts.message, {
-    ...(parts.field === '' ? {} : { field: parts.field }),
-    ...(parts.hint === '' ? {} : { hint: parts.hint }),
-  });
 }
 
 function trailer(metadata: Metadata | undefined, name: string): string {
