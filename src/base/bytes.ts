@@ -1,5 +1,3 @@
-import { HoldfastError } from './errors.ts';
-
 const TWO_32 = 0x1_0000_0000;
 
 /** Writes an unsigned 64-bit big-endian integer. `value` is a safe integer. */
@@ -47,23 +45,4 @@ export function lengthPrefixed(fields: readonly Uint8Array[]): Buffer {
 /** A view on the same memory as a Buffer, without a copy. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/**
- * Bytes from strict lower-case hex.
- * @throws HoldfastError INVALID_ARGUMENT naming `field` when the text is not exactly `byteLength` bytes of hex
- */
-export function fromHex(text: string, options: { byteLength: number; field: string }): Buffer {
-  if (text.length !== options.byteLength * 2 || !/^[0-9a-f]*$/.test(text)) {
-    throw new HoldfastError(
-      'INVALID_ARGUMENT',
-      `${options.field} must be ${options.byteLength * 2} lower-case hex digits`,
-      {
-        field: options.field,
-      },
-    );
-  }
-  const bytes = Buffer.alloc(options.byteLength);
-  bytes.write(text, 'hex');
-  return bytes;
 }

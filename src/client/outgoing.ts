@@ -2,9 +2,6 @@ import type { HoldfastError } from '../base/errors.ts';
 import type { Answer, Call } from '../proto/kv.ts';
 import type { ClientRegistration } from './registration.ts';
 
-/** The requests that a session carries, by their field in a call and in an answer. */
-export type SessionMethod = 'put' | 'get' | 'delete' | 'range' | 'txn' | 'registerClient';
-
 export type Service = 'holdfast.v1.Kv' | 'holdfast.v1.Cluster';
 
 /**

@@ -22,14 +22,6 @@ export function keyAfter(key: string): string {
   return `${key}\u0000`;
 }
 
-/** The exclusive end of the range of all keys that begin with `prefix`; empty (no upper bound) after 0xff…. */
-export function prefixEnd(prefix: string): string {
-  let length = prefix.length;
-  while (length > 0 && prefix.charCodeAt(length - 1) === 0xff) length -= 1;
-  if (length === 0) return '';
-  return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1);
-}
-
 /** Whether `key` lies in [start, end); an empty `end` is no bound. */
 export function inRange(
   key: string,

@@ -1,5 +1,5 @@
 /** The shapes of proto/holdfast/v1/kv.proto. Operations and key ranges are the stored ones, field for field. */
-import { codec, serviceDefinition } from './registry.ts';
+import { serviceDefinition } from './registry.ts';
 import type { Compare, KeyRange, KeyValue, Operation, OperationOutcome, RequestId } from './storage.ts';
 
 type Unset = null | undefined;
@@ -154,5 +154,3 @@ export interface Answer {
 }
 
 export const kvService = serviceDefinition('holdfast.v1.Kv');
-export const sessionRequestCodec = codec<SessionRequest>('holdfast.v1.SessionRequest');
-export const sessionResponseCodec = codec<SessionResponse>('holdfast.v1.SessionResponse');

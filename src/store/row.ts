@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 
 /**
@@ -127,9 +126,4 @@ export function parseRowKey(key: Buffer): RowPlace {
 
 export function describeRow({ table, number, sub }: RowPlace): string {
   return `row ${number}.${sub} of table ${table}`;
-}
-
-/** Number and sub of a row fit into their fields. */
-export function assertPlace({ number, sub }: RowPlace): void {
-  assert(Number.isSafeInteger(number) && number >= 0 && sub >= 0 && sub <= 0xffff_ffff, 'a row has a place');
 }

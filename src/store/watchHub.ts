@@ -85,7 +85,6 @@ export class WatchHub {
     const { revision } = this.#records;
     for (const watch of this.#watches) {
       const idle = watch.state === 'live' && !watch.paused && watch.buffered === 0 && !watch.told;
-      watch.told = false;
       if (idle && watch.query.progress && revision >= watch.next - 1) watch.tellProgress(revision);
       watch.told = false;
     }
@@ -129,6 +128,10 @@ export class WatchHub {
   /** Lets a watch go on. Returns how many events were looked at. */
   #serve(watch: Watch): number {
     if (watch.state === 'ended' || watch.paused) return 0;
+    if (watch.sink.isFull?.() === true) {
+      watch.paused = true;
+      return 0;
+    }
     if (watch.isCompacted(this.#records)) {
       this.#end(watch, { error: compacted(this.#records, watch.next), resumeRevision: 0 });
       return 0;

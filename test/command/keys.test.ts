@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bytesFromKey, inRange, keyAfter, keyFromBytes, prefixEnd } from '../../src/command/keys.ts';
+import { bytesFromKey, inRange, keyAfter, keyFromBytes } from '../../src/command/keys.ts';
 
 const key = fc.uint8Array({ minLength: 0, maxLength: 8 });
 
@@ -11,27 +11,6 @@ describe('keys as strings', () => {
         expect(bytesFromKey(keyFromBytes(a))).toEqual(Buffer.from(a));
         const [left, right] = [keyFromBytes(a), keyFromBytes(b)];
         expect(Math.sign(Buffer.compare(a, b))).toBe(Number(left > right) - Number(left < right));
-      }),
-    );
-  });
-
-  it.each([
-    ['a', 'b'],
-    ['a\xff', 'b'],
-    ['\xff\xff', ''],
-    ['', ''],
-    ['a\xfe\xff', 'a\xff'],
-  ])('the end of the prefix %j is %j', (prefix, end) => {
-    expect(prefixEnd(prefix)).toBe(end);
-  });
-
-  it('a prefix holds exactly the keys that begin with it', () => {
-    fc.assert(
-      fc.property(key, key, (prefixBytes, otherBytes) => {
-        const [prefix, other] = [keyFromBytes(prefixBytes), keyFromBytes(otherBytes)];
-        const range = { start: prefix, end: prefixEnd(prefix) };
-        expect(inRange(other, range)).toBe(other.startsWith(prefix));
-        expect(inRange(prefix + other, range)).toBe(true);
       }),
     );
   });
