@@ -65,7 +65,6 @@ export const LIMITS = {
   learnerCatchUpEntriesMax: 1_000,
   applySliceMs: 5,
   readRoundsInFlightMax: 4,
-  readRetryTicks: 8,
   diskStallFatalMs: 10_000,
 
   // write-ahead log
@@ -94,7 +93,6 @@ export const LIMITS = {
   peerQueueBytesMax: 32 * MiB,
   peerWindowBytes: 4 * MiB,
   peerConnectTimeoutMs: 3_000,
-  peerUnaryDeadlineMs: 3_000,
   peerHandshakeTimeoutMs: 5_000,
   peerReconnectMsMin: 100,
   peerReconnectMsMax: 1_000,
