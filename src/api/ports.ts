@@ -23,6 +23,11 @@ export interface Caller {
   readonly principal: Principal;
   /** On the monotonic clock, milliseconds. */
   readonly deadlineMs: number;
+  /**
+   * To be awaited just before something of up to `bytesMax` bytes is read for this caller: resolves when what was
+   * read for it before has gone out far enough, and never when it has gone away. Absent: no bound of its own.
+   */
+  readonly room?: (bytesMax: number) => Promise<void>;
 }
 
 /** What the API asks of the node behind it. Every method rejects only with a HoldfastError. */
@@ -45,6 +50,8 @@ export interface KvPort {
 
 /** Where a watch delivers. One call is one or more whole revisions, in order. */
 export interface WatchSink {
+  /** While true nothing is delivered, as after a `deliver` that returned false. Absent: never. */
+  readonly isFull?: () => boolean;
   /** Returns false when the receiver is full: nothing more comes until `resume` of the handle is called. */
   deliver(batch: { readonly revision: number; readonly events: readonly WatchEvent[] }): boolean;
   /** The last call: the watch is over. `resumeRevision` 0: it cannot be resumed. */

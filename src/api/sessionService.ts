@@ -1,14 +1,16 @@
 /**
  * Kv.Session: many requests with ids on one stream. All calls of a frame are started at once; the answers that are
  * ready within one turn of the event loop go out in one frame. Bounds: `sessionInFlightMax` calls (beyond it
- * OVERLOADED), `sessionInFlightBytesMax` bytes of requests (beyond it the stream is not read), and nothing is read
- * while the caller does not take its answers.
+ * OVERLOADED), `sessionInFlightBytesMax` bytes of requests (beyond it the stream is not read),
+ * `sessionUnsentBytesMax` bytes of answers (beyond it no read is begun), and no frame is read while the caller does
+ * not take its answers.
  */
 import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Answer, Call, SessionRequest, SessionResponse } from '../proto/kv.ts';
 import type { Principal } from '../proto/storage.ts';
+import { AnswerRoom } from './answerRoom.ts';
 import type { KvCalls } from './kvCalls.ts';
 import { answerBytes, callBytes } from './messageBytes.ts';
 import type { OpenStreams } from './openStreams.ts';
@@ -18,6 +20,8 @@ import { deadlineExceeded, type HandlerContext } from './unary.ts';
 
 const FRAME_BYTES_MAX = 1_048_576;
 const SWEEP_INTERVAL_MS = 100;
+/** For a call that was answered already: nothing need be read for it. Made anew, since a promise keeps who awaits it. */
+const never = (): Promise<void> => new Promise(() => undefined);
 
 export function sessionMethod(
   context: HandlerContext,
@@ -48,6 +52,7 @@ class Session {
   readonly #principal: Principal;
   readonly #inFlight = new Map<number, Waiting>();
   readonly #sweep: NodeJS.Timeout;
+  readonly #room = new AnswerRoom(LIMITS.sessionUnsentBytesMax);
   #inFlightBytes = 0;
   #answers: Answer[] = [];
   #answersBytes = 0;
@@ -112,13 +117,15 @@ class Session {
       this.#fail(new HoldfastError('INVALID_ARGUMENT', `call id ${call.id} is in flight`, { field: 'id' }));
       return;
     }
-    const caller = this.#context.callers.caller(this.#principal, call.timeoutMs);
-    const bytes = callBytes(call);
-    this.#inFlight.set(call.id, { deadlineMs: caller.deadlineMs, bytes });
-    this.#inFlightBytes += bytes;
-    answerCall(this.#calls, caller, call).then(
-      (answer) => this.#answer(answer),
-      (thrown: unknown) => this.#answerError(call.id, callerError(thrown)),
+    const { principal, deadlineMs } = this.#context.callers.caller(this.#principal, call.timeoutMs);
+    const waiting: Waiting = { deadlineMs, bytes: callBytes(call) };
+    const room = (bytesMax: number): Promise<void> =>
+      this.#isWaiting(call.id, waiting) ? this.#room.ask(waiting, bytesMax) : never();
+    this.#inFlight.set(call.id, waiting);
+    this.#inFlightBytes += waiting.bytes;
+    answerCall(this.#calls, { principal, deadlineMs, room }, call).then(
+      (answer) => this.#answer(waiting, answer),
+      (thrown: unknown) => this.#answerError(waiting, { id: call.id, error: callerError(thrown) }),
     );
   }
 
@@ -131,21 +138,28 @@ class Session {
     );
   }
 
-  #answerError(id: number, error: HoldfastError): void {
-    this.#answer({ id, failure: apiFailure(error, this.#context.leaderApiAddress()) });
+  /** The caller may use an id again once it is answered, and the port may answer after that. */
+  #isWaiting(id: number, waiting: Waiting): boolean {
+    return this.#inFlight.get(id) === waiting && !this.#closed;
   }
 
-  #answer(answer: Answer): void {
-    const waiting = this.#inFlight.get(answer.id);
-    if (waiting === undefined || this.#closed) return;
+  #answerError(waiting: Waiting, { id, error }: { id: number; error: HoldfastError }): void {
+    this.#answer(waiting, { id, failure: apiFailure(error, this.#context.leaderApiAddress()) });
+  }
+
+  #answer(waiting: Waiting, answer: Answer): void {
+    if (!this.#isWaiting(answer.id, waiting)) return;
     this.#inFlight.delete(answer.id);
     this.#inFlightBytes -= waiting.bytes;
     this.#push(answer);
+    this.#room.release(waiting);
   }
 
   #push(answer: Answer): void {
+    const bytes = answerBytes(answer);
     this.#answers.push(answer);
-    this.#answersBytes += answerBytes(answer);
+    this.#answersBytes += bytes;
+    this.#room.occupy(bytes);
     if (this.#answersBytes >= FRAME_BYTES_MAX) {
       this.#flush();
     } else if (!this.#flushScheduled) {
@@ -161,10 +175,10 @@ class Session {
 
   #flush(): void {
     if (this.#closed || this.#answers.length === 0) return;
-    const answers = this.#answers;
+    const [answers, bytes] = [this.#answers, this.#answersBytes];
     this.#answers = [];
     this.#answersBytes = 0;
-    if (this.#stream.write({ answers })) return;
+    if (this.#stream.write({ answers }, () => this.#room.vacate(bytes))) return;
     this.#blocked = true;
     this.#stream.pause();
   }
@@ -188,7 +202,7 @@ class Session {
   #expire(): void {
     const nowMs = this.#context.callers.nowMs();
     for (const [id, waiting] of this.#inFlight) {
-      if (waiting.deadlineMs <= nowMs) this.#answerError(id, deadlineExceeded());
+      if (waiting.deadlineMs <= nowMs) this.#answerError(waiting, { id, error: deadlineExceeded() });
     }
   }
 
@@ -202,6 +216,7 @@ class Session {
     this.#closed = true;
     clearInterval(this.#sweep);
     this.#inFlight.clear();
+    this.#room.close();
     this.#answers = [];
   }
 }

@@ -126,6 +126,8 @@ class Watches {
 
   #sink(watchId: number, watch: OpenWatch): WatchSink {
     return {
+      // Else each of many watches on a stream would put one delivery more into it.
+      isFull: () => this.#blocked,
       deliver: (batch) => this.#deliver({ watchId, watch, ...batch }),
       cancelled: (error, resumeRevision) => {
         if (this.#open.get(watchId) === watch) this.#open.delete(watchId);

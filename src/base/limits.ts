@@ -47,6 +47,8 @@ export const LIMITS = {
   requestTimeoutMsMax: 600_000,
   sessionInFlightMax: 4_096,
   sessionInFlightBytesMax: 16 * MiB,
+  sessionUnsentBytesMax: 16 * MiB,
+  waitingAnswerBytesMax: 512 * MiB,
 
   // replication
   tickMs: 50,
@@ -186,6 +188,10 @@ assert(LIMITS.diskFreeBytesMin < LIMITS.diskFreeBytesAdvised, 'doctor warns befo
 assert(
   LIMITS.historyBytesMax < LIMITS.diskFreeBytesAdvised,
   'all history fits into the disk that doctor asks for',
+);
+assert(
+  LIMITS.pageBytesMax <= LIMITS.sessionUnsentBytesMax && LIMITS.pageBytesMax <= LIMITS.waitingAnswerBytesMax,
+  'a largest answer has room',
 );
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

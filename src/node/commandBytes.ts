@@ -1,3 +1,4 @@
+import { LIMITS } from '../base/limits.ts';
 import type { Command, KeyRange, Operation } from '../proto/storage.ts';
 
 /** Origin, request id and what encodings add to a command, and to each compare or operation in it. */
@@ -27,4 +28,23 @@ function operationBytes({ put, delete: deletion, range }: Operation): number {
 
 function rangeBytes(range: KeyRange | null | undefined): number {
   return range ? range.start.length + range.end.length : 0;
+}
+
+/**
+ * The most that the answer to a command can hold of keys and values. A command of a few bytes may ask for a page of
+ * megabytes, all commands of an entry are answered at once, and every node evaluates them.
+ */
+export function answerBytesMax({ transaction }: Pick<Command, 'transaction'>): number {
+  if (!transaction) return 0;
+  const bytes = Math.max(branchBytesMax(transaction.success), branchBytesMax(transaction.failure));
+  return Math.min(bytes, LIMITS.pageBytesMax);
+}
+
+function branchBytesMax(operations: readonly Operation[]): number {
+  let bytes = 0;
+  for (const { put, delete: deletion, range } of operations) {
+    if (put?.previous) bytes += LIMITS.keyBytesMax + LIMITS.valueBytesMax;
+    if (deletion?.previous || (range && !range.countOnly)) bytes += LIMITS.pageBytesMax;
+  }
+  return bytes;
 }

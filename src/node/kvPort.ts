@@ -1,5 +1,6 @@
 import type { Caller, KvPort, WatchHandle, WatchSink } from '../api/ports.ts';
 import { present } from '../base/assert.ts';
+import { LIMITS } from '../base/limits.ts';
 import { checkTransaction } from '../command/checkTransaction.ts';
 import { keyFromBytes } from '../command/keys.ts';
 import type {
@@ -67,12 +68,14 @@ export class NodeKvPort implements KvPort {
 
   async get(caller: Caller, request: GetRequest): Promise<GetResponse> {
     if (!request.serializable) await this.#read.linearizable(caller.deadlineMs);
+    await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     const item = this.#store.get(keyFromBytes(request.key), request.revision);
     return { revision: this.#store.revision, item };
   }
 
   async range(caller: Caller, request: RangeRequest): Promise<RangeResponse> {
     if (!request.serializable) await this.#read.linearizable(caller.deadlineMs);
+    await caller.room?.(request.countOnly ? 0 : LIMITS.pageBytesMax);
     const range = present(request.range, 'range');
     const whole = { start: keyFromBytes(range.start), end: keyFromBytes(range.end) };
     const page = request.pageToken.length === 0 ? null : decodePageToken(request.pageToken, whole);

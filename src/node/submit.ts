@@ -5,7 +5,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Command, CommandBatch, Outcome } from '../proto/storage.ts';
 import type { Place } from '../replication/raft/types.ts';
-import { commandBytes } from './commandBytes.ts';
+import { answerBytesMax, commandBytes } from './commandBytes.ts';
 
 const FORWARD_SEQUENCE_START_MAX = 2 ** 40;
 
@@ -27,6 +27,7 @@ export interface SubmitPorts {
 interface Waiting {
   readonly command: Command;
   readonly bytes: number;
+  readonly answerBytes: number;
   readonly deadlineMs: number;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: HoldfastError) => void;
@@ -63,6 +64,7 @@ export class Submit {
   #proposed: Proposed[] = [];
   #queue: Waiting[] = [];
   #waitingBytes = 0;
+  #waitingAnswerBytes = 0;
   #sequence = 0;
   /** Begins anywhere, so that a late refusal for an earlier run of this node names none of this run's forwards. */
   #forwardSequence: number;
@@ -89,24 +91,36 @@ export class Submit {
    */
   submit(submission: Submission, deadlineMs: number): Promise<Outcome> {
     const bytes = commandBytes(submission);
-    const refusal = this.#refusal(bytes);
+    const answerBytes = answerBytesMax(submission);
+    const refusal = this.#refusal(bytes, answerBytes);
     if (refusal !== null) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       this.#sequence += 1;
       const command: Command = { ...submission, origin: this.#origin, sequence: this.#sequence };
-      const waiting: Waiting = { command, bytes, deadlineMs, resolve, reject, out: false, doubtful: false };
+      const waiting: Waiting = {
+        command,
+        bytes,
+        answerBytes,
+        deadlineMs,
+        resolve,
+        reject,
+        out: false,
+        doubtful: false,
+      };
       this.#bySequence.set(this.#sequence, waiting);
       this.#waitingBytes += bytes;
+      this.#waitingAnswerBytes += answerBytes;
       this.#enqueue(waiting);
     });
   }
 
-  #refusal(bytes: number): HoldfastError | null {
+  #refusal(bytes: number, answerBytes: number): HoldfastError | null {
     if (this.#stopped)
       return new HoldfastError('UNAVAILABLE', 'this node is stopping', { hint: 'use another node' });
     if (
       this.#bySequence.size >= LIMITS.waitingCommandsMax ||
       this.#waitingBytes + bytes > LIMITS.waitingBytesMax ||
+      this.#waitingAnswerBytes + answerBytes > LIMITS.waitingAnswerBytesMax ||
       this.#diskBehind()
     ) {
       return new HoldfastError('OVERLOADED', 'too many writes wait at this node', {
@@ -203,6 +217,8 @@ export class Submit {
   /** Proposes commands that another node's callers wait for. False: not the leader, or no room. */
   proposeForwarded(commands: readonly Command[]): boolean {
     if (this.#stopped || !this.#ports.isLeader() || this.#diskBehind()) return false;
+    // No honest node sends more; applied, they would stop every node, at each start anew.
+    if (commands.length > LIMITS.entryCommandsMax) return false;
     const batch = { timeMs: this.#ports.stampMs(), commands };
     const proposal = this.#ports.propose(batch);
     if ('refused' in proposal) return false;
@@ -267,6 +283,7 @@ export class Submit {
     if (waiting === undefined) return undefined;
     this.#bySequence.delete(sequence);
     this.#waitingBytes -= waiting.bytes;
+    this.#waitingAnswerBytes -= waiting.answerBytes;
     return waiting;
   }
 

@@ -87,6 +87,8 @@ export interface WatchQuery {
 
 /** Where a watch delivers. One call is one or more whole revisions, in order. */
 export interface WatchSink {
+  /** While true nothing is delivered, as after a `deliver` that returned false. Absent: never. */
+  readonly isFull?: () => boolean;
   /** Returns false when the receiver is full: nothing more comes until `resume` of the handle is called. */
   deliver(batch: { readonly revision: Revision; readonly events: readonly WatchEvent[] }): boolean;
   /** The last call: the watch is over. `resumeRevision` 0: it cannot be resumed. */

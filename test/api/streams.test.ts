@@ -1,8 +1,16 @@
 import type { Client, ServiceError } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { WatchSink } from '../../src/api/ports.ts';
+import { present } from '../../src/base/assert.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import type { Answer, Call, SessionResponse, WatchResponse } from '../../src/proto/kv.ts';
+import {
+  type Answer,
+  type Call,
+  EVENT_TYPE,
+  type SessionResponse,
+  type WatchResponse,
+} from '../../src/proto/kv.ts';
 import { holdfastCode, rawClient, sessionCall, unaryCall, watchCall } from './rawClient.ts';
 import { Rig, type RunningNode } from './rig.ts';
 import { until } from './until.ts';
@@ -122,6 +130,48 @@ describe('a session', () => {
     stream.end();
   });
 
+  it('reads no more than a caller takes, and answers all once it does', async () => {
+    const value = Buffer.alloc(1_000_000, 1);
+    const item = { key: Buffer.from('k'), value, createRevision: 1, modRevision: 1, version: 1 };
+    let reads = 0;
+    running.node.range = async (caller) => {
+      await caller.room?.(LIMITS.pageBytesMax);
+      reads += 1;
+      return { revision: 1, items: [item], count: 1, nextPageToken: Buffer.alloc(0) };
+    };
+    const { stream, answers } = openSession();
+    stream.pause();
+    const request = { range: everything, limit: 0, pageToken: Buffer.alloc(0) };
+    const range = { ...request, keysOnly: false, countOnly: false, revision: 0, serializable: false };
+    stream.write({ calls: Array.from({ length: 100 }, (_, i) => ({ id: i + 1, timeoutMs: 60_000, range })) });
+    await until(() => reads > 0, 'the first reads');
+    await unaryCall(client, { method: 'put', request: putRequest('k') });
+    expect(reads).toBeLessThan(40);
+    stream.resume();
+    await until(() => answers.length === 100, 'all answers', 20_000);
+    stream.end();
+  });
+
+  it('gives a late answer to nobody, whoever has its number meanwhile', async () => {
+    let answer: (revision: number) => void = () => undefined;
+    running.node.get = () =>
+      new Promise((resolve) => {
+        answer = (revision) => resolve({ revision, item: null });
+      });
+    const get = { key: Buffer.from('k'), revision: 0, serializable: false };
+    const { stream, answers } = openSession();
+    stream.write({ calls: [{ id: 1, timeoutMs: 50, get }] });
+    await until(() => answers.length === 1, 'the deadline');
+    const late = answer;
+    stream.write({ calls: [{ id: 1, timeoutMs: 0, get }] });
+    await until(() => answer !== late, 'the next call');
+    late(7);
+    answer(8);
+    await until(() => answers.length === 2, 'its answer');
+    expect(answers[1]?.get).toMatchObject({ revision: 8 });
+    stream.end();
+  });
+
   it('refuses a call without a request, and ends on an id that is in flight', async () => {
     running.node.delayMs = 100;
     const { stream, answers, ended } = openSession();
@@ -208,6 +258,30 @@ describe('a watch stream', () => {
     expect(responses.slice(1).map((response) => response.revision)).toEqual(
       Array.from({ length: 100 }, (_, i) => i + 2),
     );
+    stream.cancel();
+  });
+
+  it('says that it is full to every watch on it, as long as the caller does not read', async () => {
+    const sinks: WatchSink[] = [];
+    let resumed = 0;
+    running.node.watch = (_caller, _request, sink) => {
+      sinks.push(sink);
+      return { startedAfterRevision: 0, resume: () => (resumed += 1), close: () => undefined };
+    };
+    const { stream, responses, create } = openWatch();
+    create(1);
+    create(2);
+    await until(() => responses.length === 2, 'both watches');
+    stream.pause();
+    const [first, second] = sinks.map((sink) => present(sink, 'sink'));
+    expect([first?.isFull?.(), second?.isFull?.()]).toEqual([false, false]);
+    const item = { key: Buffer.from('k'), value: Buffer.alloc(500_000), createRevision: 1, modRevision: 1 };
+    const events = [{ type: EVENT_TYPE.PUT, item: { ...item, version: 1 } }];
+    for (let revision = 1; first?.deliver({ revision, events }) === true; revision += 1);
+    expect(second?.isFull?.()).toBe(true);
+    stream.resume();
+    await until(() => resumed > 0, 'both to be resumed');
+    expect(second?.isFull?.()).toBe(false);
     stream.cancel();
   });
 

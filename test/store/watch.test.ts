@@ -362,3 +362,19 @@ describe('progress and ends', () => {
     expect(busy.receiver.ended).toEqual({ code: 'UNAVAILABLE', resumeRevision: 1 });
   });
 });
+
+describe('a receiver that is full before it is told anything', () => {
+  it('is told nothing until it has resumed, and then everything', () => {
+    rig.run(put('a', '1'));
+    rig.run(put('a', '2'));
+    let full = true;
+    const receiver = Object.assign(new Receiver(), { isFull: () => full });
+    const { handle } = watch({ ...ALL, startRevision: 1 }, receiver);
+    settle();
+    expect(receiver.told).toEqual([]);
+    full = false;
+    handle.resume();
+    settle();
+    expect(receiver.told).toEqual(['1:a=1', '2:a=2']);
+  });
+});

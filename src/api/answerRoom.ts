@@ -1,0 +1,75 @@
+interface Asking {
+  readonly call: object;
+  readonly bytesMax: number;
+  readonly grant: () => void;
+}
+
+/**
+ * Bounds what is read for one session and has not gone out: a request of a few bytes may ask for a page of
+ * megabytes, and thousands of them fit into a frame. Who reads asks for the most that it may read, and gives that
+ * back once its answer, with the bytes that it really has, is among those that wait to be sent.
+ */
+export class AnswerRoom {
+  readonly #bytesMax: number;
+  /** Granted and not answered yet, by call. */
+  readonly #granted = new Map<object, number>();
+  #grantedBytes = 0;
+  #unsentBytes = 0;
+  #asking: Asking[] = [];
+  #closed = false;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Resolves, in the order of asking, when there is room; never once the call is released or the room closed. */
+  ask(call: object, bytesMax: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#closed) return;
+      this.#asking.push({ call, bytesMax, grant: resolve });
+      this.#grant();
+    });
+  }
+
+  /** The call is answered, or given up. */
+  release(call: object): void {
+    const bytes = this.#granted.get(call);
+    if (bytes === undefined) {
+      this.#asking = this.#asking.filter((asking) => asking.call !== call);
+      return;
+    }
+    this.#granted.delete(call);
+    this.#grantedBytes -= bytes;
+    this.#grant();
+  }
+
+  /** An answer waits to be sent. */
+  occupy(bytes: number): void {
+    this.#unsentBytes += bytes;
+  }
+
+  /** Answers have gone out. */
+  vacate(bytes: number): void {
+    this.#unsentBytes -= bytes;
+    this.#grant();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#asking = [];
+  }
+
+  #grant(): void {
+    let granted = 0;
+    for (const { call, bytesMax, grant } of this.#asking) {
+      const takenBytes = this.#grantedBytes + this.#unsentBytes;
+      // What is larger than the room goes alone.
+      if (takenBytes > 0 && takenBytes + bytesMax > this.#bytesMax) break;
+      this.#granted.set(call, bytesMax);
+      this.#grantedBytes += bytesMax;
+      granted += 1;
+      grant();
+    }
+    if (granted > 0) this.#asking = this.#asking.slice(granted);
+  }
+}
