@@ -113,13 +113,14 @@ export class ApiServer {
 function listenError(thrown: Error, address: string): HoldfastError {
   if (thrown.message.includes('EADDRINUSE')) {
     return new HoldfastError('PORT_IN_USE', `${address} is in use by another program`, {
-      field: 'listen',
+      field: 'listen-api',
       hint: 'stop that program or choose another port',
       cause: thrown,
     });
   }
   return new HoldfastError('CONFIG_INVALID', `cannot listen on ${address}`, {
-    field: 'listen',
+    field: 'listen-api',
+    hint: 'name an address of this machine, and a port that this user may listen on',
     cause: thrown,
   });
 }

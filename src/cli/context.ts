@@ -55,6 +55,7 @@ function pemFile(path: string | undefined, variable: string): string | undefined
   } catch (cause) {
     throw new HoldfastError('FILE_UNREADABLE', `${variable}: ${path} cannot be read`, {
       field: variable,
+      hint: 'name a PEM file that this user can read',
       cause,
     });
   }
@@ -66,6 +67,7 @@ function readContext(path: string, name: string | undefined): Context | undefine
     if (name === undefined) return undefined;
     throw new HoldfastError('CONFIG_INVALID', `no context ${name}: ${path} does not exist`, {
       field: 'context',
+      hint: 'name the context file that has it in HOLDFAST_CONFIG',
     });
   }
   const wanted = name ?? file.current;
@@ -95,6 +97,7 @@ export function readContextFile(path: string): ContextFile | null {
     if (systemErrorCode(thrown) === 'ENOENT') return null;
     throw new HoldfastError('FILE_UNREADABLE', `${path} cannot be read`, {
       field: 'HOLDFAST_CONFIG',
+      hint: 'name a file that this user can read; it need not exist yet for holdfast init',
       cause: thrown,
     });
   }
@@ -112,9 +115,17 @@ function parseContextFile(text: string, path: string): ContextFile {
       return { schema: 1, current: parsed.current, contexts: parsed.contexts ?? [] };
     }
   } catch (cause) {
-    throw new HoldfastError('CONFIG_INVALID', `${path} is not JSON`, { field: 'HOLDFAST_CONFIG', cause });
+    throw notContexts(path, cause);
   }
-  throw new HoldfastError('CONFIG_INVALID', `${path} is not a context file`, { field: 'HOLDFAST_CONFIG' });
+  throw notContexts(path);
+}
+
+function notContexts(path: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('CONFIG_INVALID', `${path} is not a context file`, {
+    field: 'HOLDFAST_CONFIG',
+    hint: 'name the file that holdfast init or holdfast dev wrote, or restore it from a copy',
+    cause,
+  });
 }
 
 function isContext(value: unknown): value is Context {

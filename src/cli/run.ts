@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { type ErrorCode, HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { type ErrorCode, HoldfastError, systemErrorCode, toHoldfastError } from '../base/errors.ts';
 import { type Invocation, interruption } from './invocation.ts';
 import { Output } from './output.ts';
 import { buildProgram } from './program.ts';
@@ -24,7 +24,7 @@ export async function run(
     return exit.status;
   } catch (thrown) {
     if (thrown instanceof CommanderError) return usageStatus(thrown, output);
-    const error = shownError(toHoldfastError(thrown), invocation.interrupted);
+    const error = shownError(fileFailure(thrown) ?? toHoldfastError(thrown), invocation.interrupted);
     output.error(error);
     return USAGE_CODES.has(error.code) ? 2 : 1;
   }
@@ -38,6 +38,20 @@ function usageStatus(error: CommanderError, output: Output): 0 | 2 {
     output.error(new HoldfastError('USAGE', message, { hint: 'see holdfast --help' }));
   }
   return 2;
+}
+
+/** A file that the system refuses is no defect of ours; null for everything else. */
+function fileFailure(thrown: unknown): HoldfastError | null {
+  const code = systemErrorCode(thrown);
+  if (code === undefined || !(thrown instanceof Error) || !('path' in thrown)) return null;
+  return new HoldfastError(
+    'FILE_UNREADABLE',
+    `${String(thrown.path)} cannot be used: the system says ${code}`,
+    {
+      hint: 'check the path, its owner and mode, and the free space of its disk',
+      cause: thrown,
+    },
+  );
 }
 
 /** After Ctrl-C every failure is the interruption, except one that says what may have happened. */

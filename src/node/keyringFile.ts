@@ -24,7 +24,7 @@ export class KeyringFile {
   #stored: Buffer;
   #keyring: Keyring;
 
-  /** @throws HoldfastError DATA_DIR_INVALID, CONTROL_KEY_MISMATCH, ENVELOPE_UNREADABLE, CLUSTER_MISMATCH */
+  /** @throws HoldfastError DATA_DIR_INVALID, FILE_UNREADABLE, CONTROL_KEY_MISMATCH, ENVELOPE_UNREADABLE, CLUSTER_MISMATCH */
   constructor(path: string, { storeId, controlKeys }: KeyringFileOwner) {
     this.#path = path;
     this.#controlKeys = controlKeys;
@@ -63,7 +63,10 @@ export class KeyringFile {
       renameSync(temporary, this.#path);
       syncPath(dirname(this.#path));
     } catch (cause) {
-      throw new HoldfastError('DISK_FAILED', 'the keyring file could not be replaced', { cause });
+      throw new HoldfastError('DISK_FAILED', 'the keyring file could not be replaced', {
+        hint: 'check the disk of the data directory and its free space, then start the node again',
+        cause,
+      });
     }
     this.#stored = bytes;
     this.#keyring = keyring;
@@ -85,7 +88,14 @@ function readStored(path: string): Buffer {
     const bytes = readFileSync(path);
     if (bytes.length <= LIMITS.keyringBytesMax) return bytes;
   } catch (thrown) {
-    if (systemErrorCode(thrown) !== 'ENOENT') throw thrown;
+    const code = systemErrorCode(thrown);
+    if (code !== 'ENOENT') {
+      throw new HoldfastError('FILE_UNREADABLE', `${path} cannot be read: the system says ${code}`, {
+        field: 'data-dir',
+        hint: 'check who owns the data directory and what is in it',
+        cause: thrown,
+      });
+    }
   }
   throw new HoldfastError('DATA_DIR_INVALID', `${path} is missing or too large`, {
     field: 'data-dir',

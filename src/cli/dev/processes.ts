@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { HoldfastError } from '../../base/errors.ts';
+import { errorOfFields, HoldfastError } from '../../base/errors.ts';
 import { type DevNode, nodeFlags } from './layout.ts';
 
 /** A child gets nothing of holdfast's environment: its flags say it all. */
@@ -17,9 +17,10 @@ export interface ChildSources {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** Runs one holdfast command to its end. @throws HoldfastError INTERNAL with what it said when it fails */
+/** Runs one holdfast command to its end. @throws HoldfastError as the command did */
 export async function runCommand(sources: ChildSources, args: readonly string[], stdin = ''): Promise<void> {
-  const child = spawn(process.execPath, [...sources.execArguments, sources.entry, ...args], {
+  const words = [...sources.execArguments, sources.entry, ...args, '--output', 'json'];
+  const child = spawn(process.execPath, words, {
     env: childEnvironment(sources.environment),
     stdio: ['pipe', 'ignore', 'pipe'],
   });
@@ -30,7 +31,19 @@ export async function runCommand(sources: ChildSources, args: readonly string[],
   child.stdin.on('error', () => undefined);
   child.stdin.end(stdin);
   const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) throw new HoldfastError('INTERNAL', `holdfast ${args[0]} failed: ${said.trim()}`);
+  if (code !== 0) throw failureSaid(said, `holdfast ${args[0]}`);
+}
+
+/** The error that a command has written as JSON in its last line. */
+function failureSaid(said: string, command: string): HoldfastError {
+  try {
+    const { error } = JSON.parse(said.trimEnd().split('\n').at(-1) ?? '') as {
+      readonly error: Parameters<typeof errorOfFields>[0];
+    };
+    return errorOfFields({ ...error, message: `${command}: ${error.message}` });
+  } catch (cause) {
+    return new HoldfastError('INTERNAL', `${command} failed: ${said.trim()}`, { cause });
+  }
 }
 
 export interface NodeProcessEvents {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { initCluster } from '../../node/initCluster.ts';
-import { contextPath, saveContext } from '../context.ts';
+import { contextPath, readContextFile, saveContext } from '../context.ts';
 import { type Invocation, outputOf } from '../invocation.ts';
 import { addSettingOptions, settingsOf } from './settingOptions.ts';
 
@@ -16,6 +16,8 @@ export function addInitCommand(program: Command, invocation: Invocation): void {
     .option('--context-name <name>', 'its name there', 'default')
     .action(async (options: InitOptions, command: Command) => {
       const path = options.contextFile ?? contextPath(invocation.environment);
+      // Before anything is made: a file that cannot take the context would end it halfway.
+      readContextFile(path);
       const made = await initCluster(settingsOf(command, invocation), async ({ endpoint, ...secrets }) => {
         await saveContext(path, { name: options.contextName, endpoints: [endpoint], ...secrets });
       });

@@ -47,6 +47,7 @@ async function tokenText(
   } catch (cause) {
     throw new HoldfastError('FILE_UNREADABLE', `the token file ${file} cannot be read`, {
       field: 'token-file',
+      hint: 'name the file that holds what holdfast member add-token printed',
       cause,
     });
   }
@@ -57,7 +58,10 @@ async function readStandardInput(invocation: Invocation): Promise<string> {
   for await (const chunk of invocation.stdin) {
     text += String(chunk);
     if (text.length > TOKEN_BYTES_MAX)
-      throw new HoldfastError('TOKEN_MALFORMED', 'the join token is too long');
+      throw new HoldfastError('TOKEN_MALFORMED', 'the join token is too long', {
+        field: 'token',
+        hint: 'pass only what holdfast member add-token printed',
+      });
   }
   return text.trim();
 }
