@@ -1,11 +1,12 @@
 import { assert, present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
+import type { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Command, CommandBatch, Outcome } from '../proto/storage.ts';
 import type { Place } from '../replication/raft/types.ts';
 import { answerBytesMax, commandBytes } from './commandBytes.ts';
+import { noLeader, overloaded, stopping, unknownOutcome } from './submitRefusals.ts';
 
 const FORWARD_SEQUENCE_START_MAX = 2 ** 40;
 
@@ -115,17 +116,14 @@ export class Submit {
   }
 
   #refusal(bytes: number, answerBytes: number): HoldfastError | null {
-    if (this.#stopped)
-      return new HoldfastError('UNAVAILABLE', 'this node is stopping', { hint: 'use another node' });
+    if (this.#stopped) return stopping();
     if (
       this.#bySequence.size >= LIMITS.waitingCommandsMax ||
       this.#waitingBytes + bytes > LIMITS.waitingBytesMax ||
       this.#waitingAnswerBytes + answerBytes > LIMITS.waitingAnswerBytesMax ||
       this.#diskBehind()
     ) {
-      return new HoldfastError('OVERLOADED', 'too many writes wait at this node', {
-        hint: 'slow down and try again',
-      });
+      return overloaded();
     }
     return null;
   }
@@ -366,11 +364,7 @@ export class Submit {
     this.#stopped = true;
     for (const [sequence, waiting] of this.#bySequence) {
       this.#forget(sequence);
-      waiting.reject(
-        mayStand(waiting)
-          ? unknownOutcome('this node is stopping')
-          : new HoldfastError('UNAVAILABLE', 'this node is stopping', { hint: 'use another node' }),
-      );
+      waiting.reject(mayStand(waiting) ? unknownOutcome('this node is stopping') : stopping());
     }
     this.#queue = [];
   }
@@ -379,16 +373,4 @@ export class Submit {
 /** Whether the command may be in the log, so that a refusal would be a guess. */
 function mayStand({ out, doubtful }: Waiting): boolean {
   return out || doubtful;
-}
-
-function noLeader(): HoldfastError {
-  return new HoldfastError('NO_LEADER', 'no leader took the write within the deadline; it was not applied', {
-    hint: 'see holdfast status: a majority of voters must be up and reach each other',
-  });
-}
-
-function unknownOutcome(why: string): HoldfastError {
-  return new HoldfastError('OUTCOME_UNKNOWN', `${why}; the write may or may not have happened`, {
-    hint: 'send it again under the same request id, or read to find out',
-  });
 }
