@@ -9,7 +9,6 @@ beforeEach(() => {
   rig = new SubmitRig();
 });
 
-const NO_BYTES = Buffer.alloc(0);
 const states = (fates: readonly { state: string }[]) => fates.map(({ state }) => state);
 const sizes = () => rig.ports.proposed.map(({ batch }) => batch.commands.length);
 
@@ -340,29 +339,6 @@ describe('bounds', () => {
     const fates = [1, 2, 3, 4].map(() => rig.write({ valueBytes }));
     await turn();
     expect(states(fates)).toEqual(['waiting', 'waiting', 'waiting', 'OVERLOADED']);
-  });
-
-  it('turn away what may be answered with too much, until enough of it is answered', async () => {
-    const range = { range: { start: NO_BYTES, end: NO_BYTES }, limit: 0, keysOnly: false, countOnly: false };
-    const transaction = { compares: [], success: [{ range }, { range }], failure: [] };
-    const ask = () => rig.submit.submit({ principal: null, request: null, transaction }, 1_000);
-    const most = LIMITS.waitingAnswerBytesMax / LIMITS.pageBytesMax;
-    const asked = Array.from({ length: most }, ask);
-    await expect(ask()).rejects.toMatchObject({ code: 'OVERLOADED' });
-    await turn();
-    const committed = rig.ports.proposed.length;
-    for (let i = 0; i < committed; i += 1) rig.commit(i);
-    await Promise.all(asked);
-    const again = ask();
-    rig.submit.stop();
-    await expect(again).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-  });
-
-  it('turn away a forward of more commands than an entry has', () => {
-    const command = { origin: 'x', sequence: 1, principal: null, registerClient: {} };
-    const commands = Array.from({ length: LIMITS.entryCommandsMax }, () => command);
-    expect(rig.submit.proposeForwarded(commands)).toBe(true);
-    expect(rig.submit.proposeForwarded([...commands, command])).toBe(false);
   });
 
   it('turn away writes while the disk is behind, from callers and from followers', async () => {
