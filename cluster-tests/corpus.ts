@@ -1,12 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const WHOLE = fileURLToPath(new URL('../../shared/corpus/manifests', import.meta.url));
 const COMMITTED = fileURLToPath(new URL('../test/testdata/corpus/manifests', import.meta.url));
 
-/** Real documents: the whole corpus where it lies beside the checkout, else the part that is in the repository. */
-export const CORPUS = existsSync(WHOLE) ? WHOLE : COMMITTED;
+/** Real documents: those in the repository, or a larger collection that holds the phrases below. */
+export const CORPUS = process.env['CORPUS_FOLDER'] ?? COMMITTED;
 
 /** Every file below a folder, by relative path. */
 export function filesBelow(folder: string): ReadonlyMap<string, Buffer> {
