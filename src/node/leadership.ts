@@ -4,16 +4,10 @@ import type { NodeId } from '../base/ids.ts';
 export class Leadership {
   #isLeader = false;
   #leader: NodeId | null = null;
-  #term = 0;
 
-  changed(status: {
-    readonly isLeader: boolean;
-    readonly leader: NodeId | null;
-    readonly term: number;
-  }): void {
+  changed(status: { readonly isLeader: boolean; readonly leader: NodeId | null }): void {
     this.#isLeader = status.isLeader;
     this.#leader = status.leader;
-    this.#term = status.term;
   }
 
   get isLeader(): boolean {
@@ -22,9 +16,5 @@ export class Leadership {
 
   get leader(): NodeId | null {
     return this.#leader;
-  }
-
-  get term(): number {
-    return this.#term;
   }
 }

@@ -56,10 +56,6 @@ export class RowBytes {
     this.#cache.remove(row);
   }
 
-  clear(): void {
-    this.#cache.clear();
-  }
-
   #fetch(row: Row): Buffer {
     const { database, sealer } = this.#options;
     const encoded = encodeRow(row, sealer.openOrCorrupt(row, database.getSync(rowKey(row))));

@@ -35,12 +35,6 @@ export class ValueCache {
     row.encoded = null;
   }
 
-  clear(): void {
-    for (const row of this.#rows) row.encoded = null;
-    this.#rows.clear();
-    this.#bytes = 0;
-  }
-
   get bytes(): number {
     return this.#bytes;
   }
