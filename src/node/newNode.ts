@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileDurably } from '../base/durableFile.ts';
@@ -8,7 +8,9 @@ import { type DataDirectory, hasIdentity } from './dataDirectory.ts';
 
 /** Stands in a directory from the first file of a new node until its last: what lies beside it is unfinished. */
 const UNFINISHED = 'unfinished';
-const NOT_OURS_TO_JUDGE = new Set(['lock', 'lost+found', UNFINISHED]);
+/** A file that only has the name must not cost what lies beside it. */
+const MARK = 'holdfast: a node is being made in this directory; until then nothing in it counts\n';
+const NOT_OURS_TO_JUDGE = new Set(['lock', 'lost+found', `${UNFINISHED}.new`]);
 
 /**
  * Makes a node in an empty data directory by `make`, which writes everything but the identity; `finish` then writes
@@ -24,7 +26,7 @@ export async function makeNode<T>(
   try {
     await clearUnfinished(directory);
     refuseOccupied(directory);
-    await writeFileDurably({ path: join(directory.root, UNFINISHED), bytes: Buffer.alloc(0), mode: 0o600 });
+    await writeFileDurably({ path: join(directory.root, UNFINISHED), bytes: Buffer.from(MARK), mode: 0o600 });
     const made = await make();
     await finish(made);
     await rm(join(directory.root, UNFINISHED));
@@ -52,7 +54,7 @@ async function lockNewDirectory(directory: DataDirectory): Promise<DirectoryLock
 }
 
 function refuseOccupied(directory: DataDirectory): void {
-  if (existsSync(join(directory.root, UNFINISHED)) && !hasIdentity(directory)) return;
+  if (isMarked(directory) && !hasIdentity(directory)) return;
   const found = readdirSync(directory.root).filter((name) => !NOT_OURS_TO_JUDGE.has(name));
   if (found.length === 0) return;
   throw new HoldfastError('DATA_DIR_INVALID', `the data directory ${directory.root} is not empty`, {
@@ -64,11 +66,16 @@ function refuseOccupied(directory: DataDirectory): void {
 }
 
 async function clearUnfinished(directory: DataDirectory): Promise<void> {
-  const mark = join(directory.root, UNFINISHED);
-  if (!existsSync(mark)) return;
+  if (!isMarked(directory)) return;
   if (!hasIdentity(directory)) {
-    const remains = readdirSync(directory.root).filter((name) => !NOT_OURS_TO_JUDGE.has(name));
+    const ours = (name: string): boolean => !NOT_OURS_TO_JUDGE.has(name) && name !== UNFINISHED;
+    const remains = readdirSync(directory.root).filter(ours);
     for (const name of remains) await rm(join(directory.root, name), { recursive: true, force: true });
   }
-  await rm(mark, { force: true });
+  await rm(join(directory.root, UNFINISHED), { force: true });
+}
+
+function isMarked(directory: DataDirectory): boolean {
+  const path = join(directory.root, UNFINISHED);
+  return existsSync(path) && readFileSync(path, 'utf8') === MARK;
 }

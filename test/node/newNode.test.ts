@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,6 +39,13 @@ function make(): Promise<string> {
   );
 }
 
+/** What an attempt in another directory has in its mark. */
+async function markOfAnAttempt(): Promise<Buffer> {
+  const other = dataDirectory(join(folder, 'other'));
+  const read = () => Promise.resolve(readFileSync(join(other.root, 'unfinished')));
+  return makeNode(other, read, () => Promise.resolve());
+}
+
 describe('a new node', () => {
   it('is made in an empty or absent directory, and leaves no mark', async () => {
     expect(await make()).toBe('made');
@@ -55,14 +70,24 @@ describe('a new node', () => {
     expect((await refusalOf(make)).code).toBe('DATA_DIR_INVALID');
   });
 
+  it('is refused where a file only has the name of the mark', async () => {
+    mkdirSync(directory.root);
+    write('unfinished');
+    write('novel.txt');
+    expect((await refusalOf(make)).code).toBe('DATA_DIR_INVALID');
+    expect(contents().toSorted()).toEqual(['novel.txt', 'unfinished']);
+  });
+
   it('clears away an attempt that was cut off, but never a finished node', async () => {
     mkdirSync(join(directory.root, 'wal'), { recursive: true });
-    write('unfinished');
+    const mark = await markOfAnAttempt();
+    const writeMark = () => writeFileSync(join(directory.root, 'unfinished'), mark);
+    writeMark();
     write('rubbish');
     expect(await make()).toBe('made');
     expect(contents().toSorted()).toEqual(['identity.json', 'keyring']);
     // Cut off after the identity, before the mark was taken away: the node counts as made.
-    write('unfinished');
+    writeMark();
     expect((await refusalOf(make)).hint).toContain('holdfast server');
     expect(contents()).toContain('keyring');
     expect(contents()).toContain('identity.json');
