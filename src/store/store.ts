@@ -11,7 +11,7 @@ import type {
   TokenRow,
 } from '../proto/storage.ts';
 import type { HistoryBounds } from './compaction.ts';
-import { databaseFailure, type OpenDatabase, openLevelDatabase } from './database.ts';
+import { databaseFailure, diskFailed, type OpenDatabase, openLevelDatabase } from './database.ts';
 import { type Generation, loadGeneration } from './generation.ts';
 import { readHistory, readKey, readRange } from './reads.ts';
 import { RowBytes } from './rowBytes.ts';
@@ -276,19 +276,31 @@ export class Store {
       assertExpected(next.writer.head, expected);
       await old.writer.pause();
       if (old.writer.failed !== null) throw old.writer.failed;
-      await this.#folder.switchTo(number);
     } catch (thrown) {
       old.writer.resume();
       await next.database.close();
       await this.#folder.removeAllBut(old.number);
       throw thrown;
     }
+    await this.#switchTo(next);
     this.#watches.restart(next.state.records);
     this.#generation = next;
     await old.writer.stop();
     await old.database.close();
     await this.#folder.removeAllBut(number);
     this.#options.onDurable(placeOf(next.writer.head));
+  }
+
+  /** When it fails, either generation may be the one that a restart opens: both stay, and the node must stop. */
+  async #switchTo(next: Generation): Promise<void> {
+    try {
+      await this.#folder.switchTo(next.number);
+    } catch (thrown) {
+      const error = diskFailed(thrown);
+      this.#failure.fail(error);
+      await next.database.close();
+      throw error;
+    }
   }
 }
 

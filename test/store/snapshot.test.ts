@@ -176,6 +176,19 @@ describe('a snapshot', () => {
     expect(await readdir(folder)).not.toContain('2');
   });
 
+  it('that fails at the moment when it would count stops the node, and leaves both states', async () => {
+    const { chunks, expected } = await take();
+    const folder = join(target.directory, 'state');
+    // A folder in the place of the temporary file: the pointer cannot be replaced.
+    await mkdir(join(folder, 'current.new'));
+    await expect(target.store.installSnapshot({ rows: stream(chunks), expected })).rejects.toMatchObject({
+      code: 'DISK_FAILED',
+    });
+    expect(target.fatal.map(({ code }) => code)).toEqual(['DISK_FAILED']);
+    expect(() => target.run(put('old', 'no'))).toThrow();
+    expect((await readdir(folder)).sort()).toEqual(['1', '2', 'current', 'current.new']);
+  });
+
   it('lets nothing be applied while it is installed', async () => {
     const { chunks, expected } = await take();
     const installing = target.store.installSnapshot({ rows: stream(chunks), expected });
