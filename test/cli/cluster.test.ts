@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { printable, valuePreview } from '../../src/cli/value.ts';
 import { CliRig } from './rig.ts';
 
@@ -42,6 +43,61 @@ describe('member add-token', () => {
   it('shows people the bare token on standard output, so that it can be piped', async () => {
     const { stdout } = await rig.cli(['member', 'add-token']);
     expect(stdout.toString()).toBe('hf1.token\n');
+  });
+});
+
+describe('a change of the members', () => {
+  it.each([
+    ['promote', 'promoteMember', {}, { member: 'n2' }],
+    ['demote', 'demoteMember', {}, { member: 'n2' }],
+    ['transfer-leadership', 'transferLeadership', {}, { member: 'n2' }],
+    ['remove', 'removeMember', { force: false }, { removed: 'n2' }],
+  ] as const)('member %s reaches the cluster as it was typed', async (word, method, more, json) => {
+    const asked = vi.spyOn(rig.node, method);
+    expect(await cli('member', word, 'n2')).toMatchObject({ status: 0, json });
+    expect(asked).toHaveBeenCalledTimes(1);
+    expect(asked.mock.lastCall?.at(1)).toMatchObject({ member: 'n2', ...more });
+    asked.mockRestore();
+  });
+
+  it('takes a member out by force only when that is typed', async () => {
+    const asked = vi.spyOn(rig.node, 'removeMember');
+    await cli('member', 'remove', 'n2', '--force');
+    expect(asked.mock.lastCall?.at(1)).toMatchObject({ member: 'n2', force: true });
+    asked.mockRestore();
+  });
+
+  it('makes a token void by its id', async () => {
+    const asked = vi.spyOn(rig.node, 'revokeToken');
+    expect(await cli('member', 'revoke-token', 'abc')).toMatchObject({ status: 0, json: { revoked: 'abc' } });
+    expect(asked.mock.lastCall?.at(1)).toMatchObject({ id: 'abc' });
+    asked.mockRestore();
+  });
+});
+
+describe('contexts', () => {
+  it('are listed, and another one is made the current one', async () => {
+    const path = rig.path('two.json');
+    const context = { endpoints: ['a:1'], ca: 'ca', certificate: 'c', privateKey: 'secret' };
+    const contexts = ['one', 'two'].map((name) => ({ name, ...context }));
+    writeFileSync(path, JSON.stringify({ schema: 1, current: 'one', contexts }), { mode: 0o600 });
+    const environment = { HOLDFAST_CONFIG: path };
+    const run = (...words: string[]) => rig.cli(['context', ...words, '--output', 'json'], { environment });
+    const current = async () => {
+      const { stdout } = await run('list');
+      expect(stdout.toString()).not.toContain('secret');
+      const listed = JSON.parse(stdout.toString()) as { contexts: { name: string; current: boolean }[] };
+      return listed.contexts.filter((one) => one.current).map(({ name }) => name);
+    };
+    expect(await current()).toEqual(['one']);
+    expect((await run('use', 'two')).status).toBe(0);
+    expect(await current()).toEqual(['two']);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const before = readFileSync(path);
+    const unknown = await run('use', 'three');
+    expect(unknown).toMatchObject({ status: 2 });
+    expect(unknown.stderr).toContain('CONFIG_INVALID');
+    expect(readFileSync(path)).toEqual(before);
   });
 });
 
