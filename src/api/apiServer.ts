@@ -14,6 +14,7 @@ import { clusterService } from '../proto/cluster.ts';
 import { kvService } from '../proto/kv.ts';
 import { Callers, type Identify } from './caller.ts';
 import { clusterMethods } from './clusterService.ts';
+import { boundConnections } from './connectionBound.ts';
 import { KvCalls } from './kvCalls.ts';
 import { kvUnaryMethods } from './kvService.ts';
 import { OpenStreams } from './openStreams.ts';
@@ -34,6 +35,8 @@ export interface ApiServerOptions {
   /** Must ask each client for a certificate of this cluster's authority, and refuse one without. */
   readonly credentials: ServerCredentials;
   readonly clock?: Clock;
+  /** Default: LIMITS.apiConnectionsMax. */
+  readonly connectionsMax?: number;
 }
 
 /** Room for what a message holds beside keys and values: ids, field tags, compares. */
@@ -56,9 +59,11 @@ export class ApiServer {
   readonly #health = new Health();
   readonly #streams = new OpenStreams();
   readonly #credentials: ServerCredentials;
+  readonly #connectionsMax: number;
 
   constructor(options: ApiServerOptions) {
     this.#credentials = options.credentials;
+    this.#connectionsMax = options.connectionsMax ?? LIMITS.apiConnectionsMax;
     const callers = new Callers({ identify: options.identify, clock: options.clock ?? systemClock });
     const context = { callers, leaderApiAddress: () => options.cluster.leaderApiAddress() };
     const calls = new KvCalls(options.kv);
@@ -80,8 +85,12 @@ export class ApiServer {
     const host = address.host.includes(':') ? `[${address.host}]` : address.host;
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(`${host}:${address.port}`, this.#credentials, (thrown, port) => {
-        if (thrown === null) resolve(port);
-        else reject(listenError(thrown, `${host}:${address.port}`));
+        if (thrown !== null) {
+          reject(listenError(thrown, `${host}:${address.port}`));
+          return;
+        }
+        boundConnections(this.#server, this.#connectionsMax);
+        resolve(port);
       });
     });
   }

@@ -108,6 +108,7 @@ export const LIMITS = {
   snapshotHeaderDeadlineMs: 30_000,
   snapshotsServedMax: 2,
   apiStreamsMax: 1_000,
+  apiConnectionsMax: 4_096,
   peerStreamsMax: 100,
   apiSessionMemoryBytes: 256 * MiB,
 

@@ -34,10 +34,18 @@ export class Rig {
     });
   }
 
-  async start(options: { port?: number; node?: FakeNode } = {}): Promise<RunningNode> {
+  async start(
+    options: { port?: number; node?: FakeNode; connectionsMax?: number } = {},
+  ): Promise<RunningNode> {
     const node = options.node ?? new FakeNode(this.state);
     const credentials = serverCredentials(this.authority, this.serverPem);
-    const server = new ApiServer({ kv: node, cluster: node, identify, credentials });
+    const server = new ApiServer({
+      kv: node,
+      cluster: node,
+      identify,
+      credentials,
+      ...(options.connectionsMax === undefined ? {} : { connectionsMax: options.connectionsMax }),
+    });
     this.#servers.add(server);
     const port = await server.listen({ host: '127.0.0.1', port: options.port ?? 0 });
     server.setReady(true);
