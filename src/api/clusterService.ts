@@ -49,8 +49,9 @@ function checkToken(request: AddTokenRequest): HoldfastError | null {
     return new HoldfastError('INVALID_ARGUMENT', 'role must be voter or learner', { field: 'role' });
   }
   if (request.ttlMs > LIMITS.joinTokenTtlMsMax) {
-    return new HoldfastError('INVALID_ARGUMENT', `ttl_ms is over ${LIMITS.joinTokenTtlMsMax}`, {
+    return new HoldfastError('INVALID_ARGUMENT', 'a join token is good for 7 days at most', {
       field: 'ttl_ms',
+      hint: 'make it shorter, and another one when it is needed',
     });
   }
   return null;

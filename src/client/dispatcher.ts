@@ -142,7 +142,9 @@ export class Dispatcher {
   #refusal(outgoing: Outgoing): HoldfastError | null {
     if (this.#closed) return new HoldfastError('CANCELLED', 'the client is closed');
     if (outgoing.bytes > LIMITS.requestBytesMax) {
-      return new HoldfastError('TOO_LARGE', `the request is over ${LIMITS.requestBytesMax} bytes`);
+      return new HoldfastError('TOO_LARGE', `the request is over ${LIMITS.requestBytesMax} bytes`, {
+        hint: 'split it',
+      });
     }
     // The writes that wait for a client id are what fills the queue: their registration must get past it.
     if (this.#live.size < LIMITS.waitingCommandsMax || outgoing.method === 'registerClient') return null;

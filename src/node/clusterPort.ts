@@ -77,15 +77,7 @@ export class NodeClusterPort implements ClusterPort {
   async addToken(caller: Caller, request: AddTokenRequest): Promise<AddTokenResponse> {
     this.#requireLeader();
     const role = request.role === '' ? 'voter' : request.role;
-    if (role !== 'voter' && role !== 'learner') {
-      throw new HoldfastError('INVALID_ARGUMENT', 'role must be voter or learner', { field: 'role' });
-    }
     const ttlMs = request.ttlMs === 0 ? LIMITS.joinTokenTtlMs : request.ttlMs;
-    if (ttlMs > LIMITS.joinTokenTtlMsMax) {
-      throw new HoldfastError('INVALID_ARGUMENT', 'a join token is good for 7 days at most', {
-        field: 'ttl_ms',
-      });
-    }
     const { store, random, core } = this.#parts;
     const authority = present(store.authority, 'cluster authority');
     // The leader first: joins end there.

@@ -130,6 +130,7 @@ class Settings {
     if (value === null) {
       throw new HoldfastError('CONFIG_INVALID', `${SETTINGS[name].flag} is missing`, {
         field: SETTINGS[name].flag,
+        hint: `give --${SETTINGS[name].flag}, ${environmentName(name)}, or ${fileName(name)} in the configuration file`,
       });
     }
     return value;
@@ -218,6 +219,7 @@ function parseSettingsFile(file: string): object {
       : `cannot be read: ${cause instanceof Error ? cause.message.split('\n')[0] : ''}`;
     throw new HoldfastError('CONFIG_INVALID', `the configuration file ${file} ${reason}`, {
       field: 'config',
+      hint: 'name a YAML file that this user can read, or mend what is said above',
       cause,
     });
   }
@@ -228,6 +230,7 @@ function parseSettingsFile(file: string): object {
       `the configuration file ${file} must hold "name: value" lines`,
       {
         field: 'config',
+        hint: 'for example: data_dir: /var/lib/holdfast',
       },
     );
   }

@@ -104,6 +104,7 @@ export class Membership {
     if (status.configuration.voters.length >= LIMITS.votersMax) {
       throw new HoldfastError('INVALID_ARGUMENT', `a cluster has at most ${LIMITS.votersMax} voters`, {
         field: 'member',
+        hint: 'demote another one first: holdfast member demote',
       });
     }
     const change: MemberChange = { kind: 'set', nodeId, role: 'voter' };

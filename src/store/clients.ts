@@ -27,6 +27,14 @@ interface KeptAnswer {
   readonly entry: AnswersOfEntry;
 }
 
+/** About the memory that a kept answer takes; the same on every node, since it decides what is refused. */
+const ANSWER_BYTES = 400;
+const ANSWER_OPERATION_BYTES = 200;
+
+function keptBytes({ transaction }: Outcome): number {
+  return ANSWER_BYTES + ANSWER_OPERATION_BYTES * (transaction?.operations.length ?? 0);
+}
+
 interface Client {
   readonly row: Row;
   readonly principal: Principal;
@@ -56,6 +64,8 @@ export class Clients {
   /** Answers to the commands of the entry that is being applied. */
   #answers: StoredAnswer[] = [];
   #entry: AnswersOfEntry = { row: null, live: 0 };
+  /** Of all kept answers: those of the most clients would be more than a node's memory. */
+  #keptBytes = 0;
   /** No client ends before this log time. */
   #idleDueMs = Number.POSITIVE_INFINITY;
 
@@ -76,7 +86,9 @@ export class Clients {
   register(options: { index: number; sub: number; principal: Principal; timeMs: number }): number {
     const { index, sub, timeMs } = options;
     if (this.#clients.size >= LIMITS.clientsMax) {
-      throw new HoldfastError('OVERLOADED', `${LIMITS.clientsMax} clients are registered already`);
+      throw new HoldfastError('OVERLOADED', `${LIMITS.clientsMax} clients are registered already`, {
+        hint: 'Close clients that are not needed; idle ones end after ten minutes.',
+      });
     }
     const { kind, name, address } = options.principal;
     const principal = { kind, name, address };
@@ -126,6 +138,11 @@ export class Clients {
         hint: 'Raise the floor to the lowest number that has no answer yet.',
       });
     }
+    if (this.#keptBytes >= LIMITS.clientAnswersBytesMax) {
+      throw new HoldfastError('OVERLOADED', 'the answers kept for all clients have no more room', {
+        hint: 'Close clients that are not used, and raise the floors of those that are.',
+      });
+    }
     return { kind: 'apply' };
   }
 
@@ -139,7 +156,10 @@ export class Clients {
     this.#answers.push(answer);
     this.#entry.live += 1;
     client.usedMs = given.timeMs;
-    client.answers.set(number, { bodyHash: given.bodyHash, outcome: answer.outcome, entry: this.#entry });
+    this.#remember(client, {
+      number,
+      answer: { bodyHash: given.bodyHash, outcome: answer.outcome, entry: this.#entry },
+    });
     this.#raiseFloor(client, floor);
   }
 
@@ -183,7 +203,8 @@ export class Clients {
       client.usedMs = Math.max(client.usedMs, stored.timeMs);
       client.floor = Math.max(client.floor, floor);
       entry.live += 1;
-      client.answers.set(number, { bodyHash, outcome: present(outcome, 'stored outcome'), entry });
+      const answer = { bodyHash, outcome: present(outcome, 'stored outcome'), entry };
+      this.#remember(client, { number, answer });
     }
   }
 
@@ -222,8 +243,14 @@ export class Clients {
     client.floor = floor;
   }
 
+  #remember(client: Client, { number, answer }: { number: number; answer: KeptAnswer }): void {
+    client.answers.set(number, answer);
+    this.#keptBytes += keptBytes(answer.outcome);
+  }
+
   #forget(client: Client, { number, answer }: { number: number; answer: KeptAnswer }): void {
     client.answers.delete(number);
+    this.#keptBytes -= keptBytes(answer.outcome);
     answer.entry.live -= 1;
     if (answer.entry.live === 0 && answer.entry.row !== null) this.#changes.drop(answer.entry.row);
   }

@@ -113,7 +113,10 @@ function levelCode(thrown: unknown): string {
 function openFailure(path: string, cause: unknown): HoldfastError {
   const code = levelCode(cause);
   if (code === 'LEVEL_LOCKED') {
-    return new HoldfastError('DATA_DIR_INVALID', `another process uses the state in ${path}`, { cause });
+    return new HoldfastError('DATA_DIR_INVALID', `another process uses the state in ${path}`, {
+      hint: 'stop that process, or name another directory',
+      cause,
+    });
   }
   if (code === 'LEVEL_IO_ERROR') return diskFailed(cause);
   return new HoldfastError('STATE_CORRUPT', `the state in ${path} does not open (${code})`, {

@@ -41,7 +41,12 @@ export class StateFolder {
   /** @throws HoldfastError DATA_DIR_INVALID when there is no state, STATE_CORRUPT when the pointer is damaged */
   async current(): Promise<number> {
     const text = await this.#readPointer();
-    if (text === null) throw new HoldfastError('DATA_DIR_INVALID', `${this.#path} holds no state`);
+    if (text === null) {
+      throw new HoldfastError('DATA_DIR_INVALID', `${this.#path} holds no state`, {
+        field: 'data-dir',
+        hint: 'Check the path; if its files are gone, remove the node and let it join again.',
+      });
+    }
     const generation = Number(POINTER_PATTERN.exec(text)?.[1] ?? 0);
     if (generation > 0) return generation;
     throw new HoldfastError('STATE_CORRUPT', `${join(this.#path, 'current')} does not name a generation`, {

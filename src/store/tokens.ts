@@ -123,7 +123,9 @@ export class Tokens {
 }
 
 function unknownToken(): HoldfastError {
-  return new HoldfastError('TOKEN_UNKNOWN', 'no join token has this id and secret');
+  return new HoldfastError('TOKEN_UNKNOWN', 'no join token has this id and secret', {
+    hint: 'Make a new one: holdfast member add-token.',
+  });
 }
 
 function reused(message: string): HoldfastError {

@@ -44,7 +44,9 @@ export class WatchHub {
       throw compacted(this.#records, query.startRevision);
     }
     if (this.#watches.size >= LIMITS.watchesPerNodeMax) {
-      throw new HoldfastError('OVERLOADED', `this node has ${LIMITS.watchesPerNodeMax} watches already`);
+      throw new HoldfastError('OVERLOADED', `this node has ${LIMITS.watchesPerNodeMax} watches already`, {
+        hint: 'Watch at another node, or one prefix in place of many keys.',
+      });
     }
     const watch = new Watch({ query, sink, revision });
     this.#add(watch);

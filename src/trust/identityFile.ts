@@ -108,6 +108,10 @@ export async function readBounded(path: string, maxBytes: number): Promise<Buffe
   } catch (thrown) {
     if (thrown instanceof HoldfastError) throw thrown;
     if (systemErrorCode(thrown) === 'ENOENT') return null;
-    throw new HoldfastError('FILE_UNREADABLE', `${path} could not be read`, { cause: thrown });
+    throw new HoldfastError('FILE_UNREADABLE', `${path} could not be read`, {
+      field: 'data-dir',
+      hint: 'Check who owns the data directory and what is in it.',
+      cause: thrown,
+    });
   }
 }
