@@ -20,6 +20,7 @@ export const LIMITS = {
   // exactly-once
   clientsMax: 10_000,
   clientAnswersOutstandingMax: 1_024,
+  clientAnswersBytesMax: 128 * MiB,
   clientIdleMs: 600_000,
 
   // watches

@@ -127,6 +127,33 @@ describe('requests are applied once', () => {
     expect(codeOf(send(most + 1, 2))).toBe('none');
   });
 
+  it('keeps answers of all clients up to what a node can hold, also after a restart, and again when one ends', async () => {
+    const operations = Array.from({ length: LIMITS.transactionOperationsMax }, () => remove('nothing'));
+    const perClient = LIMITS.clientAnswersOutstandingMax;
+    const fill = (clientId: number) =>
+      rig.apply(
+        ...Array.from({ length: perClient }, (_, position) =>
+          write(operations, { clientId, number: position + 1, floor: 1 }),
+        ),
+      );
+    const clients: number[] = [];
+    const codes: string[] = [];
+    while (!codes.includes('OVERLOADED') && clients.length < 20) {
+      const clientId = register();
+      clients.push(clientId);
+      codes.push(...fill(clientId).map(codeOf));
+    }
+    expect(codes.at(-1)).toBe('OVERLOADED');
+    expect(clients.length).toBeGreaterThan(1);
+    const last = register();
+    const one = () => codeOf(rig.apply(write([put('key')], { clientId: last, number: 1, floor: 1 }))[0]);
+    expect(one()).toBe('OVERLOADED');
+    await rig.reopen();
+    expect(one()).toBe('OVERLOADED');
+    rig.apply(command({ closeClient: { clientId: clients[0] ?? 0 } }));
+    expect(one()).toBe('none');
+  });
+
   it('ends a client that was not used for ten minutes of log time, and not one that was', () => {
     const idle = register();
     rig.timeMs += LIMITS.clientIdleMs - 1;
