@@ -43,10 +43,12 @@ export function createJoinPort(parts: JoinPortParts): JoinPort {
       const { leader } = leadership;
       return leader === null ? null : (store.member(leader)?.peerAddress ?? null);
     },
-    useToken: async (use) => {
+    checkToken: async (token) => {
       // A leader that has just been elected may not have applied the token's entry yet.
       await parts.read.linearizable(deadlineMs());
-      refuseUnknownToken(store, use);
+      refuseUnknownToken(store, token);
+    },
+    useToken: async (use) => {
       const outcome = await submit.submit(
         { principal: { kind: 'node', name: use.nodeId, address: '' }, useToken: use },
         deadlineMs(),

@@ -23,8 +23,13 @@ export interface JoinPort {
   /** host:port of the leader's peer port as far as this node knows, or null. */
   leaderPeerAddress(): string | null;
   /**
+   * Refuses a token that is not there, from the applied state, without an entry: anyone can ask.
+   * @throws HoldfastError TOKEN_UNKNOWN
+   */
+  checkToken(token: { readonly id: string; readonly secretHash: Uint8Array }): Promise<void>;
+  /**
    * Consumes the token by a committed entry; for the same node id and key again with the same result until it
-   * expires. A token that is not there is refused from the applied state, without an entry: anyone can ask.
+   * expires.
    * @throws HoldfastError TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_USED, NODE_ID_REUSED
    */
   useToken(use: {
@@ -102,11 +107,13 @@ class JoinService {
     const port = this.#port;
     const joiner = checkRequest(request);
     if (!port.isLeader()) throw new HoldfastError('NOT_LEADER', 'only the leader lets a node join');
+    const secretHash = hashTokenSecret(request.tokenSecret);
+    // Before the request is parsed: what a stranger sends may take long, and whoever has no token may send much.
+    await port.checkToken({ id: request.tokenId, secretHash });
     // Before the token is used up, so that a bad request does not cost the operator a token.
     const { csrKeyHash } = await verifyCertificateRequest(request.csr);
     const { format, tokenId: id, nodeId }: JoinerStatement = { ...joiner.statement, csrKeyHash };
     assert(format === JOIN_FORMAT, 'a join goes on only in a format that is known here');
-    const secretHash = hashTokenSecret(request.tokenSecret);
     const { role } = await port.useToken({ id, secretHash, nodeId, csrKeyHash });
     const nodeCertificate = await port.issue({ csr: request.csr, nodeId, hosts: joiner.hosts });
     const { name, peerAddress, apiAddress } = request;

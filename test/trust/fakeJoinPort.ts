@@ -56,6 +56,14 @@ export class FakeJoinPort implements JoinPort {
     return this.leader;
   }
 
+  checkToken({ id, secretHash }: Parameters<JoinPort['checkToken']>[0]): Promise<void> {
+    const token = this.#tokens.get(id);
+    if (token !== undefined && timingSafeEqual(token.secretHash, secretHash)) return Promise.resolve();
+    return Promise.reject(
+      new HoldfastError('TOKEN_UNKNOWN', 'no join token has this id and secret', { field: 'token' }),
+    );
+  }
+
   async useToken({ id, secretHash, nodeId, csrKeyHash }: Parameters<JoinPort['useToken']>[0]) {
     this.calls += 1;
     await this.beforeUse();

@@ -267,6 +267,11 @@ describe('the Join service', () => {
     expect(port.calls).toBe(0);
   });
 
+  it('parses no certificate request of one who has no token', async () => {
+    const csr = Buffer.from('x');
+    expect(await ask({ csr, tokenSecret: Buffer.alloc(32) })).toMatchObject({ code: 'TOKEN_UNKNOWN' });
+  });
+
   it('does not tell a stranger what broke inside', async () => {
     port.beforeUse = () => Promise.reject(new Error('secret detail'));
     const error = await ask({});
