@@ -1,6 +1,6 @@
 import { unreachable } from '../../base/assert.ts';
 import { onVoteRequest, onVoteResponse } from './election.ts';
-import { onAppend, onHeartbeat } from './follower.ts';
+import { onAppend, onCommit, onHeartbeat } from './follower.ts';
 import { onReadIndex, onReadIndexResponse } from './reads.ts';
 import { onAppendResponse, onHeartbeatResponse, onSnapshotFailed } from './replication.ts';
 import { onSnapshotOffer } from './snapshots.ts';
@@ -15,6 +15,8 @@ export function dispatch(state: RaftState, message: Message): void {
       return onAppend(state, message);
     case 'appendResponse':
       return onAppendResponse(state, message);
+    case 'commit':
+      return onCommit(state, message);
     case 'heartbeat':
       return onHeartbeat(state, message);
     case 'heartbeatResponse':

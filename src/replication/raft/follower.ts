@@ -33,6 +33,20 @@ export function onHeartbeat(state: RaftState, message: Extract<Message, { type: 
   });
 }
 
+/**
+ * Invariant 6: commits only what an append of this term has compared. Overtaking its append, or meeting a node that
+ * has forgotten by a restart what it compared, the news is worth nothing; appends and heartbeats repeat it.
+ */
+export function onCommit(state: RaftState, message: Extract<Message, { type: 'commit' }>): void {
+  followLeader(state, message.from);
+  commitTo(state, Math.min(message.commit, comparedThrough(state)));
+}
+
+/** The last index at which this log is known to equal that of this term's leader. */
+function comparedThrough({ compared, term }: RaftState): number {
+  return compared.term === term ? compared.index : 0;
+}
+
 export function onAppend(state: RaftState, message: Append): void {
   followLeader(state, message.from);
   if (state.configuration.voters.length === 0) {
@@ -59,6 +73,7 @@ export function onAppend(state: RaftState, message: Append): void {
   const lastNew = previous.index + entries.length;
   // Invariant 6: what lies behind the new entries was not compared with the leader's log.
   commitTo(state, Math.min(message.commit, lastNew));
+  state.compared = { term: state.term, index: Math.max(comparedThrough(state), lastNew) };
   accept(state, message.from, lastNew);
 }
 

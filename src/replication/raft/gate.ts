@@ -7,7 +7,7 @@ import type { Message, MessageType } from './types.ts';
 import { isWellFormed } from './validation.ts';
 
 /** Only a node that won an election sends these: they prove who leads. */
-const LEADER_MESSAGES: ReadonlySet<MessageType> = new Set(['append', 'heartbeat', 'snapshotOffer']);
+const LEADER_MESSAGES: ReadonlySet<MessageType> = new Set(['append', 'commit', 'heartbeat', 'snapshotOffer']);
 const VOTE_REQUESTS: ReadonlySet<MessageType> = new Set(['vote', 'preVote']);
 
 /**

@@ -54,7 +54,7 @@ export class Progress {
     return this.#recentlyActive;
   }
 
-  /** The highest commit index that an append has told it. */
+  /** The highest commit index that an append or a commit message has told it. */
   get sentCommit(): LogIndex {
     return this.#sentCommit;
   }
@@ -74,13 +74,18 @@ export class Progress {
   }
 
   sentAppend(sent: { last: LogIndex; entries: number; bytes: number; commit: LogIndex }): void {
-    this.#sentCommit = Math.max(this.#sentCommit, sent.commit);
+    // Invariant 6: it takes no more from an append than the entries that this holds.
+    this.sentCommitIndex(Math.min(sent.commit, sent.last));
     if (this.#state === 'probe') {
       this.#probeSent = true;
     } else if (sent.entries > 0) {
       this.#next = sent.last + 1;
       this.#inFlight.add({ last: sent.last, bytes: sent.bytes });
     }
+  }
+
+  sentCommitIndex(commit: LogIndex): void {
+    this.#sentCommit = Math.max(this.#sentCommit, commit);
   }
 
   /** Any answer in this term: the member lives. */

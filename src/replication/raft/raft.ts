@@ -120,6 +120,12 @@ export class Raft {
     return statusOf(this.#state);
   }
 
+  /** The part of the status that is asked for all the time. */
+  get leadership(): { readonly isLeader: boolean; readonly leader: NodeId | null; readonly term: Term } {
+    const { role, leader, term } = this.#state;
+    return { isLeader: role === 'leader', leader, term };
+  }
+
   /** How many messages had no effect, by reason. */
   get dropped(): ReadonlyMap<DropReason, number> {
     return this.#state.dropped;

@@ -14,18 +14,23 @@ export function flushReplication(state: RaftState): void {
   if (state.role !== 'leader' || !state.replicationDue) return;
   state.replicationDue = false;
   for (const [nodeId, progress] of state.peers) {
-    while (progress.open && hasNews(state, progress)) {
+    while (progress.open && lacksEntries(state, progress)) {
       sendAppend(state, nodeId, { progress, bytesMax: state.options.appendBytesMax });
     }
+    if (progress.state === 'replicate') sendCommit(state, nodeId, progress);
   }
 }
 
-function hasNews(state: RaftState, progress: Progress): boolean {
-  return (
-    progress.state === 'probe' ||
-    progress.next <= state.log.lastIndex ||
-    progress.sentCommit < state.log.commit
-  );
+function lacksEntries(state: RaftState, progress: Progress): boolean {
+  return progress.state === 'probe' || progress.next <= state.log.lastIndex;
+}
+
+/** News of the commit index that no append has carried. It says nothing of entries that have not been sent. */
+function sendCommit(state: RaftState, to: NodeId, progress: Progress): void {
+  const commit = Math.min(state.log.commit, progress.next - 1);
+  if (commit <= progress.sentCommit) return;
+  state.send({ type: 'commit', from: state.nodeId, to, term: state.term, commit });
+  progress.sentCommitIndex(commit);
 }
 
 function sendAppend(

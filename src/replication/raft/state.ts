@@ -7,7 +7,7 @@ import { RaftLog } from './log.ts';
 import type { DropReason, RaftOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { ReadRounds } from './readRounds.ts';
-import type { Configuration, HardState, Message, ReadState, Role, SnapshotMetadata } from './types.ts';
+import type { Configuration, HardState, Message, Place, ReadState, Role, SnapshotMetadata } from './types.ts';
 
 /** A leadership transfer under way. Invariant 21. */
 export interface Transfer {
@@ -38,6 +38,9 @@ export class RaftState {
   baseConfiguration: Configuration;
   /** Leader: no configuration entry of the log lies above this index. Invariant 17. */
   pendingConfigurationIndex: LogIndex = 0;
+
+  /** How far an append of the leader of this term has been compared with this log; nothing when the term is another. */
+  compared: Place = { index: 0, term: 0 };
 
   /** The last configuration entry that became committed since the start. Its commit is written, not only noticed. */
   committedConfigurationIndex: LogIndex = 0;

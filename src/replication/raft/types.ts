@@ -96,6 +96,11 @@ export type Message =
       /** With a rejection: where the leader should look next (term and index of a possible match). */
       readonly hint: Place;
     })
+  /**
+   * Leader: how far the entries that it has sent are committed. Not answered; when it is lost, the next append or
+   * heartbeat tells the same.
+   */
+  | (Routed & { readonly type: 'commit'; readonly commit: LogIndex })
   | (Routed & { readonly type: 'heartbeat'; readonly commit: LogIndex; readonly round: number })
   | (Routed & { readonly type: 'heartbeatResponse'; readonly round: number })
   | (Routed & {

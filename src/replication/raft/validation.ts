@@ -35,6 +35,8 @@ export function isWellFormed(message: Message): boolean {
       );
     case 'appendResponse':
       return isCount(message.index) && isPlace(message.hint);
+    case 'commit':
+      return isCount(message.commit);
     case 'heartbeat':
       return isCount(message.commit, message.round);
     case 'heartbeatResponse':

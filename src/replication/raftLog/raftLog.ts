@@ -25,7 +25,12 @@ import { SnapshotInstaller } from './snapshotInstaller.ts';
 import { Ticker } from './ticker.ts';
 
 /** Sent by a leader to keep its followers; a leader whose disk hangs must not send them (F5). */
-const LEADING_MESSAGES: ReadonlySet<Message['type']> = new Set(['heartbeat', 'append', 'snapshotOffer']);
+const LEADING_MESSAGES: ReadonlySet<Message['type']> = new Set([
+  'heartbeat',
+  'append',
+  'commit',
+  'snapshotOffer',
+]);
 
 interface Leadership {
   readonly isLeader: boolean;
@@ -35,8 +40,9 @@ interface Leadership {
 
 /**
  * The host of the Raft core: performs the numbered duties of `Ready` (raft/types.ts) on a write-ahead log, a
- * transport and a state machine. All events of one turn of the event loop step the core first; then one `#process`
- * takes what follows from them, so that many proposals are one write and one message to each peer.
+ * transport and a state machine. What callers ask for in one turn of the event loop steps the core first; then one
+ * `#process` takes what follows, so that many proposals are one write and one message to each peer. What a frame or a
+ * write brings is on the way of an entry and is processed at once: a turn may be long.
  *
  * 1. `messages` are sent before the write begins: they promise nothing that is not durable.
  * 2. Writes are handed over in sequence and may merge; answers that depend on one leave when it is durable, and
@@ -61,6 +67,7 @@ export class RaftLog implements ReplicatedLog {
   /** The tail of all writes handed over so far, each with what follows from it. */
   #writes: Promise<void> = Promise.resolve();
   #processDue = false;
+  #processing = false;
   #stopped: HoldfastError | null = null;
 
   private constructor(options: RaftLogOptions, initial: RaftInitialState) {
@@ -226,7 +233,7 @@ export class RaftLog implements ReplicatedLog {
       this.#peers.heard(message.from);
       this.#raft.step(message);
     }
-    this.#processSoon();
+    this.#processNow();
   }
 
   #tick(): void {
@@ -257,11 +264,22 @@ export class RaftLog implements ReplicatedLog {
     });
   }
 
+  /** Unless proposals of this turn wait for company, or this was caused by what is being processed. */
+  #processNow(): void {
+    if (this.#processDue || this.#processing || this.#stopped !== null) this.#processSoon();
+    else this.#process();
+  }
+
   #process(): void {
-    this.#reads.ask();
-    for (let ready = this.#raft.ready(); ready !== null; ready = this.#raft.ready()) this.#perform(ready);
-    this.#applySlice();
-    this.#announceLeadership();
+    this.#processing = true;
+    try {
+      this.#reads.ask();
+      for (let ready = this.#raft.ready(); ready !== null; ready = this.#raft.ready()) this.#perform(ready);
+      this.#applySlice();
+      this.#announceLeadership();
+    } finally {
+      this.#processing = false;
+    }
   }
 
   #perform(ready: Ready): void {
@@ -293,7 +311,7 @@ export class RaftLog implements ReplicatedLog {
           this.#guard(() => {
             this.#send(messagesAfterPersist);
             this.#raft.persisted(sequence);
-            this.#processSoon();
+            this.#processNow();
           }),
         ),
       (error: unknown) => this.#fail(error),
@@ -310,8 +328,7 @@ export class RaftLog implements ReplicatedLog {
   }
 
   #announceLeadership(): void {
-    const { role, leader, term } = this.#raft.status();
-    const isLeader = role === 'leader';
+    const { isLeader, leader, term } = this.#raft.leadership;
     const before = this.#leadership;
     if (before.isLeader === isLeader && before.leader === leader && before.term === term) return;
     this.#leadership = { isLeader, leader, term };

@@ -39,8 +39,11 @@ export interface GrpcPeerTransportOptions {
   readonly logger: Logger;
 }
 
-/** Entries travel behind each other on their own connection, so that no heartbeat waits behind them. */
-const BULK_TYPES: ReadonlySet<MessageType> = new Set(['append']);
+/**
+ * Entries travel behind each other on their own connection, so that no heartbeat waits behind them. The news that they
+ * are committed goes the same way: it is worth nothing to who gets it first.
+ */
+const BULK_TYPES: ReadonlySet<MessageType> = new Set(['append', 'commit']);
 
 interface Peer {
   readonly control: PeerChannel;

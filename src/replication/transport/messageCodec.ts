@@ -21,6 +21,7 @@ const MESSAGE_TYPE_CODES: Readonly<Record<MessageType, number>> = {
   readIndexResponse: 12,
   timeoutNow: 13,
   transferLeader: 14,
+  commit: 15,
 };
 
 const MESSAGE_TYPES: ReadonlyMap<number, MessageType> = new Map(
@@ -66,6 +67,8 @@ function bodyOf(message: Message): Partial<RaftMessage> {
         hintIndex: message.hint.index,
         hintTerm: message.hint.term,
       };
+    case 'commit':
+      return { commit: message.commit };
     case 'heartbeat':
       return { commit: message.commit, round: message.round };
     case 'heartbeatResponse':
@@ -111,8 +114,24 @@ function refused(field: string, reason: string): HoldfastError {
   return new HoldfastError('INVALID_ARGUMENT', `peer message: ${field} ${reason}`, { field });
 }
 
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+
 /** The first 64-bit field that no number here can hold (protobufjs rounds what is beyond 2^53), or null. */
 function unsafeField(wire: RaftMessage): string | null {
+  const { term, index, logTerm, commit, hintIndex, hintTerm, round, requestId } = wire;
+  const safe =
+    isCount(term) &&
+    isCount(index) &&
+    isCount(logTerm) &&
+    isCount(commit) &&
+    isCount(hintIndex) &&
+    isCount(hintTerm) &&
+    isCount(round) &&
+    isCount(requestId);
+  return safe ? null : nameUnsafeField(wire);
+}
+
+function nameUnsafeField(wire: RaftMessage): string | null {
   const numbers = {
     term: wire.term,
     index: wire.index,
@@ -124,7 +143,7 @@ function unsafeField(wire: RaftMessage): string | null {
     request_id: wire.requestId,
   };
   for (const [field, value] of Object.entries(numbers)) {
-    if (!Number.isSafeInteger(value) || value < 0) return field;
+    if (!isCount(value)) return field;
   }
   return null;
 }
@@ -197,6 +216,8 @@ export function decodeMessage(
         rejected: wire.rejected,
         hint: { index: wire.hintIndex, term: wire.hintTerm },
       };
+    case 'commit':
+      return { ...routed, type, commit: wire.commit };
     case 'heartbeat':
       return { ...routed, type, commit: wire.commit, round: wire.round };
     case 'heartbeatResponse':

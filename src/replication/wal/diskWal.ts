@@ -38,8 +38,8 @@ interface Write extends CommitItem {
 }
 
 /**
- * The write-ahead log in segment files. Each record holds whole batches and is durable by one write
- * and one fdatasync, so that after a crash the log holds a batch entirely or not at all.
+ * The write-ahead log in segment files. Each record holds whole batches and is made durable by one
+ * write, so that after a crash the log holds a batch entirely or not at all.
  */
 export class DiskWal implements WriteAheadLog {
   readonly #commit: GroupCommit<Write>;

@@ -222,7 +222,8 @@ describe('membership', () => {
   });
 });
 
-/** An append that only tells node 2 how far is committed. */
+/** What tells node 2 how far is committed. */
 function isCommitNews(message: Message): boolean {
-  return message.type === 'append' && message.to === nodeId(2) && message.commit > 1;
+  const tells = message.type === 'append' || message.type === 'commit';
+  return tells && message.to === nodeId(2) && message.commit > 1;
 }

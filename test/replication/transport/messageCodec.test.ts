@@ -27,6 +27,7 @@ const append: Message = {
 const MESSAGES: readonly Message[] = [
   append,
   { ...routed, type: 'appendResponse', index: 5, rejected: true, hint: { index: 4, term: 2 } },
+  { ...routed, type: 'commit', commit: 4 },
   { ...routed, type: 'heartbeat', commit: 4, round: 6 },
   { ...routed, type: 'heartbeatResponse', round: 6 },
   { ...routed, type: 'vote', last: { index: 5, term: 6 }, transfer: true },
@@ -54,7 +55,7 @@ describe('refused', () => {
   const entry = encodeMessage(append).entries[0];
   const cases: readonly [string, Partial<RaftMessage>, string][] = [
     ['type 0', { type: 0 }, 'type'],
-    ['type 15', { type: 15 }, 'type'],
+    ['type 16', { type: 16 }, 'type'],
     ['another sender', { from: testNodeId(9) }, 'from'],
     ['no sender', { from: '' }, 'from'],
     ['another receiver', { to: testNodeId(9) }, 'to'],
