@@ -120,7 +120,7 @@ export function errorOfFields(fields: {
   readonly hint: string;
 }): HoldfastError {
   const code = isErrorCode(fields.code) ? fields.code : 'INTERNAL';
-  return new HoldfastError(code, fields.message, {
+  return new HoldfastError(code, fields.message === '' ? ERROR_CODES[code].meaning : fields.message, {
     ...(fields.field === '' ? {} : { field: fields.field }),
     ...(fields.hint === '' ? {} : { hint: fields.hint }),
   });

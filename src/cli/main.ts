@@ -5,8 +5,9 @@ import { run } from './run.ts';
 // Deprecations are for developers; an operator can do nothing about them.
 process.noDeprecation = true;
 
+const interruption = new AbortController();
+
 async function main(): Promise<number> {
-  const interruption = new AbortController();
   // Once each: a second Ctrl-C ends the process the hard way.
   process.once('SIGINT', () => interruption.abort());
   process.once('SIGTERM', () => interruption.abort());
@@ -33,4 +34,7 @@ function endQuietlyWhenNobodyReads(): void {
   });
 }
 
-process.exitCode = await main();
+const status = await main();
+// An interrupted command may have left something under way: it is not waited for.
+if (interruption.signal.aborted) process.exit(status);
+process.exitCode = status;

@@ -26,9 +26,13 @@ export function outcomeOf(run: () => Outcome): Outcome {
 
 const NODE_FAILURES: ReadonlySet<string> = new Set(['INTERNAL', 'DISK_FAILED', 'STATE_CORRUPT']);
 
-/** An outcome without the values that it read: what is kept for a repetition of the request. */
+/**
+ * What is kept of an outcome for a repetition of the request: no values that it read, and of a refusal no sentences.
+ * Kept answers count in the digest; a release that words an error better must not part from one that does not.
+ */
 export function storedForm(outcome: Outcome): Outcome {
-  const { transaction } = outcome;
+  const { transaction, failure } = outcome;
+  if (failure) return { failure: { ...failure, message: '', hint: '' }, replayed: false };
   if (!transaction || !transaction.operations.some(readsValues)) return outcome;
   const operations = transaction.operations.map(withoutValues);
   return { transaction: { ...transaction, operations }, replayed: false };

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { initCluster } from '../../node/initCluster.ts';
 import { contextPath, readContextFile, saveContext } from '../context.ts';
 import { type Invocation, outputOf } from '../invocation.ts';
+import { orInterrupted } from './interrupted.ts';
 import { addSettingOptions, settingsOf } from './settingOptions.ts';
 
 interface InitOptions {
@@ -18,9 +19,10 @@ export function addInitCommand(program: Command, invocation: Invocation): void {
       const path = options.contextFile ?? contextPath(invocation.environment);
       // Before anything is made: a file that cannot take the context would end it halfway.
       readContextFile(path);
-      const made = await initCluster(settingsOf(command, invocation), async ({ endpoint, ...secrets }) => {
+      const work = initCluster(settingsOf(command, invocation), async ({ endpoint, ...secrets }) => {
         await saveContext(path, { name: options.contextName, endpoints: [endpoint], ...secrets });
       });
+      const made = await orInterrupted(work, invocation.interrupted);
       outputOf(invocation, command).result(
         {
           clusterId: made.clusterId,
