@@ -12,6 +12,7 @@ export const LIMITS = {
   requestBytesMax: 4 * MiB,
   transactionOperationsMax: 128,
   transactionRecordsMax: 20_000,
+  transactionVisitsMax: 50_000,
   pageKeysMax: 1_000,
   pageBytesMax: 4 * MiB,
   nameBytesMax: 256,
@@ -39,6 +40,7 @@ export const LIMITS = {
   // the way of a write
   entryBatchBytesMax: 1 * MiB,
   entryCommandsMax: 4_096,
+  entryWideCommandsMax: 16,
   waitingCommandsMax: 16_384,
   waitingBytesMax: 64 * MiB,
   proposalsInFlightMax: 4,
@@ -144,6 +146,10 @@ export const LIMITS = {
 } as const;
 
 assert(LIMITS.stateGatherBytes <= LIMITS.stateBatchBytesMax, 'what is gathered is one state batch');
+assert(
+  LIMITS.transactionRecordsMax < LIMITS.transactionVisitsMax,
+  'what may be deleted at once may be gone over',
+);
 // A full transaction must fit into a request, a request into a peer message, a message into a WAL record.
 assert(
   LIMITS.valueBytesMax + LIMITS.keyBytesMax < LIMITS.requestBytesMax,

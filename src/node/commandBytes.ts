@@ -30,6 +30,21 @@ function rangeBytes(range: KeyRange | null | undefined): number {
   return range ? range.start.length + range.end.length : 0;
 }
 
+/** Whether a command goes over ranges of keys: evaluating it may take much longer than its length tells. */
+export function isWide({ transaction }: Pick<Command, 'transaction'>): boolean {
+  if (!transaction) return false;
+  return transaction.success.some(goesOverKeys) || transaction.failure.some(goesOverKeys);
+}
+
+function goesOverKeys({ delete: deletion, range }: Operation): boolean {
+  const keys = deletion?.range ?? range?.range;
+  return keys !== undefined && keys !== null && !isOneKey(keys);
+}
+
+function isOneKey({ start, end }: KeyRange): boolean {
+  return end.length === start.length + 1 && end.at(-1) === 0 && start.every((byte, i) => end[i] === byte);
+}
+
 /**
  * The most that the answer to a command can hold of keys and values. A command of a few bytes may ask for a page of
  * megabytes, all commands of an entry are answered at once, and every node evaluates them.

@@ -5,7 +5,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Command, CommandBatch, Outcome } from '../proto/storage.ts';
 import type { Place } from '../replication/raft/types.ts';
-import { answerBytesMax, commandBytes } from './commandBytes.ts';
+import { answerBytesMax, commandBytes, isWide } from './commandBytes.ts';
 import { noLeader, overloaded, stopping, unknownOutcome } from './submitRefusals.ts';
 
 const FORWARD_SEQUENCE_START_MAX = 2 ** 40;
@@ -178,8 +178,12 @@ export class Submit {
     const batch: Waiting[] = [];
     let bytes = 0;
     let count = 0;
+    let wide = 0;
     for (const waiting of this.#queue) {
       if (batch.length >= LIMITS.entryCommandsMax) break;
+      // An entry is applied in one go: what goes over many keys is spread over entries.
+      if (isWide(waiting.command)) wide += 1;
+      if (wide > LIMITS.entryWideCommandsMax) break;
       // A single command may be larger than a batch: it goes alone.
       if (batch.length > 0 && bytes + waiting.bytes > LIMITS.entryBatchBytesMax) break;
       count += 1;

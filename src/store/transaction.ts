@@ -42,25 +42,53 @@ export function applyTransaction(
 ): TransactionOutcome {
   const succeeded = transaction.compares.every((compare) => holds(records, compare));
   const branch = succeeded ? transaction.success : transaction.failure;
-  const steps = branch.map((operation) => plan(records, operation));
+  const visits = new VisitBudget(records);
+  const steps = branch.map((operation) => plan(records, operation, visits));
   const run = new BranchRun(records, { timeMs, bytesLeft: checkSize(records, steps) });
   const operations = steps.map((step) => run.execute(step));
   return { revision: run.finish(), succeeded, operations };
 }
 
-function plan(records: Records, { put, delete: deletion, range }: Operation): Step {
+function plan(records: Records, { put, delete: deletion, range }: Operation, visits: VisitBudget): Step {
   if (put) {
     const { key, value, previous } = put;
     return { kind: 'put', key: keyFromBytes(key), value: bytesField(value), previous };
   }
   if (deletion) {
-    return {
-      kind: 'delete',
-      targets: liveVersions(records, bounds(deletion.range)),
-      previous: deletion.previous,
-    };
+    const whole = bounds(deletion.range);
+    visits.take(whole);
+    return { kind: 'delete', targets: liveVersions(records, whole), previous: deletion.previous };
   }
-  return { kind: 'range', operation: present(range, 'checked operation') };
+  const operation = present(range, 'checked operation');
+  visits.take(bounds(operation.range));
+  return { kind: 'range', operation };
+}
+
+/**
+ * How many keys the ranges of one transaction may go over. Apply is synchronous on every node, and at every start
+ * again: a few bytes that ask for a walk over a million keys must not hold up the cluster.
+ */
+class VisitBudget {
+  readonly #records: Records;
+  #left: number = LIMITS.transactionVisitsMax;
+
+  constructor(records: Records) {
+    this.#records = records;
+  }
+
+  /** @throws HoldfastError TOO_LARGE */
+  take(range: { readonly start: string; readonly end: string }): void {
+    this.#records.keys.visit(range, () => {
+      this.#left -= 1;
+      return this.#left >= 0;
+    });
+    if (this.#left >= 0) return;
+    throw new HoldfastError(
+      'TOO_LARGE',
+      `the ranges of a transaction go over more than ${LIMITS.transactionVisitsMax} keys`,
+      { hint: 'Ask for smaller ranges, or list and count outside of a transaction.' },
+    );
+  }
 }
 
 /** Bytes that remain of LIMITS.pageBytesMax for the branch's ranges, once previous values have their share. */

@@ -38,6 +38,22 @@ describe('batches', () => {
     expect(sizes()).toEqual([LIMITS.entryCommandsMax, 1]);
   });
 
+  it('hold few commands that go over ranges of keys', async () => {
+    const wide = { range: { start: Buffer.from('a'), end: Buffer.from('b\0') }, previous: false };
+    const narrow = { range: { start: Buffer.from('a'), end: Buffer.from('a\0') }, previous: false };
+    const submit = (operation: typeof wide) =>
+      void rig.submit
+        .submit(
+          { principal: null, transaction: { compares: [], success: [{ delete: operation }], failure: [] } },
+          1_000,
+        )
+        .catch(() => undefined);
+    for (let i = 0; i < LIMITS.entryWideCommandsMax + 1; i += 1) submit(wide);
+    for (let i = 0; i < 100; i += 1) submit(narrow);
+    await turn();
+    expect(sizes()).toEqual([LIMITS.entryWideCommandsMax, 101]);
+  });
+
   it('are one command when that is larger than a batch', async () => {
     rig.write();
     rig.write({ valueBytes: 2 * LIMITS.entryBatchBytesMax });

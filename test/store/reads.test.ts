@@ -184,6 +184,24 @@ describe('compares', () => {
 });
 
 describe('many keys at once', () => {
+  it('are gone over up to the limit, beyond it nothing is changed', async () => {
+    const rig = await StoreRig.create();
+    try {
+      const keys = 500;
+      for (let from = 0; from < keys; from += 125) {
+        rig.run(...Array.from({ length: 125 }, (_, position) => put(`k${from + position}`)));
+      }
+      const within = Array.from({ length: LIMITS.transactionVisitsMax / keys - 1 }, () => read('', ''));
+      expect(rig.run(...within, put('x')).failure).toBeFalsy();
+      const beyond = [...within, read('', '')];
+      expect(codeOf(rig.run(put('y'), ...beyond))).toBe('TOO_LARGE');
+      expect(rig.store.get('y')).toBeNull();
+      expect(rig.store.size.liveKeys).toBe(keys + 1);
+    } finally {
+      await rig.destroy();
+    }
+  });
+
   it('are deleted up to the limit, beyond it none', async () => {
     const rig = await StoreRig.create();
     try {
