@@ -102,6 +102,7 @@ export const LIMITS = {
   peerReconnectMsMin: 100,
   peerReconnectMsMax: 1_000,
   peerConnectionsMax: 256,
+  peerHandshakesMax: 128,
   strangerConnectionsMax: 32,
   strangerConnectionAgeMs: 30_000,
   strangerMessageBytesMax: 64 * KiB,
@@ -150,6 +151,7 @@ assert(
   LIMITS.transactionRecordsMax < LIMITS.transactionVisitsMax,
   'what may be deleted at once may be gone over',
 );
+assert(LIMITS.peerHandshakesMax < LIMITS.peerConnectionsMax, 'strangers in a handshake leave room for members');
 // A full transaction must fit into a request, a request into a peer message, a message into a WAL record.
 assert(
   LIMITS.valueBytesMax + LIMITS.keyBytesMax < LIMITS.requestBytesMax,

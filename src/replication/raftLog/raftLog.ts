@@ -1,10 +1,11 @@
 import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
 import type { LogIndex, NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { NO_CONFIGURATION } from '../raft/configuration.ts';
+import { membersOf, NO_CONFIGURATION } from '../raft/configuration.ts';
 import type { RaftInitialState } from '../raft/options.ts';
 import { Raft } from '../raft/raft.ts';
 import type {
+  Configuration,
   MemberChange,
   Message,
   PersistBatch,
@@ -322,9 +323,17 @@ export class RaftLog implements ReplicatedLog {
     const { configuration } = this.#applier;
     if (!this.#applier.slice()) return;
     this.#raft.applied(this.#applier.applied);
-    if (this.#applier.configuration !== configuration) this.#peers.configured(this.#applier.configuration);
+    if (this.#applier.configuration !== configuration) this.#configured(this.#applier.configuration);
     // More may be ready, or left over from this slice; both wait until the loop has polled.
     this.#processSoon();
+  }
+
+  #configured(configuration: Configuration): void {
+    this.#peers.configured(configuration);
+    // Clocks of those who left would take up the room of those who come.
+    const members = new Set(membersOf(configuration));
+    for (const nodeId of this.#clockOffsets.keys())
+      if (!members.has(nodeId)) this.#clockOffsets.delete(nodeId);
   }
 
   #announceLeadership(): void {
@@ -339,7 +348,7 @@ export class RaftLog implements ReplicatedLog {
   #installed(metadata: SnapshotMetadata): void {
     if (this.#raft.snapshotFetched(metadata)) {
       this.#applier.restart(metadata);
-      this.#peers.configured(metadata.configuration);
+      this.#configured(metadata.configuration);
       this.#options.logger.info({ index: metadata.index }, 'a snapshot is installed');
     }
     this.#processSoon();

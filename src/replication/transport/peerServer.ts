@@ -1,5 +1,5 @@
 import { constants } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type SecureContextOptions, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import {
   Server,
@@ -46,6 +46,8 @@ export class PeerServer {
   readonly #injectStranger: (socket: TLSSocket) => void;
   readonly #sockets = new Set<TLSSocket>();
   readonly #servers = new Set<Server>();
+  /** Connections that have not finished their handshake, the oldest first, by remote address and port. */
+  readonly #handshaking = new Map<string, Socket>();
   #strangerCount = 0;
 
   private constructor(options: PeerServerOptions) {
@@ -63,6 +65,7 @@ export class PeerServer {
       handshakeTimeout: LIMITS.peerHandshakeTimeoutMs,
     });
     this.#listener.maxConnections = LIMITS.peerConnectionsMax;
+    this.#listener.on('connection', (socket) => this.#boundHandshakes(socket));
     this.#listener.on('secureConnection', (socket) => this.#accept(socket));
     this.#listener.on('tlsClientError', (error, socket) => {
       options.refusals.count('handshake', { address: socket.remoteAddress, error: error.message });
@@ -96,11 +99,23 @@ export class PeerServer {
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()));
     for (const server of [...this.#servers, this.#strangers]) server.forceShutdown();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of [...this.#sockets, ...this.#handshaking.values()]) socket.destroy();
     await closed;
   }
 
+  /** Sockets that open and then say nothing must not keep members out: the oldest of too many goes. */
+  #boundHandshakes(socket: Socket): void {
+    const end = remoteEnd(socket);
+    this.#handshaking.set(end, socket);
+    socket.once('close', () => this.#handshaking.delete(end));
+    const oldest = this.#handshaking.values().next().value;
+    if (this.#handshaking.size <= LIMITS.peerHandshakesMax || oldest === undefined) return;
+    this.#options.refusals.count('connectionsFull', { address: oldest.remoteAddress });
+    oldest.destroy();
+  }
+
   #accept(socket: TLSSocket): void {
+    this.#handshaking.delete(remoteEnd(socket));
     // A reset between handshake and HTTP/2 must not become an uncaught error.
     socket.on('error', () => undefined);
     this.#sockets.add(socket);
@@ -165,4 +180,8 @@ function listenError(error: Error, { host, port }: PeerServerOptions): HoldfastE
   return new HoldfastError('UNAVAILABLE', `cannot listen on ${host}:${port}: ${error.message}`, {
     cause: error,
   });
+}
+
+function remoteEnd({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress}:${remotePort}`;
 }

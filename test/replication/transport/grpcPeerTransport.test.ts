@@ -1,8 +1,9 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { connect } from 'node:tls';
 import { Client, credentials as grpcCredentials } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
+import { LIMITS } from '../../../src/base/limits.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { joinService, type PeerFrame, peerService } from '../../../src/proto/peer.ts';
 import type { MethodDefinition } from '../../../src/proto/registry.ts';
@@ -328,4 +329,25 @@ describe('what the port refuses', () => {
     });
     expect(refused).toMatch(/protocol version/);
   });
+});
+
+test('silent connections do not keep a member out: the oldest of too many goes', async () => {
+  const receiver = new RecordingReceiver();
+  const b = await directory.listen(B);
+  b.start(receiver);
+  const [host = '', port] = (directory.addresses.get(B) ?? '').split(':');
+  const closed: number[] = [];
+  for (let i = 0; i < LIMITS.peerConnectionsMax; i += 1) {
+    const socket = connectTcp(Number(port), host);
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('close', () => closed.push(i));
+    await new Promise((resolve) => socket.once('connect', resolve));
+  }
+  await waitFor(() => closed.length >= LIMITS.peerConnectionsMax - LIMITS.peerHandshakesMax);
+  expect(closed).toContain(0);
+  const a = await directory.listen(A);
+  a.start(new RecordingReceiver());
+  a.setPeers([A, B]);
+  await waitFor(() => a.peers().every(({ connected }) => connected));
 });
