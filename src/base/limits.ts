@@ -151,7 +151,10 @@ assert(
   LIMITS.transactionRecordsMax < LIMITS.transactionVisitsMax,
   'what may be deleted at once may be gone over',
 );
-assert(LIMITS.peerHandshakesMax < LIMITS.peerConnectionsMax, 'strangers in a handshake leave room for members');
+assert(
+  LIMITS.peerHandshakesMax < LIMITS.peerConnectionsMax,
+  'strangers in a handshake leave room for members',
+);
 // A full transaction must fit into a request, a request into a peer message, a message into a WAL record.
 assert(
   LIMITS.valueBytesMax + LIMITS.keyBytesMax < LIMITS.requestBytesMax,

@@ -17,8 +17,11 @@ describe('bounds on what small commands make large', () => {
     const asked = Array.from({ length: most }, ask);
     await expect(ask()).rejects.toMatchObject({ code: 'OVERLOADED' });
     await turn();
-    const committed = rig.ports.proposed.length;
-    for (let i = 0; i < committed; i += 1) rig.commit(i);
+    // Each entry that is applied makes room for the next.
+    for (let i = 0; i < rig.ports.proposed.length; i += 1) {
+      rig.commit(i);
+      await turn();
+    }
     await Promise.all(asked);
     const again = ask();
     rig.submit.stop();
