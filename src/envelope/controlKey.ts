@@ -1,8 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { assert } from '../base/assert.ts';
-import type { RandomSource } from '../base/random.ts';
 import { type Fingerprint, fingerprintOf } from './fingerprint.ts';
-import { deriveSubkey, intoSecretKey, SECRET_KEY_BYTES } from './subkey.ts';
+import { deriveSubkey, SECRET_KEY_BYTES } from './subkey.ts';
 
 const SUBKEY_PREFIX = 'holdfast/control-key/v1/';
 
@@ -27,9 +26,4 @@ export class ControlKey {
     this.#subkeys.set(label, subkey);
     return subkey;
   }
-}
-
-/** A fresh control key that exists only in memory. */
-export function newControlKey(random: RandomSource): ControlKey {
-  return new ControlKey(intoSecretKey(random.bytes(SECRET_KEY_BYTES)));
 }

@@ -62,12 +62,6 @@ export interface SnapshotMetadata extends Place {
   readonly configuration: Configuration;
 }
 
-/** Identifies a round of heartbeats that confirms reads: unique per leadership, never reused (F4 of the etcd stale read). */
-export interface ReadRound {
-  readonly term: Term;
-  readonly sequence: number;
-}
-
 interface Routed {
   readonly from: NodeId;
   readonly to: NodeId;
