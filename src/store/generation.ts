@@ -1,4 +1,5 @@
 import type { HoldfastError } from '../base/errors.ts';
+import { type Scheduler, systemScheduler } from '../base/scheduler.ts';
 import type { Sealer } from '../envelope/sealer.ts';
 import type { HeadRow } from '../proto/storage.ts';
 import type { HistoryBounds } from './compaction.ts';
@@ -13,6 +14,8 @@ export interface GenerationOptions {
   readonly number: number;
   readonly database: Database;
   readonly sealer: Sealer;
+  /** Default: the event loop's own. */
+  readonly scheduler?: Scheduler;
   readonly onDurable: (head: HeadRow) => void;
   readonly onFatal: (error: HoldfastError) => void;
   readonly bounds?: HistoryBounds;
@@ -31,7 +34,15 @@ export interface Generation {
 
 /** Loads and verifies the state that lies in a database. @throws HoldfastError as loadState */
 export async function loadGeneration(options: GenerationOptions): Promise<Generation> {
-  const { number, database, onDurable, onFatal, bounds, cacheBytesMax } = options;
+  const {
+    number,
+    database,
+    onDurable,
+    onFatal,
+    bounds,
+    cacheBytesMax,
+    scheduler = systemScheduler,
+  } = options;
   const sealer = new RowSealer(options.sealer);
   const cache = cacheBytesMax === undefined ? {} : { cacheBytesMax };
   const rowBytes = new RowBytes({ database, sealer, onFatal, ...cache });
@@ -40,7 +51,7 @@ export async function loadGeneration(options: GenerationOptions): Promise<Genera
   try {
     const head = await loadState(state, { snapshot, sealer });
     const onWritten = rowBytes.written.bind(rowBytes);
-    const writer = new StateWriter({ database, sealer, head, onWritten, onDurable, onFatal });
+    const writer = new StateWriter({ database, sealer, scheduler, head, onWritten, onDurable, onFatal });
     return { number, database, sealer, rowBytes, state, writer };
   } finally {
     await snapshot.close();

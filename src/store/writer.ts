@@ -1,7 +1,7 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assert, present } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { polled, type Scheduler } from '../base/scheduler.ts';
 import { type HeadRow, headRowCodec } from '../proto/storage.ts';
 import { type Database, type DatabaseBatch, diskFailed } from './database.ts';
 import { HurriedWait } from './hurriedWait.ts';
@@ -20,6 +20,7 @@ export interface EntryChanges {
 export interface WriterOptions {
   readonly database: Database;
   readonly sealer: RowSealer;
+  readonly scheduler: Scheduler;
   /** The head that is on disk now. */
   readonly head: HeadRow;
   /** A row's plaintext is on disk, and no longer the writer's. */
@@ -51,10 +52,11 @@ export class StateWriter {
   #running: Promise<void> | null = null;
   #state: 'open' | 'paused' | 'stopped' = 'open';
   #failed: HoldfastError | null = null;
-  readonly #gathering = new HurriedWait();
+  readonly #gathering: HurriedWait;
 
   constructor(options: WriterOptions) {
     this.#options = options;
+    this.#gathering = new HurriedWait(options.scheduler);
     this.#head = options.head;
   }
 
@@ -131,7 +133,7 @@ export class StateWriter {
     while (this.#waiting() > 0 && this.#state === 'open' && this.#failed === null) {
       // The log holds what waits here: each synced batch competes with it for the disk, so entries come together first.
       if (this.#unflushedBytes < LIMITS.stateGatherBytes) await this.#gathering.wait(LIMITS.stateGatherMs);
-      else await nextTurn();
+      else await polled(this.#options.scheduler);
       try {
         await this.#writeOne(this.#takeBatch());
       } catch (thrown) {
@@ -207,7 +209,7 @@ export class StateWriter {
       if (rows < SLICE_ROWS && bytes < SLICE_BYTES) continue;
       rows = 0;
       bytes = 0;
-      await nextTurn();
+      await polled(this.#options.scheduler);
     }
   }
 

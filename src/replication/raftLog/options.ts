@@ -4,6 +4,7 @@ import type { NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { RandomSource } from '../../base/random.ts';
+import type { Scheduler } from '../../base/scheduler.ts';
 import type { SnapshotMetadata } from '../raft/types.ts';
 import type { StateMachine } from '../replicatedLog.ts';
 import type { PeerTransport } from '../transport/types.ts';
@@ -41,6 +42,8 @@ export interface RaftLogOptions {
   /** Belongs to the log from here on, which closes it. */
   readonly transport: PeerTransport;
   readonly clock: Clock;
+  /** Default: the event loop's own. */
+  readonly scheduler?: Scheduler;
   readonly random: RandomSource;
   readonly logger: Logger;
   /** Called once: the process must stop now. Nothing was acknowledged that is not durable. */

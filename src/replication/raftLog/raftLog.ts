@@ -1,6 +1,7 @@
 import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
 import type { LogIndex, NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { type Scheduler, systemScheduler } from '../../base/scheduler.ts';
 import { membersOf, NO_CONFIGURATION } from '../raft/configuration.ts';
 import type { RaftInitialState } from '../raft/options.ts';
 import { Raft } from '../raft/raft.ts';
@@ -56,6 +57,7 @@ interface Leadership {
 export class RaftLog implements ReplicatedLog {
   readonly #options: RaftLogOptions;
   readonly #timing: RaftLogTiming;
+  readonly #scheduler: Scheduler;
   readonly #raft: Raft;
   readonly #applier: Applier;
   readonly #installer: SnapshotInstaller;
@@ -75,6 +77,8 @@ export class RaftLog implements ReplicatedLog {
     const { nodeId, random, clock, stateMachine } = options;
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    this.#scheduler = options.scheduler ?? systemScheduler;
+    const scheduler = this.#scheduler;
     const { electionTicksMin, electionTicksMax, heartbeatTicks, tickMs } = this.#timing;
     this.#raft = new Raft({
       nodeId,
@@ -100,12 +104,13 @@ export class RaftLog implements ReplicatedLog {
     });
     this.#installer = new SnapshotInstaller({
       ...options,
+      scheduler,
       applier: this.#applier,
       onInstalled: (metadata) => this.#guard(() => this.#installed(metadata)),
       onFailed: (error) => this.#guard(() => this.#installFailed(error)),
     });
     this.#reads = new ReadBarriers({ clock, request: (requestId) => this.#raft.requestRead(requestId) });
-    this.#ticker = new Ticker({ clock, tickMs, onTick: () => this.#guard(() => this.#tick()) });
+    this.#ticker = new Ticker({ clock, scheduler, tickMs, onTick: () => this.#guard(() => this.#tick()) });
     const { trailingEntries, trailingBytes } = this.#timing;
     this.#window = new CompactionWindow(
       { entries: trailingEntries, bytes: trailingBytes },
@@ -259,7 +264,7 @@ export class RaftLog implements ReplicatedLog {
   #processSoon(): void {
     if (this.#processDue || this.#stopped !== null) return;
     this.#processDue = true;
-    setImmediate(() => {
+    this.#scheduler.afterPoll(() => {
       this.#processDue = false;
       this.#guard(() => this.#process());
     });

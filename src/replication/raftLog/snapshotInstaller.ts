@@ -1,6 +1,7 @@
 import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
 import type { LogIndex, NodeId } from '../../base/ids.ts';
 import type { Logger } from '../../base/logger.ts';
+import { polled, type Scheduler } from '../../base/scheduler.ts';
 import type { SnapshotMetadata } from '../raft/types.ts';
 import type { StateMachine } from '../replicatedLog.ts';
 import type { PeerTransport } from '../transport/types.ts';
@@ -16,6 +17,7 @@ export interface SnapshotInstallerOptions {
   readonly stateMachine: StateMachine;
   readonly applier: Applier;
   readonly logger: Logger;
+  readonly scheduler: Scheduler;
   /** The state is that of the snapshot, or was ahead of it already. */
   readonly onInstalled: (metadata: SnapshotMetadata) => void;
   readonly onFailed: (error: HoldfastError) => void;
@@ -66,13 +68,13 @@ export class SnapshotInstaller {
   }
 
   async #install(wanted: SnapshotWanted): Promise<SnapshotMetadata> {
-    const { transport, stateMachine, applier, logger } = this.#options;
+    const { transport, stateMachine, applier, logger, scheduler } = this.#options;
     logger.info(wanted, 'a snapshot is pulled');
     const snapshot = await transport.pullSnapshot(wanted);
     try {
       while (!applier.idle) {
         this.#throwIfStopped();
-        await afterPoll();
+        await polled(scheduler);
       }
       this.#throwIfStopped();
       if (isAhead(snapshot.metadata, applier)) await stateMachine.installSnapshot(snapshot);
@@ -91,8 +93,4 @@ export class SnapshotInstaller {
 function isAhead({ index }: SnapshotMetadata, applier: Applier): boolean {
   const unjoined = applier.configuration.voters.length === 0;
   return index > applier.applied || (unjoined && index === applier.applied);
-}
-
-function afterPoll(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import type { Scheduler, Timer } from '../../base/scheduler.ts';
 
 /**
  * Calls `onTick` about every `tickMs`. After a stall the timer fires before the messages that came meanwhile are
@@ -7,15 +8,17 @@ import type { Clock } from '../../base/clock.ts';
  */
 export class Ticker {
   readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
   readonly #tickMs: number;
   readonly #onTick: () => void;
-  #timer: NodeJS.Timeout | null = null;
+  #timer: Timer | null = null;
   #lastMs = 0;
   #lateTicks = 0;
   #latePending = false;
 
-  constructor(options: { clock: Clock; tickMs: number; onTick: () => void }) {
+  constructor(options: { clock: Clock; scheduler: Scheduler; tickMs: number; onTick: () => void }) {
     this.#clock = options.clock;
+    this.#scheduler = options.scheduler;
     this.#tickMs = options.tickMs;
     this.#onTick = options.onTick;
   }
@@ -27,11 +30,11 @@ export class Ticker {
 
   start(): void {
     this.#lastMs = this.#clock.monotonicMs();
-    this.#timer = setInterval(() => this.#fire(), this.#tickMs);
+    this.#timer = this.#scheduler.every(this.#tickMs, () => this.#fire());
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer?.stop();
     this.#timer = null;
   }
 
@@ -46,8 +49,8 @@ export class Ticker {
     }
     this.#lateTicks += 1;
     this.#latePending = true;
-    setImmediate(() =>
-      setImmediate(() => {
+    this.#scheduler.afterPoll(() =>
+      this.#scheduler.afterPoll(() => {
         this.#latePending = false;
         if (this.#timer !== null) this.#onTick();
       }),

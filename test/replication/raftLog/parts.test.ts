@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ManualClock } from '../../../src/base/clock.ts';
+import { systemScheduler } from '../../../src/base/scheduler.ts';
 import { NO_CONFIGURATION } from '../../../src/replication/raft/configuration.ts';
 import { ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
 import type { Entry, SnapshotMetadata } from '../../../src/replication/raft/types.ts';
@@ -108,7 +109,7 @@ describe('Ticker', () => {
   test('ticks at once when it is in time, and late by two turns, once, after a stall', async () => {
     const clock = new ManualClock();
     let ticks = 0;
-    const ticker = new Ticker({ clock, tickMs: 50, onTick: () => (ticks += 1) });
+    const ticker = new Ticker({ clock, scheduler: systemScheduler, tickMs: 50, onTick: () => (ticks += 1) });
     ticker.start();
     clock.advance(50);
     vi.advanceTimersByTime(50);
