@@ -13,7 +13,6 @@
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Armed, armed } from './failpointSpecification.ts';
 
 const LOOK_MS = 20;
@@ -66,7 +65,7 @@ const ACTIONS: Readonly<Record<Armed['action'], (name: string, durationMs: numbe
 
 function act(name: string, { action, durationMs }: Armed, awaited: boolean): Promise<void> | undefined {
   if (file !== undefined) appendFileSync(`${file}.acts`, `${name} ${action}\n`);
-  if (action === 'sleep' && awaited) return delay(durationMs);
+  if (action === 'sleep' && awaited) return new Promise((goOn) => setTimeout(goOn, durationMs));
   ACTIONS[action](name, durationMs);
   return undefined;
 }
