@@ -6,6 +6,20 @@ import { HoldfastError, systemErrorCode } from '../base/errors.ts';
 const POINTER_PATTERN = /^([1-9][0-9]{0,14})\n$/;
 const GENERATION_PATTERN = /^[1-9][0-9]{0,14}$/;
 
+/** The generations of a state, of which one counts. */
+export interface Generations {
+  /** Where the database of a generation lies. */
+  generationPath(generation: number): string;
+  /** Makes room for a first state. @throws HoldfastError DATA_DIR_INVALID when there is one already */
+  prepare(): Promise<void>;
+  /** @throws HoldfastError DATA_DIR_INVALID when there is no state, STATE_CORRUPT when the pointer is damaged */
+  current(): Promise<number>;
+  /** From when this resolves the generation is in force, after a crash too. */
+  switchTo(generation: number): Promise<void>;
+  /** Deletes what replaced or unfinished generations have left. */
+  removeAllBut(generation: number): Promise<void>;
+}
+
 /**
  * Where a node's state lies:
  *
@@ -15,7 +29,7 @@ const GENERATION_PATTERN = /^[1-9][0-9]{0,14}$/;
  * A state that is replaced as a whole is written to the next generation; replacing the file `current` is the
  * moment at which it counts.
  */
-export class StateFolder {
+export class StateFolder implements Generations {
   readonly #path: string;
   readonly #directory: string;
 
@@ -28,7 +42,6 @@ export class StateFolder {
     return join(this.#path, String(generation));
   }
 
-  /** Makes the folder for a first state. @throws HoldfastError DATA_DIR_INVALID when there is one already */
   async prepare(): Promise<void> {
     await mkdir(this.#path, { recursive: true, mode: 0o700 });
     await syncDirectory(this.#directory);
@@ -38,7 +51,6 @@ export class StateFolder {
     await this.removeAllBut(0);
   }
 
-  /** @throws HoldfastError DATA_DIR_INVALID when there is no state, STATE_CORRUPT when the pointer is damaged */
   async current(): Promise<number> {
     const text = await this.#readPointer();
     if (text === null) {
@@ -54,7 +66,6 @@ export class StateFolder {
     });
   }
 
-  /** From when this resolves the generation is in force, after a crash too. */
   async switchTo(generation: number): Promise<void> {
     await syncDirectory(this.#path);
     await writeFileDurably({
@@ -64,7 +75,6 @@ export class StateFolder {
     });
   }
 
-  /** Deletes what replaced or unfinished generations have left. */
   async removeAllBut(generation: number): Promise<void> {
     for (const name of await readdir(this.#path)) {
       if (GENERATION_PATTERN.test(name) && Number(name) !== generation) {

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
+import { type Scheduler, systemScheduler } from '../base/scheduler.ts';
 import type { Sealer } from '../envelope/sealer.ts';
 import type {
   AuthorityRow,
@@ -18,7 +19,7 @@ import { RowBytes } from './rowBytes.ts';
 import { RowSealer } from './rowSealer.ts';
 import { type SealedRows, type StoreSnapshot, snapshotOf, writeRows } from './snapshot.ts';
 import { State } from './state.ts';
-import { StateFolder } from './stateFolder.ts';
+import { type Generations, StateFolder } from './stateFolder.ts';
 import type {
   AppliedEntry,
   AppliedOutcomes,
@@ -48,7 +49,11 @@ export interface StoreOptions {
   readonly history?: HistoryBounds;
   /** Default: LIMITS.valueCacheBytesMax. */
   readonly cacheBytesMax?: number;
-  /** Default: setImmediate. */
+  /** Default: the folder `state` of the directory. */
+  readonly generations?: Generations;
+  /** Default: the event loop's own. */
+  readonly scheduler?: Scheduler;
+  /** When watches are told of history. Default: the scheduler's next turn. */
   readonly schedule?: Schedule;
 }
 
@@ -58,7 +63,7 @@ export interface StoreOptions {
  */
 export class Store {
   readonly #options: StoreOptions;
-  readonly #folder: StateFolder;
+  readonly #folder: Generations;
   readonly #watches: WatchHub;
   readonly #failure: FailureLatch;
   #generation: Generation;
@@ -67,15 +72,19 @@ export class Store {
 
   private constructor(options: StoreOptions, opened: { generation: Generation; failure: FailureLatch }) {
     this.#options = options;
-    this.#folder = new StateFolder(options.directory);
+    this.#folder = generationsOf(options);
     this.#generation = opened.generation;
     this.#failure = opened.failure;
-    this.#watches = new WatchHub(opened.generation.state.records, options.schedule);
+    const scheduler = options.scheduler ?? systemScheduler;
+    this.#watches = new WatchHub(
+      opened.generation.state.records,
+      options.schedule ?? ((run) => scheduler.afterPoll(run)),
+    );
   }
 
   /** An empty state, at index 0, durable. @throws HoldfastError DATA_DIR_INVALID when there is one already */
   static async create(options: StoreOptions): Promise<Store> {
-    const folder = new StateFolder(options.directory);
+    const folder = generationsOf(options);
     await folder.prepare();
     const database = await opener(options)({ path: folder.generationPath(1), create: true });
     const sealer = new RowSealer(options.sealer);
@@ -98,7 +107,7 @@ export class Store {
    * @throws HoldfastError DATA_DIR_INVALID (no state, or in use), STATE_CORRUPT, KEY_UNKNOWN, DISK_FAILED
    */
   static async open(options: StoreOptions): Promise<Store> {
-    const folder = new StateFolder(options.directory);
+    const folder = generationsOf(options);
     const number = await folder.current();
     await folder.removeAllBut(number);
     const failure = new FailureLatch(options.onFatal);
@@ -333,7 +342,7 @@ class FailureLatch {
 }
 
 interface GenerationPlace {
-  readonly folder: StateFolder;
+  readonly folder: Generations;
   readonly number: number;
   readonly create: boolean;
   readonly failure: FailureLatch;
@@ -352,6 +361,7 @@ async function openGeneration(options: StoreOptions, place: GenerationPlace): Pr
       sealer: options.sealer,
       onDurable: (head) => options.onDurable(placeOf(head)),
       onFatal: (error) => failure.fail(error),
+      ...(options.scheduler === undefined ? {} : { scheduler: options.scheduler }),
       ...(options.history === undefined ? {} : { bounds: options.history }),
       ...(options.cacheBytesMax === undefined ? {} : { cacheBytesMax: options.cacheBytesMax }),
     });
@@ -360,6 +370,10 @@ async function openGeneration(options: StoreOptions, place: GenerationPlace): Pr
     if (create) await folder.removeAllBut(number - 1);
     throw databaseFailure(thrown);
   }
+}
+
+function generationsOf({ generations, directory }: StoreOptions): Generations {
+  return generations ?? new StateFolder(directory);
 }
 
 function opener(options: StoreOptions): OpenDatabase {

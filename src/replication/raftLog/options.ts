@@ -5,6 +5,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { RandomSource } from '../../base/random.ts';
 import type { Scheduler } from '../../base/scheduler.ts';
+import type { RaftOptions } from '../raft/options.ts';
 import type { SnapshotMetadata } from '../raft/types.ts';
 import type { StateMachine } from '../replicatedLog.ts';
 import type { PeerTransport } from '../transport/types.ts';
@@ -31,6 +32,24 @@ export const DEFAULT_TIMING: RaftLogTiming = {
   diskStallFatalMs: LIMITS.diskStallFatalMs,
 };
 
+/** How much the core holds and sends at once; the defaults are those of base/limits.ts. */
+export type RaftLogBounds = Pick<
+  RaftOptions,
+  | 'appendBytesMax'
+  | 'inFlightMessagesMax'
+  | 'inFlightBytesMax'
+  | 'uncommittedBytesMax'
+  | 'pendingReadRoundsMax'
+>;
+
+export const DEFAULT_BOUNDS: RaftLogBounds = {
+  appendBytesMax: LIMITS.appendBytesMax,
+  inFlightMessagesMax: LIMITS.inFlightMessagesMax,
+  inFlightBytesMax: LIMITS.inFlightBytesMax,
+  uncommittedBytesMax: LIMITS.uncommittedBytesMax,
+  pendingReadRoundsMax: LIMITS.pendingReadRoundsMax,
+};
+
 export interface RaftLogOptions {
   readonly nodeId: NodeId;
   /** Belongs to the log from here on, which closes it. */
@@ -49,4 +68,5 @@ export interface RaftLogOptions {
   /** Called once: the process must stop now. Nothing was acknowledged that is not durable. */
   readonly onFatal: (error: HoldfastError) => void;
   readonly timing?: Partial<RaftLogTiming>;
+  readonly bounds?: Partial<RaftLogBounds>;
 }

@@ -20,7 +20,7 @@ import type { PeerReceiver } from '../transport/types.ts';
 import { Applier } from './applier.ts';
 import { CompactionWindow } from './compaction.ts';
 import { reconcile } from './opening.ts';
-import { DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
+import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
 import { PeerSet } from './peerSet.ts';
 import { ReadBarriers } from './readBarriers.ts';
 import { SnapshotInstaller } from './snapshotInstaller.ts';
@@ -87,11 +87,8 @@ export class RaftLog implements ReplicatedLog {
       electionTicksMin,
       electionTicksMax,
       heartbeatTicks,
-      appendBytesMax: LIMITS.appendBytesMax,
-      inFlightMessagesMax: LIMITS.inFlightMessagesMax,
-      inFlightBytesMax: LIMITS.inFlightBytesMax,
-      uncommittedBytesMax: LIMITS.uncommittedBytesMax,
-      pendingReadRoundsMax: LIMITS.pendingReadRoundsMax,
+      ...DEFAULT_BOUNDS,
+      ...options.bounds,
     });
     const { applied, configuration } = initial;
     const sliceMs = LIMITS.applySliceMs;
