@@ -20,6 +20,7 @@ export function mayCampaign(state: RaftState): boolean {
   return (
     isVoter(state.configuration, state.nodeId) &&
     state.snapshotPending === null &&
+    !state.stateMissing &&
     !state.log.hasUnappliedConfiguration(state.log.commit)
   );
 }

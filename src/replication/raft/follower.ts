@@ -3,6 +3,7 @@ import type { NodeId } from '../../base/ids.ts';
 import { commitTo } from './commit.ts';
 import { entryHash, sameHash } from './entryHash.ts';
 import type { LogBase } from './log.ts';
+import { askForState } from './missingState.ts';
 import { becomeFollower, setLeader } from './roles.ts';
 import type { RaftState } from './state.ts';
 import type { Entry, Message, Place } from './types.ts';
@@ -19,6 +20,7 @@ export function followLeader(state: RaftState, leader: NodeId): void {
   if (state.role !== 'follower') becomeFollower(state, state.term, leader);
   setLeader(state, leader);
   state.electionElapsed = 0;
+  askForState(state, leader);
 }
 
 export function onHeartbeat(state: RaftState, message: Extract<Message, { type: 'heartbeat' }>): void {
@@ -49,7 +51,7 @@ function comparedThrough({ compared, term }: RaftState): number {
 
 export function onAppend(state: RaftState, message: Append): void {
   followLeader(state, message.from);
-  if (state.configuration.voters.length === 0) {
+  if (state.configuration.voters.length === 0 && !state.stateMissing) {
     // Changes alone do not tell a new node who the first members were: it starts from a snapshot.
     return respond(state, message.from, { index: 0, rejected: true, hint: { index: 0, term: 0 } });
   }

@@ -30,6 +30,12 @@ export interface RaftInitialState {
   readonly applied: LogIndex;
   /** The one at `applied`; NO_CONFIGURATION for a node that has not joined yet. */
   readonly configuration: Configuration;
+  /**
+   * The state machine's state is lost, the log is not. `applied` and `configuration` are those of `snapshot`; nothing is
+   * applied and no election begins until a snapshot from a leader is in its place. Votes and acks are given as ever,
+   * since they speak of the log alone. Default: false.
+   */
+  readonly stateMissing?: boolean;
 }
 
 export type ProposalRefusal = { readonly refused: 'notLeader' | 'transferring' | 'overloaded' };

@@ -16,7 +16,7 @@ export function takeReady(state: RaftState): Ready | null {
   state.readStates = [];
   // Invariant 20: no apply while a snapshot is on its way, since the state may be exchanged under it.
   const committed =
-    state.snapshotPending === null
+    state.snapshotPending === null && !state.stateMissing
       ? state.log.takeCommitted({
           stable: applicableThrough(state),
           bytesMax: state.options.appendBytesMax,

@@ -32,7 +32,8 @@ export function snapshotFetched(state: RaftState, metadata: SnapshotMetadata): b
   const invalid = checkConfiguration(metadata.configuration);
   assert(invalid === null, `I18: snapshot at ${metadata.index}: ${invalid ?? ''}`);
   const unjoined = state.configuration.voters.length === 0;
-  if (metadata.index <= log.handedOut && !(unjoined && metadata.index === log.handedOut)) return false;
+  const fromNothing = unjoined || state.stateMissing;
+  if (metadata.index <= log.handedOut && !(fromNothing && metadata.index === log.handedOut)) return false;
   if (metadata.term > state.term) becomeFollower(state, metadata.term, null);
   const own = log.at(metadata.index);
   const equal = own !== null && own.term === metadata.term && sameHash(own.hash, metadata.hash);
@@ -50,6 +51,7 @@ export function snapshotFetched(state: RaftState, metadata: SnapshotMetadata): b
     state.snapshotToPersist = metadata;
   }
   state.configuration = metadata.configuration;
+  state.stateMissing = false;
   if (state.leader !== null) acknowledgeUpTo(state, state.leader, metadata.index);
   return true;
 }

@@ -67,6 +67,10 @@ export class RaftState {
   /** A snapshot that the host was asked to pull and has not reported on. Invariant 20. */
   snapshotPending: { readonly from: NodeId; readonly index: LogIndex } | null = null;
   snapshotAnnounced = false;
+  /** Invariant 20: nothing is applied before a snapshot has taken the place of the state that was lost. */
+  stateMissing: boolean;
+  /** The tick at which a snapshot was last asked for because the state is missing. */
+  stateAskedTick: number | null = null;
   /** Installed but not yet handed out for writing. */
   snapshotToPersist: SnapshotMetadata | null = null;
 
@@ -78,7 +82,11 @@ export class RaftState {
   readonly dropped = new Map<DropReason, number>();
 
   constructor(options: RaftOptions) {
-    const { hardState, snapshot, entries, applied, configuration } = options.initial;
+    const { hardState, snapshot, entries, applied, configuration, stateMissing = false } = options.initial;
+    assert(
+      !stateMissing || applied === snapshot.index,
+      'I20: without a state nothing above the base is applied',
+    );
     this.options = options;
     this.nodeId = options.nodeId;
     // The stored commit index may lag behind what was applied: it is written only along with other news.
@@ -102,6 +110,7 @@ export class RaftState {
     this.configuration = configuration;
     this.baseConfiguration = snapshot.configuration;
     this.durability = new Durability({ last: this.log.lastIndex, hardState: { ...hardState, commit } });
+    this.stateMissing = stateMissing;
     this.forwardedReads = new ForwardedReads(options.random);
   }
 

@@ -59,6 +59,8 @@ export class Machine {
   diskHeld = false;
   /** While set, committed entries wait. */
   applyHeld = false;
+  /** Its state is gone, its log is not. */
+  stateMissing = false;
   readonly appliedPayloads: string[] = [];
 
   constructor(id: NodeId, configuration: Configuration) {
@@ -163,8 +165,17 @@ export class Cluster {
         entries: [...disk.entries],
         applied: state.index,
         configuration: state.configuration,
+        stateMissing: machine.stateMissing,
       },
     });
+  }
+
+  /** Stops a machine and takes its state away, not its log. */
+  loseState(machine: Machine): void {
+    this.crash(machine);
+    const { index, term, hash, configuration } = machine.disk.base;
+    machine.disk.state = { index, term, digest: Buffer.from(hash).toString('hex'), configuration };
+    machine.stateMissing = true;
   }
 
   crash(machine: Machine): void {
@@ -263,6 +274,7 @@ export class Cluster {
       configuration: source.raft.configuration,
     };
     if (!machine.core.snapshotFetched(metadata)) return false;
+    machine.stateMissing = false;
     machine.toApply = [];
     machine.applied = index;
     machine.digest = source.digest;
@@ -351,7 +363,7 @@ export class Cluster {
   }
 }
 
-function store(disk: Disk, batch: PersistBatch): void {
+export function store(disk: Disk, batch: PersistBatch): void {
   if (batch.snapshot !== null && batch.snapshot.index > disk.base.index) {
     disk.base = batch.snapshot;
     disk.entries = [];
