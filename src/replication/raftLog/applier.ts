@@ -17,18 +17,21 @@ export class Applier {
   #head = 0;
   #applied: LogIndex;
   #configuration: Configuration;
+  #stateMissing: boolean;
 
   constructor(options: {
     clock: Clock;
     sliceMs: number;
     applied: LogIndex;
     configuration: Configuration;
+    stateMissing?: boolean;
     apply: (entry: CommittedEntry) => void;
   }) {
     this.#clock = options.clock;
     this.#sliceMs = options.sliceMs;
     this.#applied = options.applied;
     this.#configuration = options.configuration;
+    this.#stateMissing = options.stateMissing ?? false;
     this.#apply = options.apply;
   }
 
@@ -39,6 +42,11 @@ export class Applier {
   /** The configuration at `applied`. */
   get configuration(): Configuration {
     return this.#configuration;
+  }
+
+  /** The state of `applied` is lost; a snapshot has to come first. */
+  get stateMissing(): boolean {
+    return this.#stateMissing;
   }
 
   get idle(): boolean {
@@ -71,10 +79,12 @@ export class Applier {
   restart(metadata: SnapshotMetadata): void {
     assert(this.idle, 'I20: nothing is applied while a snapshot is installed');
     this.#applied = metadata.index;
+    this.#stateMissing = false;
     this.#configuration = metadata.configuration;
   }
 
   #applyOne(entry: Entry): void {
+    assert(!this.#stateMissing, 'I20: nothing is applied to a state that is missing');
     assert(entry.index === this.#applied + 1, `I13: ${entry.index} is applied after ${this.#applied}`);
     const change = entry.type === 'configuration' ? decodeConfigurationChange(entry.payload) : null;
     if (change !== null) this.#configuration = applyConfigurationChange(this.#configuration, change);

@@ -16,10 +16,12 @@ export interface Opening {
  * - The state lies past the log, or differs from an entry there that was not committed: a snapshot was installed
  *   and the log had not been restarted yet. It is restarted from the state now.
  * - The state lies before the log: entries between them are gone. Nothing here can mend that.
- * @param applied the durable place of the state machine; index 0 for an empty one
+ * A state that is lost is no contradiction: the log goes on from its base, and the state comes from a leader.
+ * @param applied the durable place of the state machine; index 0 for an empty one, null for one that is lost
  * @throws HoldfastError STATE_CORRUPT
  */
-export function reconcile(contents: WalContents, applied: SnapshotMetadata): Opening {
+export function reconcile(contents: WalContents, applied: SnapshotMetadata | null): Opening {
+  if (applied === null) return { restart: null, initial: withoutState(contents) };
   const { hardState, snapshot, entries } = contents;
   if (applied.index < snapshot.index) {
     throw corrupt(`the state ends at ${applied.index}, but the log begins after ${snapshot.index}`);
@@ -46,6 +48,18 @@ export function reconcile(contents: WalContents, applied: SnapshotMetadata): Ope
     entries: [],
   };
   return { restart: restarted, initial: { ...initial, ...restarted } };
+}
+
+function withoutState({ hardState, snapshot, entries }: WalContents): RaftInitialState {
+  const commit = Math.max(hardState.commit, snapshot.index);
+  return {
+    hardState: { ...hardState, commit },
+    snapshot,
+    entries,
+    applied: snapshot.index,
+    configuration: snapshot.configuration,
+    stateMissing: true,
+  };
 }
 
 function placeIn({ snapshot, entries }: WalContents, index: number): ChainEnd | null {

@@ -55,8 +55,11 @@ export interface RaftLogOptions {
   /** Belongs to the log from here on, which closes it. */
   readonly wal: WriteAheadLog;
   readonly walContents: WalContents;
-  /** The durable place of the state machine and the configuration there. */
-  readonly applied: SnapshotMetadata;
+  /**
+   * The durable place of the state machine and the configuration there. Null: the state is lost; a snapshot of a leader
+   * takes its place before anything is applied.
+   */
+  readonly applied: SnapshotMetadata | null;
   readonly stateMachine: StateMachine;
   /** Belongs to the log from here on, which closes it. */
   readonly transport: PeerTransport;

@@ -90,13 +90,14 @@ export class RaftLog implements ReplicatedLog {
       ...DEFAULT_BOUNDS,
       ...options.bounds,
     });
-    const { applied, configuration } = initial;
+    const { applied, configuration, stateMissing = false } = initial;
     const sliceMs = LIMITS.applySliceMs;
     this.#applier = new Applier({
       clock,
       sliceMs,
       applied,
       configuration,
+      stateMissing,
       apply: (entry) => stateMachine.apply(entry),
     });
     this.#installer = new SnapshotInstaller({

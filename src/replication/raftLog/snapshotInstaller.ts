@@ -89,8 +89,8 @@ export class SnapshotInstaller {
   }
 }
 
-/** Invariant 20: a state is never replaced by an older one. A node without members takes even an equal one. */
+/** Invariant 20: a state is never replaced by an older one. A node without members or state takes even an equal one. */
 function isAhead({ index }: SnapshotMetadata, applier: Applier): boolean {
-  const unjoined = applier.configuration.voters.length === 0;
-  return index > applier.applied || (unjoined && index === applier.applied);
+  const fromNothing = applier.configuration.voters.length === 0 || applier.stateMissing;
+  return index > applier.applied || (fromNothing && index === applier.applied);
 }

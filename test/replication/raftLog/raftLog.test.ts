@@ -107,6 +107,25 @@ test('a follower far behind gets a snapshot, and the log after it', async () => 
   expect(digests()).toHaveLength(1);
 });
 
+test.each([0, 10_000])(
+  'a node that lost its state gets it from the leader, and goes on with its own log (%s entries kept)',
+  async (trailingEntries) => {
+    const leader = await start({ timing: { trailingEntries } });
+    const damaged = follower(leader).nodeId;
+    for (let i = 0; i < 30; i += 1) await cluster.propose(`v${i}`);
+    await cluster.awaitValues(30);
+    for (const { log, state } of cluster.nodes.values()) log.durable(state.flush());
+    await cluster.stopNode(damaged);
+    const node = await cluster.startNode(damaged, { stateMissing: true });
+    await cluster.propose('later');
+    await cluster.awaitValues(31);
+    expect(node.state.installed).toBe(1);
+    expect(digests()).toHaveLength(1);
+    expect(node.state.entries[0]?.index ?? 0).toBeGreaterThan(30);
+    expect(node.fatal).toEqual([]);
+  },
+);
+
 test('a stop between installing a snapshot and restarting the log from it is mended at start', async () => {
   const leader = await start({ timing: { trailingEntries: 10 } });
   const away = follower(leader).nodeId;

@@ -165,11 +165,11 @@ export class TestCluster {
     return cluster;
   }
 
-  /** Starts or restarts a node on what its disks hold; a `joiner` begins with nothing. */
-  async startNode(nodeId: NodeId, { joiner = false } = {}): Promise<TestNode> {
+  /** Starts or restarts a node on what its disks hold; a `joiner` begins with nothing, `stateMissing` with its log only. */
+  async startNode(nodeId: NodeId, { joiner = false, stateMissing = false } = {}): Promise<TestNode> {
     const configuration: Configuration = { ...NO_CONFIGURATION, voters: joiner ? [] : [...this.ids] };
     const nothing: SnapshotMetadata = { index: 0, term: 0, hash: ZERO_HASH, configuration };
-    const stateDisk = this.stateDisks.get(nodeId) ?? { applied: nothing, values: [] };
+    const stateDisk = (stateMissing ? null : this.stateDisks.get(nodeId)) ?? { applied: nothing, values: [] };
     this.stateDisks.set(nodeId, stateDisk);
     const state = new TestState(stateDisk, this.directory.addresses, this.#options.rowBytes);
     const { wal, contents } = await this.#openWal(nodeId, nothing);
@@ -179,7 +179,7 @@ export class TestCluster {
       nodeId,
       wal,
       walContents: contents,
-      applied: stateDisk.applied,
+      applied: stateMissing ? null : stateDisk.applied,
       stateMachine: state,
       transport,
       clock: systemClock,
