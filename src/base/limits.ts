@@ -58,6 +58,7 @@ export const LIMITS = {
   heartbeatTicks: 2,
   electionTicksMin: 20,
   electionTicksMax: 40,
+  termJumpMax: 2 ** 32,
   appendBytesMax: 2 * MiB,
   inFlightMessagesMax: 256,
   inFlightBytesMax: 8 * MiB,

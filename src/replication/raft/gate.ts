@@ -1,3 +1,5 @@
+import { LIMITS } from '../../base/limits.ts';
+import { refuseAppend } from './appendChecks.ts';
 import { isMember } from './configuration.ts';
 import { leaderHeardRecently } from './election.ts';
 import type { DropReason } from './options.ts';
@@ -15,11 +17,6 @@ const VOTE_REQUESTS: ReadonlySet<MessageType> = new Set(['vote', 'preVote']);
  * @returns whether the handler is to run
  */
 export function admit(state: RaftState, message: Message): boolean {
-  const refused = refuse(state, message);
-  if (refused !== null) {
-    state.drop(refused);
-    return false;
-  }
   if (message.term > state.term) return admitLaterTerm(state, message);
   if (message.term < state.term) return admitEarlierTerm(state, message);
   return true;
@@ -30,12 +27,62 @@ export function admit(state: RaftState, message: Message): boolean {
  * judged by the candidate's configuration, and a leader's own messages prove an election that was won under a
  * configuration which may be newer than ours (a member that slept through the change must be able to follow it).
  */
-function refuse(state: RaftState, message: Message): DropReason | null {
+function isKnown(state: RaftState, message: Message): boolean {
+  const known = state.configuration.voters.length === 0 || isMember(state.configuration, message.from);
+  return known || LEADER_MESSAGES.has(message.type) || VOTE_REQUESTS.has(message.type);
+}
+
+/**
+ * Why a message is not even looked at, or null. Nothing of this node has changed then, and nothing of what the message
+ * says is believed: what no peer in order sends must neither change a term, nor cut a log, nor stop this node. That is
+ * left to what proves that this log or the cluster's is damaged (invariants 5, 7 and 24).
+ */
+export function refuse(state: RaftState, message: Message): DropReason | null {
   if (!isWellFormed(message)) return 'malformed';
   if (message.to !== state.nodeId || message.from === state.nodeId) return 'misaddressed';
-  const known = state.configuration.voters.length === 0 || isMember(state.configuration, message.from);
-  if (known || LEADER_MESSAGES.has(message.type) || VOTE_REQUESTS.has(message.type)) return null;
-  return 'unknownSender';
+  if (!isKnown(state, message)) return 'unknownSender';
+  // Late messages of an earlier term are as true as they ever were; the term answers them.
+  if (message.term < state.term) return null;
+  if (jumps(state, message)) return 'termJump';
+  if (message.type === 'timeoutNow' && !isLedBy(state, message)) return 'notExpected';
+  if (!LEADER_MESSAGES.has(message.type)) return null;
+  if (isRival(state, message)) return 'rivalLeader';
+  if (message.type === 'heartbeat' && isCommitUnproven(state, message)) return 'commitUnproven';
+  return message.type === 'append' ? refuseAppend(state, message) : null;
+}
+
+/**
+ * A term goes up by one with each election, so that no node ever lags that far behind; a broken number taken for a
+ * term would be everybody's soon, and at the end of the numbers nobody could be elected any more. A node that has not
+ * joined yet has no term of its own to compare with.
+ */
+function jumps({ term, configuration }: RaftState, message: Message): boolean {
+  return configuration.voters.length > 0 && message.term - term > LIMITS.termJumpMax;
+}
+
+/** A leader hands over only to whom it has heard in its own term. */
+function isLedBy(state: RaftState, message: Message): boolean {
+  return message.term === state.term && state.leader === message.from;
+}
+
+/**
+ * Invariant 23. One message does not prove that two were elected. Whom this node follows in a term it has chosen with
+ * the first message; a second leader is not followed, which is safe whoever of the two is false.
+ */
+function isRival(state: RaftState, message: Message): boolean {
+  if (message.term !== state.term) return false;
+  return state.role === 'leader' || (state.leader !== null && state.leader !== message.from);
+}
+
+/**
+ * Invariant 7. A leader tells no commit index beyond what this node has acknowledged to it, and in a term that began
+ * while this process runs, it remembers what that was: a higher one is not true. In the term that it started in, the
+ * leader may know of entries that the log has lost since; then the index stands, and stops this node.
+ */
+function isCommitUnproven(state: RaftState, message: Extract<Message, { type: 'heartbeat' }>): boolean {
+  if (message.term <= state.options.initial.hardState.term) return false;
+  const acknowledged = state.compared.term === message.term ? state.compared.index : 0;
+  return message.commit > Math.max(acknowledged, state.log.commit);
 }
 
 function admitLaterTerm(state: RaftState, message: Message): boolean {

@@ -1,7 +1,7 @@
 import type { LogIndex, NodeId, Term } from '../../base/ids.ts';
 import { dispatch } from './dispatch.ts';
 import { campaign } from './election.ts';
-import { admit } from './gate.ts';
+import { admit, refuse } from './gate.ts';
 import { after, appliedTo, proposeConfiguration } from './membership.ts';
 import type {
   ConfigurationRefusal,
@@ -47,9 +47,15 @@ export class Raft {
     tick(this.#state);
   }
 
-  /** A peer's message. What makes no sense is dropped and counted in `dropped`. */
-  step(message: Message): void {
-    if (admit(this.#state, message)) dispatch(this.#state, message);
+  /**
+   * A peer's message. What has no effect is counted in `dropped`.
+   * @returns why nothing of it was looked at, when no peer in order sends such a message; else null
+   */
+  step(message: Message): DropReason | null {
+    const refused = refuse(this.#state, message);
+    if (refused !== null) this.#state.drop(refused);
+    else if (admit(this.#state, message)) dispatch(this.#state, message);
+    return refused;
   }
 
   /** Leader: one more entry. `payload` is called once, when the place is assigned; no place is ever assigned twice in a term. */

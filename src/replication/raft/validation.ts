@@ -1,3 +1,4 @@
+import { sameHash, ZERO_HASH } from './entryHash.ts';
 import type { Entry, Message, Place } from './types.ts';
 
 function isCount(...values: number[]): boolean {
@@ -8,13 +9,19 @@ function isPlace(place: Place): boolean {
   return isCount(place.index, place.term);
 }
 
+/** The place of an entry, or the one before every log. */
+function isStartOrEntry(place: Place): boolean {
+  return isPlace(place) && place.index > 0 === place.term > 0;
+}
+
 function entriesFit(previous: Place, entries: readonly Entry[], term: number): boolean {
   let before = previous;
   for (const entry of entries) {
     const fits =
       entry.index === before.index + 1 &&
       entry.term >= before.term &&
-      isCount(entry.term) &&
+      isCount(entry.index, entry.term) &&
+      (entry.type !== 'empty' || entry.payload.length === 0) &&
       entry.hash.length === 32;
     if (!fits) return false;
     before = entry;
@@ -28,9 +35,10 @@ export function isWellFormed(message: Message): boolean {
   switch (message.type) {
     case 'append':
       return (
-        isPlace(message.previous) &&
         isCount(message.commit) &&
         message.previousHash.length === 32 &&
+        isStartOrEntry(message.previous) &&
+        (message.previous.index > 0 || sameHash(message.previousHash, ZERO_HASH)) &&
         entriesFit(message.previous, message.entries, message.term)
       );
     case 'appendResponse':
@@ -43,7 +51,7 @@ export function isWellFormed(message: Message): boolean {
       return isCount(message.round);
     case 'vote':
     case 'preVote':
-      return isPlace(message.last) && message.last.term <= message.term;
+      return isStartOrEntry(message.last) && message.last.term <= message.term;
     case 'snapshotOffer':
     case 'snapshotFailed':
       return isCount(message.index);

@@ -145,19 +145,6 @@ describe('replication', () => {
     expect(two.status().lastIndex).toBe(0);
   });
 
-  test('I7: a commit index past the end of the log stops the node', () => {
-    const cluster = new Cluster({ voters: [1, 2, 3] });
-    const beyond: Message = {
-      type: 'heartbeat',
-      from: nodeId(1),
-      to: nodeId(2),
-      term: 1,
-      commit: 5,
-      round: 0,
-    };
-    expect(() => cluster.core(2).step(beyond)).toThrow('I7');
-  });
-
   test('I12: a write that an ABA of leaders overtook is not counted as durable', () => {
     const cluster = new Cluster({ voters: [1, 2, 3] });
     const two = cluster.machine(2);
