@@ -200,6 +200,16 @@ export interface AppliedLine {
   readonly index: number;
 }
 
+/**
+ * What a workload promises of the keys under `prefix`:
+ *   sum     from revision `since` on, the whole numbers that their values begin with ("95#c3-17" is 95) sum to `total`
+ *   append  their values are lists, "a,b,c", of elements that are each appended once
+ */
+export type WorkloadLine = { readonly f: 'workload'; readonly prefix: string } & (
+  | { readonly kind: 'sum'; readonly total: number; readonly since: number }
+  | { readonly kind: 'append' }
+);
+
 /** For people: faults, phases. Not checked. */
 export interface NoteLine {
   readonly f: 'note';
@@ -214,6 +224,7 @@ export type HistoryLine =
   | LogLine
   | DigestLine
   | AppliedLine
+  | WorkloadLine
   | NoteLine;
 
 /** A whole recording, sorted out. */
@@ -227,6 +238,7 @@ export interface History {
   readonly log: LogLine | null;
   readonly digests: readonly DigestLine[];
   readonly applied: readonly AppliedLine[];
+  readonly workloads: readonly WorkloadLine[];
 }
 
 export type Verdict = 'ok' | 'illegal' | 'unknown';
