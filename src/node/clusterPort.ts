@@ -182,6 +182,11 @@ export class NodeClusterPort implements ClusterPort {
     const { leadership, logClock } = this.#parts.core;
     const { store, identity } = this.#parts;
     const warnings = [...this.#parts.warnings];
+    if (store.missing !== null) {
+      warnings.push(
+        `the state of this node is being rebuilt from the leader, and nothing is read here meanwhile: ${store.missing}`,
+      );
+    }
     if (isTakenOut(store, identity.nodeId)) warnings.push(TAKEN_OUT_WARNING);
     if (leadership.leader === null) warnings.push('no leader is known: writes and linearizable reads wait');
     if (leadership.isLeader && !logClock.trusted()) {

@@ -8,7 +8,8 @@ import { systemRandom } from '../base/random.ts';
 import { RaftLog } from '../replication/raftLog/raftLog.ts';
 import { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
 import { DiskWal } from '../replication/wal/diskWal.ts';
-import { Store } from '../store/store.ts';
+import type { WalContents } from '../replication/wal/types.ts';
+import type { Store } from '../store/store.ts';
 import { type CertificateIdentity, certificateIdentity, nodeIdentity } from '../trust/identity.ts';
 import { joinServiceFor } from '../trust/joinService.ts';
 import { requireTls13, serverCredentials, TlsMaterialHolder, tlsMaterial } from '../trust/tls.ts';
@@ -20,9 +21,11 @@ import { Housekeeping } from './housekeeping.ts';
 import { createJoinPort } from './joinPort.ts';
 import { NodeKvPort } from './kvPort.ts';
 import { type OpenedNode, openNode } from './openNode.ts';
+import { openState } from './openState.ts';
 import { loadSeedMembers } from './seedMembers.ts';
 import { formatAddress } from './settings.ts';
 import { snapshotMetadata } from './snapshotMetadata.ts';
+import { stopForState } from './stopForState.ts';
 import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
 
 export interface NodeOptions {
@@ -102,20 +105,26 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   const { opened, options, onStop } = assembly;
   const { logger } = options;
   const { sealer, directory } = opened;
+  const disk = await openWal(assembly);
   let core: NodeCore | null = null;
-  const store = await Store.open({
-    directory: directory.root,
-    sealer,
-    onFatal: options.onFatal,
-    onDurable: () => {
-      if (core?.connected) core.log().durable(snapshotMetadata(store.durableHead));
+  const store = await openState({
+    nodeId: opened.identity.nodeId,
+    log: disk.contents,
+    logger,
+    store: {
+      directory: directory.root,
+      sealer,
+      onFatal: (error) => stopForState(error, { root: directory.root, ...options }),
+      onDurable: () => {
+        if (core?.connected) core.log().durable(snapshotMetadata(store.durableHead));
+      },
     },
   });
   onStop(() => store.close());
   if (isTakenOut(store, opened.identity.nodeId)) logger.warn({}, TAKEN_OUT_WARNING);
   const seeds = loadSeedMembers(directory, sealer);
   core = new NodeCore({ opened, store, clock: systemClock, random: systemRandom, logger, seeds });
-  const log = await openLog({ ...assembly, store, core });
+  const log = await openLog({ ...assembly, store, core }, disk);
   onStop(() => log.close());
   const { submit, read, membership } = core;
   onStop(() => {
@@ -128,7 +137,9 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   const api = createApi({ ...assembly, store, core });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
-  api.setReady(true);
+  const ready = (): void => api.setReady(true);
+  if (store.missing === null) ready();
+  else core.stateMachine.onInstalled = ready;
   return {
     api: formatAddress({ ...assembly.configuration.listenApi, port: apiPort }),
     peer: formatAddress(assembly.configuration.listenPeer),
@@ -140,19 +151,32 @@ interface Parts extends Assembly {
   readonly core: NodeCore;
 }
 
-async function openLog(parts: Parts): Promise<RaftLog> {
+/** The log on disk, before the log that runs on it has taken it over. */
+interface OpenedWal {
+  readonly wal: DiskWal;
+  readonly contents: WalContents;
+  takenOver: boolean;
+}
+
+async function openWal({ opened, onStop }: Assembly): Promise<OpenedWal> {
+  const { directory, identity } = opened;
+  const disk = {
+    ...(await DiskWal.open({ directory: directory.wal, storeId: identity.storeId })),
+    takenOver: false,
+  };
+  onStop(() => (disk.takenOver ? undefined : disk.wal.close()));
+  return disk;
+}
+
+async function openLog(parts: Parts, disk: OpenedWal): Promise<RaftLog> {
   const { options, opened, store, core } = parts;
-  const { identity, directory } = opened;
-  const { wal, contents } = await DiskWal.open({ directory: directory.wal, storeId: identity.storeId });
-  const undo = [() => wal.close()];
+  const transport = await listenForPeers(parts);
   try {
-    const transport = await listenForPeers(parts);
-    undo.unshift(() => transport.close());
     const log = await RaftLog.open({
-      nodeId: identity.nodeId,
-      wal,
-      walContents: contents,
-      applied: snapshotMetadata(store.durableHead),
+      nodeId: opened.identity.nodeId,
+      wal: disk.wal,
+      walContents: disk.contents,
+      applied: store.missing === null ? snapshotMetadata(store.durableHead) : null,
       stateMachine: core.stateMachine,
       transport,
       clock: systemClock,
@@ -160,10 +184,11 @@ async function openLog(parts: Parts): Promise<RaftLog> {
       logger: options.logger,
       onFatal: options.onFatal,
     });
+    disk.takenOver = true;
     core.connect(log);
     return log;
   } catch (thrown) {
-    await runAll(undo).catch(() => undefined);
+    await transport.close().catch(() => undefined);
     throw thrown;
   }
 }

@@ -39,12 +39,13 @@ export class NodeKvPort implements KvPort {
     this.#read = read;
   }
 
-  transact(
+  async transact(
     caller: Caller,
     command: { request: RequestId | null; transaction: Transaction },
   ): Promise<Outcome> {
+    this.#store.requireState();
     const problem = checkTransaction(command.transaction);
-    if (problem !== null) return Promise.reject(problem);
+    if (problem !== null) throw problem;
     const { principal, deadlineMs } = caller;
     return this.#submit.submit({ principal, ...command }, deadlineMs);
   }
@@ -67,14 +68,14 @@ export class NodeKvPort implements KvPort {
   }
 
   async get(caller: Caller, request: GetRequest): Promise<GetResponse> {
-    if (!request.serializable) await this.#read.linearizable(caller.deadlineMs);
+    if (!request.serializable) await this.#linearizable(caller);
     await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     const item = this.#store.get(keyFromBytes(request.key), request.revision);
     return { revision: this.#store.revision, item };
   }
 
   async range(caller: Caller, request: RangeRequest): Promise<RangeResponse> {
-    if (!request.serializable) await this.#read.linearizable(caller.deadlineMs);
+    if (!request.serializable) await this.#linearizable(caller);
     await caller.room?.(request.countOnly ? 0 : LIMITS.pageBytesMax);
     const range = present(request.range, 'range');
     const whole = { start: keyFromBytes(range.start), end: keyFromBytes(range.end) };
@@ -90,7 +91,7 @@ export class NodeKvPort implements KvPort {
   }
 
   async history(caller: Caller, request: HistoryRequest): Promise<HistoryResponse> {
-    await this.#read.linearizable(caller.deadlineMs);
+    await this.#linearizable(caller);
     return this.#store.history({ ...request, key: keyFromBytes(request.key) });
   }
 
@@ -107,7 +108,13 @@ export class NodeKvPort implements KvPort {
     return this.#store.watch(query, sink);
   }
 
+  async #linearizable(caller: Caller): Promise<void> {
+    this.#store.requireState();
+    await this.#read.linearizable(caller.deadlineMs);
+  }
+
   async #done(caller: Caller, submission: Submission): Promise<Outcome> {
+    this.#store.requireState();
     const outcome = await this.#submit.submit(submission, caller.deadlineMs);
     const failure = outcomeFailure(outcome);
     if (failure !== null) throw failure;

@@ -33,6 +33,8 @@ export interface StateMachineParts {
 /** What the replicated log drives: opens each entry, applies it to the store, and answers those who wait here. */
 export class NodeStateMachine implements StateMachine {
   readonly #parts: StateMachineParts;
+  /** Called when a snapshot has taken the place of the state. */
+  onInstalled: () => void = () => undefined;
 
   constructor(parts: StateMachineParts) {
     this.#parts = parts;
@@ -116,6 +118,7 @@ export class NodeStateMachine implements StateMachine {
     await this.#parts.store.installSnapshot({ rows: snapshot.rows(), expected: snapshot.metadata });
     this.#parts.submit.stateReplaced();
     this.#parts.read.applied(snapshot.metadata.index);
+    this.onInstalled();
   }
 
   leadershipChanged(status: {

@@ -35,6 +35,9 @@ export type OpenDatabase = (options: {
   readonly create: boolean;
 }) => Promise<Database>;
 
+/** What becomes of a state that is damaged. */
+export const REBUILT_HINT = 'Start the node again: it takes a whole state from the leader.';
+
 const PORTION_ROWS = 256;
 /** What LevelDB reads ahead for an iterator. */
 const READ_AHEAD_BYTES = 1024 * 1024;
@@ -118,19 +121,35 @@ function openFailure(path: string, cause: unknown): HoldfastError {
       cause,
     });
   }
-  if (code === 'LEVEL_IO_ERROR') return diskFailed(cause);
+  if (code === 'LEVEL_IO_ERROR' && !namesMissingFile(cause)) return diskFailed(cause);
   return new HoldfastError('STATE_CORRUPT', `the state in ${path} does not open (${code})`, {
     cause,
-    hint: 'Its files are missing or damaged. Remove the node and let it join again.',
+    hint: REBUILT_HINT,
   });
 }
 
-/** What LevelDB threw as a DISK_FAILED; anything else as it is. */
-export function databaseFailure(thrown: unknown): unknown {
-  return levelCode(thrown).startsWith('LEVEL_') ? diskFailed(thrown) : thrown;
+/** LevelDB 1.20 has no code of its own for a file that it should find and does not. */
+function namesMissingFile(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  return thrown.message.includes('No such file or directory') || namesMissingFile(thrown.cause);
 }
 
-/** Any error of a running database: the node must stop, since LevelDB may lose writes after it. */
+/** What LevelDB threw as a DISK_FAILED or STATE_CORRUPT; anything else as it is. */
+export function databaseFailure(thrown: unknown): unknown {
+  return levelCode(thrown).startsWith('LEVEL_') ? runningFailure(thrown) : thrown;
+}
+
+/** Any error of a running database: the node must stop. Files that are damaged are another matter than a disk that fails. */
+export function runningFailure(cause: unknown): HoldfastError {
+  if (cause instanceof HoldfastError) return cause;
+  if (levelCode(cause) !== 'LEVEL_CORRUPTION') return diskFailed(cause);
+  return new HoldfastError('STATE_CORRUPT', 'the files of the state are damaged (LEVEL_CORRUPTION)', {
+    cause,
+    hint: REBUILT_HINT,
+  });
+}
+
+/** The disk refused something: the node must stop, since LevelDB may lose writes after it. */
 export function diskFailed(cause: unknown): HoldfastError {
   const code = levelCode(cause);
   const what = code === '' ? 'the disk of the state failed' : `the disk of the state failed (${code})`;

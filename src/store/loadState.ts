@@ -1,7 +1,7 @@
 import { asBuffer } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { type HeadRow, headRowCodec } from '../proto/storage.ts';
-import type { DatabaseSnapshot } from './database.ts';
+import { type DatabaseSnapshot, REBUILT_HINT } from './database.ts';
 import {
   encodeRow,
   parseRowKey,
@@ -103,5 +103,5 @@ function loadRow(
 }
 
 function corrupt(message: string): HoldfastError {
-  return new HoldfastError('STATE_CORRUPT', message, { hint: 'Remove the node and let it join again.' });
+  return new HoldfastError('STATE_CORRUPT', message, { hint: REBUILT_HINT });
 }

@@ -1,6 +1,6 @@
-import { HoldfastError } from '../base/errors.ts';
+import type { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type Database, diskFailed } from './database.ts';
+import { type Database, runningFailure } from './database.ts';
 import { encodeRow, type Row, rowDigest, rowKey } from './row.ts';
 import { corruptRow, type RowSealer } from './rowSealer.ts';
 import { ValueCache } from './valueCache.ts';
@@ -35,7 +35,7 @@ export class RowBytes {
       this.#cache.add(row);
       return encoded;
     } catch (thrown) {
-      const error = thrown instanceof HoldfastError ? thrown : diskFailed(thrown);
+      const error = runningFailure(thrown);
       this.#options.onFatal(error);
       throw error;
     }

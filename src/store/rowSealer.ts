@@ -1,5 +1,6 @@
 import { HoldfastError } from '../base/errors.ts';
 import type { Sealer } from '../envelope/sealer.ts';
+import { REBUILT_HINT } from './database.ts';
 import { describeRow, plaintextOf, type RowPlace } from './row.ts';
 import { TABLE_SEALING } from './rowCodecs.ts';
 
@@ -38,7 +39,7 @@ export class RowSealer {
 export function corruptRow(place: RowPlace, what: string, cause?: unknown): HoldfastError {
   return new HoldfastError('STATE_CORRUPT', `${describeRow(place)} ${what}`, {
     cause,
-    hint: 'Remove the node and let it join again.',
+    hint: REBUILT_HINT,
   });
 }
 

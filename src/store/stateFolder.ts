@@ -1,10 +1,13 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, writeFileDurably } from '../base/durableFile.ts';
 import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+import { REBUILT_HINT } from './database.ts';
+import { type Damage, damageText, parseDamage } from './stateMark.ts';
 
 const POINTER_PATTERN = /^([1-9][0-9]{0,14})\n$/;
 const GENERATION_PATTERN = /^[1-9][0-9]{0,14}$/;
+const SET_ASIDE_PATTERN = /^damaged-([1-9][0-9]{0,14})$/;
 
 /** The generations of a state, of which one counts. */
 export interface Generations {
@@ -28,6 +31,9 @@ export interface Generations {
  *
  * A state that is replaced as a whole is written to the next generation; replacing the file `current` is the
  * moment at which it counts.
+ *
+ * A state that must not be used any more is marked in `current` (stateMark.ts) and set aside, as `damaged-<generation>`,
+ * until another one is in force. One such folder at most is kept.
  */
 export class StateFolder implements Generations {
   readonly #path: string;
@@ -56,31 +62,86 @@ export class StateFolder implements Generations {
     if (text === null) {
       throw new HoldfastError('DATA_DIR_INVALID', `${this.#path} holds no state`, {
         field: 'data-dir',
-        hint: 'Check the path; if its files are gone, remove the node and let it join again.',
+        hint: REBUILT_HINT,
       });
     }
     const generation = Number(POINTER_PATTERN.exec(text)?.[1] ?? 0);
     if (generation > 0) return generation;
-    throw new HoldfastError('STATE_CORRUPT', `${join(this.#path, 'current')} does not name a generation`, {
-      hint: 'Remove the node and let it join again.',
-    });
+    const damage = parseDamage(text);
+    const what =
+      damage === null
+        ? `${join(this.#path, 'current')} does not name a generation`
+        : `the state in ${this.generationPath(damage.generation)} must not be used: ${damage.reason}`;
+    throw new HoldfastError('STATE_CORRUPT', what, { hint: REBUILT_HINT });
+  }
+
+  /** Whether anything says which state is in force. */
+  async hasState(): Promise<boolean> {
+    return (await this.#readPointer()) !== null;
+  }
+
+  /** Why the state that was in force last must not be used; null: nothing says so. */
+  async damage(): Promise<Damage | null> {
+    return parseDamage((await this.#readPointer()) ?? '');
+  }
+
+  /**
+   * Marks the state as not to be used, and moves its files out of the way, whatever is left of them.
+   * @returns a generation number that no files have had
+   */
+  async setAside({ kind, reason }: Pick<Damage, 'kind' | 'reason'>): Promise<number> {
+    await mkdir(this.#path, { recursive: true, mode: 0o700 });
+    await syncDirectory(this.#directory);
+    const pointer = await this.#readPointer();
+    const generations = await this.#generations();
+    const inForce = Number(POINTER_PATTERN.exec(pointer ?? '')?.[1] ?? generations.at(-1) ?? 0);
+    const damage = parseDamage(pointer ?? '') ?? { kind, generation: inForce, reason };
+    await this.#point(damageText(damage));
+    if (generations.includes(damage.generation)) await this.#moveAside(damage.generation);
+    const known = [...generations, damage.generation, ...(await this.#setAsideGenerations())];
+    return Math.max(...known) + 1;
   }
 
   async switchTo(generation: number): Promise<void> {
-    await syncDirectory(this.#path);
-    await writeFileDurably({
-      path: join(this.#path, 'current'),
-      bytes: Buffer.from(`${generation}\n`),
-      mode: 0o600,
-    });
+    await this.#point(`${generation}\n`);
   }
 
+  /** What was set aside goes too, as soon as a generation is in force again. */
   async removeAllBut(generation: number): Promise<void> {
+    const rebuilt = (await this.damage()) === null;
     for (const name of await readdir(this.#path)) {
-      if (GENERATION_PATTERN.test(name) && Number(name) !== generation) {
-        await rm(join(this.#path, name), { recursive: true, force: true });
-      }
+      const old = GENERATION_PATTERN.test(name) && Number(name) !== generation;
+      if (old || (rebuilt && SET_ASIDE_PATTERN.test(name))) await this.#remove(name);
     }
+  }
+
+  async #point(text: string): Promise<void> {
+    await syncDirectory(this.#path);
+    await writeFileDurably({ path: join(this.#path, 'current'), bytes: Buffer.from(text), mode: 0o600 });
+  }
+
+  async #moveAside(generation: number): Promise<void> {
+    for (const older of await this.#setAsideGenerations()) await this.#remove(`damaged-${older}`);
+    await rename(this.generationPath(generation), join(this.#path, `damaged-${generation}`));
+    await syncDirectory(this.#path);
+  }
+
+  /** In rising order. */
+  async #generations(): Promise<number[]> {
+    const names = await readdir(this.#path);
+    return names
+      .filter((name) => GENERATION_PATTERN.test(name))
+      .map(Number)
+      .sort((a, b) => a - b);
+  }
+
+  async #setAsideGenerations(): Promise<number[]> {
+    const names = await readdir(this.#path);
+    return names.flatMap((name) => SET_ASIDE_PATTERN.exec(name)?.slice(1, 2).map(Number) ?? []);
+  }
+
+  async #remove(name: string): Promise<void> {
+    await rm(join(this.#path, name), { recursive: true, force: true });
   }
 
   async #readPointer(): Promise<string | null> {

@@ -12,14 +12,19 @@ import type {
   TokenRow,
 } from '../proto/storage.ts';
 import type { HistoryBounds } from './compaction.ts';
-import { databaseFailure, diskFailed, type OpenDatabase, openLevelDatabase } from './database.ts';
-import { type Generation, loadGeneration } from './generation.ts';
+import { diskFailed, type OpenDatabase } from './database.ts';
+import type { Generation } from './generation.ts';
+import {
+  assertExpected,
+  FailureLatch,
+  generationsOf,
+  openGeneration,
+  placeOf,
+  writeEmptyState,
+} from './openGeneration.ts';
 import { readHistory, readKey, readRange } from './reads.ts';
-import { RowBytes } from './rowBytes.ts';
-import { RowSealer } from './rowSealer.ts';
-import { type SealedRows, type StoreSnapshot, snapshotOf, writeRows } from './snapshot.ts';
-import { State } from './state.ts';
-import { type Generations, StateFolder } from './stateFolder.ts';
+import { type SealedRows, type StoreSnapshot, snapshotOf } from './snapshot.ts';
+import type { Generations } from './stateFolder.ts';
 import type {
   AppliedEntry,
   AppliedOutcomes,
@@ -33,7 +38,6 @@ import type {
   WatchSink,
 } from './types.ts';
 import { type Schedule, WatchHub } from './watchHub.ts';
-import { writeHead } from './writer.ts';
 
 export interface StoreOptions {
   /** The node's data directory; the state lies in its folder `state`. */
@@ -67,11 +71,16 @@ export class Store {
   readonly #watches: WatchHub;
   readonly #failure: FailureLatch;
   #generation: Generation;
+  #missing: string | null;
   #installing = false;
   #closed = false;
 
-  private constructor(options: StoreOptions, opened: { generation: Generation; failure: FailureLatch }) {
+  private constructor(
+    options: StoreOptions,
+    opened: { generation: Generation; failure: FailureLatch; missing: string | null },
+  ) {
     this.#options = options;
+    this.#missing = opened.missing;
     this.#folder = generationsOf(options);
     this.#generation = opened.generation;
     this.#failure = opened.failure;
@@ -86,18 +95,7 @@ export class Store {
   static async create(options: StoreOptions): Promise<Store> {
     const folder = generationsOf(options);
     await folder.prepare();
-    const database = await opener(options)({ path: folder.generationPath(1), create: true });
-    const sealer = new RowSealer(options.sealer);
-    const rowBytes = new RowBytes({ database, sealer, onFatal: options.onFatal });
-    try {
-      const writes = database.batch();
-      writeHead(writes, { head: new State({ rowBytes }).head(), sealer });
-      await writes.write();
-    } catch (thrown) {
-      throw databaseFailure(thrown);
-    } finally {
-      await database.close();
-    }
+    await writeEmptyState(options, folder.generationPath(1));
     await folder.switchTo(1);
     return await Store.open(options);
   }
@@ -112,7 +110,30 @@ export class Store {
     await folder.removeAllBut(number);
     const failure = new FailureLatch(options.onFatal);
     const generation = await openGeneration(options, { folder, number, create: false, failure });
-    return new Store(options, { generation, failure });
+    return new Store(options, { generation, failure, missing: null });
+  }
+
+  /**
+   * Stands in for a state that is lost, until a snapshot is installed: nothing is read from it or applied to it, and a
+   * restart does not take it for a state either.
+   * @param missing why, one sentence
+   * @throws HoldfastError DISK_FAILED
+   */
+  static async openMissing(
+    options: StoreOptions,
+    { number, missing }: { readonly number: number; readonly missing: string },
+  ): Promise<Store> {
+    const folder = generationsOf(options);
+    await folder.removeAllBut(0);
+    await writeEmptyState(options, folder.generationPath(number));
+    const failure = new FailureLatch(options.onFatal);
+    const generation = await openGeneration(options, { folder, number, create: false, failure });
+    return new Store(options, { generation, failure, missing });
+  }
+
+  /** Why there is no state to read from, until a snapshot has been installed; null: there is one. */
+  get missing(): string | null {
+    return this.#missing;
   }
 
   /**
@@ -121,6 +142,7 @@ export class Store {
    */
   apply(entry: AppliedEntry): AppliedOutcomes {
     if (this.#failure.error !== null) throw this.#failure.error;
+    assert(this.#missing === null, 'I20: nothing is applied to a state that is missing');
     assert(!this.#installing && !this.#closed, 'nothing is applied while the state is replaced or closed');
     const { state, writer } = this.#generation;
     const { outcomes, written, changes } = state.apply(entry);
@@ -211,22 +233,26 @@ export class Store {
 
   /** A key at a revision (0: the newest). @throws HoldfastError COMPACTED, FUTURE_REVISION */
   get(key: string, revision: Revision = 0): KeyValue | null {
+    this.requireState();
     return readKey(this.#generation.state.records, { key, revision });
   }
 
   /** A page of at most LIMITS.pageKeysMax keys and LIMITS.pageBytesMax bytes. @throws as get */
   range(query: RangeQuery): RangeResult {
+    this.requireState();
     const { items, count, next } = readRange(this.#generation.state.records, query);
     return { items, count, next };
   }
 
   /** The kept versions of a key, newest first; a page at most. */
   history(query: HistoryQuery): HistoryResult {
+    this.requireState();
     return readHistory(this.#generation.state.records, query);
   }
 
   /** @throws HoldfastError COMPACTED, OVERLOADED */
   watch(query: WatchQuery, sink: WatchSink): WatchHandle {
+    this.requireState();
     assert(!this.#closed, 'a closed store is not watched');
     return this.#watches.subscribe(query, sink);
   }
@@ -243,6 +269,7 @@ export class Store {
 
   /** A consistent snapshot of the state on disk. Close it. @throws HoldfastError STATE_CORRUPT, DISK_FAILED */
   async openSnapshot(): Promise<StoreSnapshot> {
+    this.requireState();
     return await snapshotOf(this.#generation.database, this.#generation.sealer);
   }
 
@@ -275,6 +302,14 @@ export class Store {
     }
   }
 
+  /** @throws HoldfastError UNAVAILABLE while the state is missing */
+  requireState(): void {
+    if (this.#missing === null) return;
+    throw new HoldfastError('UNAVAILABLE', `the state of this node is being rebuilt: ${this.#missing}`, {
+      hint: 'use another node',
+    });
+  }
+
   async #install(rows: SealedRows, expected: AppliedPlace): Promise<void> {
     const old = this.#generation;
     const number = old.number + 1;
@@ -294,6 +329,7 @@ export class Store {
     await this.#switchTo(next);
     this.#watches.restart(next.state.records);
     this.#generation = next;
+    this.#missing = null;
     await old.writer.stop();
     await old.database.close();
     await this.#folder.removeAllBut(number);
@@ -323,72 +359,4 @@ export interface StoreSize {
   readonly clients: number;
   readonly tokens: number;
   readonly watches: number;
-}
-
-/** Remembers the first fatal error and reports only that. */
-class FailureLatch {
-  readonly #report: (error: HoldfastError) => void;
-  error: HoldfastError | null = null;
-
-  constructor(report: (error: HoldfastError) => void) {
-    this.#report = report;
-  }
-
-  fail(error: HoldfastError): void {
-    if (this.error !== null) return;
-    this.error = error;
-    this.#report(error);
-  }
-}
-
-interface GenerationPlace {
-  readonly folder: Generations;
-  readonly number: number;
-  readonly create: boolean;
-  readonly failure: FailureLatch;
-  /** What a new generation is filled with. */
-  readonly rows?: SealedRows;
-}
-
-async function openGeneration(options: StoreOptions, place: GenerationPlace): Promise<Generation> {
-  const { folder, number, create, failure, rows } = place;
-  const database = await opener(options)({ path: folder.generationPath(number), create });
-  try {
-    if (rows !== undefined) await writeRows(database, rows);
-    return await loadGeneration({
-      number,
-      database,
-      sealer: options.sealer,
-      onDurable: (head) => options.onDurable(placeOf(head)),
-      onFatal: (error) => failure.fail(error),
-      ...(options.scheduler === undefined ? {} : { scheduler: options.scheduler }),
-      ...(options.history === undefined ? {} : { bounds: options.history }),
-      ...(options.cacheBytesMax === undefined ? {} : { cacheBytesMax: options.cacheBytesMax }),
-    });
-  } catch (thrown) {
-    await database.close();
-    if (create) await folder.removeAllBut(number - 1);
-    throw databaseFailure(thrown);
-  }
-}
-
-function generationsOf({ generations, directory }: StoreOptions): Generations {
-  return generations ?? new StateFolder(directory);
-}
-
-function opener(options: StoreOptions): OpenDatabase {
-  return options.openDatabase ?? openLevelDatabase;
-}
-
-function placeOf({ index, term, hash }: HeadRow): AppliedPlace {
-  return { index, term, hash };
-}
-
-function assertExpected(head: HeadRow, expected: AppliedPlace): void {
-  const same = head.index === expected.index && head.term === expected.term;
-  if (same && Buffer.compare(head.hash, expected.hash) === 0) return;
-  throw new HoldfastError(
-    'STATE_CORRUPT',
-    `the rows are of index ${head.index}, term ${head.term}, not of index ${expected.index}, term ${expected.term}`,
-  );
 }

@@ -1,9 +1,9 @@
 import { assert, present } from '../base/assert.ts';
-import { HoldfastError } from '../base/errors.ts';
+import type { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { polled, type Scheduler } from '../base/scheduler.ts';
 import { type HeadRow, headRowCodec } from '../proto/storage.ts';
-import { type Database, type DatabaseBatch, diskFailed } from './database.ts';
+import { type Database, type DatabaseBatch, runningFailure } from './database.ts';
 import { HurriedWait } from './hurriedWait.ts';
 import { encodeRow, ROW_KEY_BYTES, type Row, type RowPlace, rowKey } from './row.ts';
 import type { RowSealer } from './rowSealer.ts';
@@ -145,7 +145,7 @@ export class StateWriter {
   }
 
   #fail(thrown: unknown): void {
-    const error = thrown instanceof HoldfastError ? thrown : diskFailed(thrown);
+    const error = runningFailure(thrown);
     this.#failed = error;
     this.#options.onFatal(error);
   }

@@ -102,7 +102,7 @@ describe('a start is refused', () => {
     ['the JWT secret', 'KEY_FILE_INVALID', jwt],
     ['the identity', 'DATA_DIR_INVALID', inData('identity.json')],
     ['the keyring', 'DATA_DIR_INVALID', inData('keyring')],
-    ['the state', 'DATA_DIR_INVALID', inData('state')],
+    ['the state', 'STATE_CORRUPT', inData('state')],
   ];
   it.each(missing)('without %s', async (_what, code, of) => {
     const path = of(first.configuration);
