@@ -1,0 +1,67 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { runScript } from './runScript.ts';
+import { parseCommand, parseScript, renderScript } from './script.ts';
+
+const FOLDER = fileURLToPath(new URL('../../../testdata/scenarios', import.meta.url));
+const REWRITE = process.env['SCENARIO_REWRITE'] === '1';
+
+describe('scenarios of the raft core', () => {
+  const names = readdirSync(FOLDER)
+    .filter((name) => name.endsWith('.txt'))
+    .toSorted();
+
+  test.each(names)('%s', (name) => {
+    const file = path.join(FOLDER, name);
+    const text = readFileSync(file, 'utf8');
+    const played = renderScript(runScript(parseScript(text)));
+    if (REWRITE) writeFileSync(file, played);
+    else expect(played).toBe(text);
+  });
+
+  test('the language: comments and blocks come back as they were', () => {
+    const text = '# one\n\nadd-nodes voters=1 quiet\nlog 1\n----\nanything\n\n# the end\n';
+    expect(renderScript(parseScript(text))).toBe(text);
+  });
+
+  test('the language: what a command line says', () => {
+    expect(parseCommand('deliver 1 2 from=3 type=append "two words" quiet')).toEqual({
+      name: 'deliver',
+      nodes: [1, 2],
+      options: new Map([
+        ['from', '3'],
+        ['type', 'append'],
+      ]),
+      words: ['two words'],
+      quiet: true,
+    });
+  });
+
+  test.each([
+    'nonsense 1
+----
+',
+    'campaign 1
+',
+    'campaign 7
+----
+',
+    'deliver from=x
+----
+',
+    'deliver form=1
+----
+',
+    'add-nodes voters=1
+stall 1 disc
+----
+',
+  ])(
+    'the language: %j is refused',
+    (text) => {
+      expect(() => runScript(parseScript(text))).toThrow();
+    },
+  );
+});
