@@ -40,28 +40,13 @@ describe('scenarios of the raft core', () => {
   });
 
   test.each([
-    'nonsense 1
-----
-',
-    'campaign 1
-',
-    'campaign 7
-----
-',
-    'deliver from=x
-----
-',
-    'deliver form=1
-----
-',
-    'add-nodes voters=1
-stall 1 disc
-----
-',
-  ])(
-    'the language: %j is refused',
-    (text) => {
-      expect(() => runScript(parseScript(text))).toThrow();
-    },
-  );
+    'nonsense 1\n----\n',
+    'campaign 1\n',
+    'campaign 7\n----\n',
+    'deliver from=x\n----\n',
+    'deliver form=1\n----\n',
+    'add-nodes voters=1\nstall 1 disc\n----\n',
+  ])('the language: %j is refused', (text) => {
+    expect(() => runScript(parseScript(text))).toThrow();
+  });
 });
