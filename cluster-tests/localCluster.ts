@@ -26,6 +26,17 @@ export interface ClusterNode {
   readonly logPath: string;
   /** Where other nodes are told to connect, when that is not `peerAddress` itself. */
   readonly advertisePeer?: string;
+  /** How its process is started, when that is not simply with Node.js. */
+  readonly launch?: Launch;
+}
+
+export interface Launch {
+  /** Runs what follows: `nsenter` and its options, for example. It must become that process, not its parent. */
+  readonly wrapper?: readonly string[];
+  readonly nodeArguments?: readonly string[];
+  /** Instead of PROGRAM. */
+  readonly program?: string;
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 export interface CommandResult {
@@ -66,11 +77,18 @@ export class LocalCluster {
   /** Forms a cluster of `size` voters. */
   static async form(
     size: number,
-    options: { readonly encryption?: 'on' | 'off'; readonly recordTraffic?: boolean } = {},
+    options: {
+      readonly encryption?: 'on' | 'off';
+      readonly recordTraffic?: boolean;
+      readonly newNode?: (dir: string, name: string) => Promise<ClusterNode>;
+      /** Told before anything is started, so that it can be destroyed whatever happens. */
+      readonly onCreated?: (cluster: LocalCluster) => void;
+    } = {},
   ): Promise<LocalCluster> {
     const cluster = new LocalCluster();
+    options.onCreated?.(cluster);
     for (let i = 1; i <= size; i += 1) {
-      const node = await newNode(cluster.dir, `n${i}`);
+      const node = await (options.newNode ?? newNode)(cluster.dir, `n${i}`);
       cluster.nodes.push(options.recordTraffic === true ? await cluster.#recorded(node) : node);
     }
     const [first, ...others] = cluster.nodes;
@@ -111,12 +129,12 @@ export class LocalCluster {
   }
 
   /** Gives a node the key files and makes it a member. */
-  async join(node: ClusterNode): Promise<void> {
-    const first = this.node('n1');
+  async join(node: ClusterNode, role: 'voter' | 'learner' = 'voter'): Promise<void> {
+    const first = present(this.nodes[0], 'a node with key files');
     copyFileSync(first.controlKeyPath, node.controlKeyPath);
     copyFileSync(first.jwtSecretPath, node.jwtSecretPath);
     const client = await this.client();
-    const { token } = await client.cluster.addToken({ role: 'voter' });
+    const { token } = await client.cluster.addToken({ role });
     await client.close();
     await this.expectDone(['join', '--token-file', '-', ...nodeFlags(node)], token);
   }
@@ -134,14 +152,32 @@ export class LocalCluster {
   }
 
   start(name: string): void {
-    const node = this.node(name);
+    this.#children.set(name, this.startProcess(this.node(name)));
+  }
+
+  /** One more process, which the caller ends. */
+  startProcess(node: ClusterNode): ChildProcess {
+    const { wrapper = [], nodeArguments = [], program = PROGRAM, environment = {} } = node.launch ?? {};
+    const [command = process.execPath, ...rest] = [
+      ...wrapper,
+      process.execPath,
+      ...nodeArguments,
+      program,
+      'server',
+      ...nodeFlags(node),
+    ];
     const log = openSync(node.logPath, 'a');
-    const child = spawn(process.execPath, [PROGRAM, 'server', ...nodeFlags(node)], {
-      env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
+    const child = spawn(command, rest, {
+      env: { ...process.env, UV_THREADPOOL_SIZE: '16', ...environment },
       stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);
-    this.#children.set(name, child);
+    return child;
+  }
+
+  /** The process that runs, or ran last, under this name. */
+  process(name: string): ChildProcess | undefined {
+    return this.#children.get(name);
   }
 
   startAll(): void {

@@ -1,0 +1,169 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { present } from '../../src/base/assert.ts';
+import { waitFor } from '../faultProxy/waitFor.ts';
+import { until } from '../until.ts';
+import { BOTH, type FaultKind, type Injected, OURS } from './faultKind.ts';
+import { anyone } from './processFaults.ts';
+import type { World } from './target.ts';
+
+const EXIT_WITHIN_MS = 15_000;
+
+/** Does something to the calls of a running process, until it is ended or the process is. */
+class Tracer {
+  readonly #child: ChildProcess;
+
+  constructor(pid: number, inject: string) {
+    const calls = inject.split(':')[0] ?? '';
+    this.#child = spawn(
+      'strace',
+      ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${inject}`, '-p', String(pid)],
+      { stdio: 'ignore' },
+    );
+    this.#child.on('error', () => undefined);
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, 'exit');
+    this.#child.kill('SIGINT');
+    await Promise.race([gone, waitFor(3_000)]);
+    this.#child.kill('SIGKILL');
+  }
+}
+
+const SYNCS = 'fdatasync,fsync';
+
+function slow(world: World, name: string): Injected {
+  const delayUs = world.random.logarithmic(5_000, 800_000);
+  const tracer = new Tracer(world.target.processId(name), `${SYNCS}:delay_exit=${delayUs}`);
+  const lastsMs = world.random.logarithmic(1_500, 6_000);
+  const what = `${name}: every sync takes ${Math.round(delayUs / 1_000)} ms longer, for ${lastsMs} ms`;
+  return { what, holds: [name], lastsMs, heal: () => tracer.end() };
+}
+
+/** A disk that refuses: the process has to end by itself. */
+async function failing(world: World, name: string, error: string): Promise<Injected> {
+  world.expectExit(name);
+  const tracer = new Tracer(world.target.processId(name), `${SYNCS}:error=${error}`);
+  return {
+    what: `${name}: ${error} on every sync`,
+    holds: [name],
+    lastsMs: world.random.integer(1_000, 3_000),
+    heal: async () => {
+      // It has something to sync as soon as the cluster takes writes.
+      await until(EXIT_WITHIN_MS, `${name} to end itself`, () => !world.target.isRunning(name)).catch(
+        async (thrown: unknown) => {
+          world.violation(`${name} goes on after ${error} on its disk: ${String(thrown)}`);
+          await world.target.kill(name);
+        },
+      );
+      await tracer.end();
+      world.target.start(name);
+    },
+  };
+}
+
+function full(world: World, name: string): Injected {
+  const disks = present(world.disks, 'disks');
+  const { slot } = world.target.placeOf(name);
+  world.expectExit(name);
+  disks.fill(slot);
+  return {
+    what: `${name}: no space left`,
+    holds: [name],
+    lastsMs: world.random.integer(1_500, 4_000),
+    heal: () => {
+      disks.free(slot);
+      if (!world.target.isRunning(name)) world.target.start(name);
+      return Promise.resolve();
+    },
+  };
+}
+
+async function powerCut(world: World, names: readonly string[], downMs: number): Promise<Injected> {
+  const disks = present(world.disks, 'disks');
+  const running = names.filter((name) => world.target.isRunning(name));
+  // All stop at one time; the copies are made while nobody moves.
+  for (const name of running) process.kill(world.target.processId(name), 'SIGSTOP');
+  for (const name of running) disks.cut(world.target.placeOf(name).slot);
+  for (const name of running) {
+    world.expectExit(name);
+    await world.target.kill(name);
+    disks.boot(world.target.placeOf(name).slot);
+  }
+  return {
+    what: `${running.join(', ')} for ${downMs} ms`,
+    holds: running,
+    lastsMs: downMs,
+    heal: () => {
+      for (const name of running) world.target.start(name);
+      return Promise.resolve();
+    },
+  };
+}
+
+async function onOne(
+  world: World,
+  harm: (name: string) => Promise<Injected> | Injected,
+): Promise<Injected | null> {
+  const name = anyone(world);
+  return name === null || !world.target.isRunning(name) ? null : await harm(name);
+}
+
+export const DISK_FAULTS: readonly FaultKind[] = [
+  {
+    name: 'slow disk',
+    needs: ['strace'],
+    weight: 3,
+    takes: 'one',
+    targets: BOTH,
+    expectation: 'a slow leader hands over or is slow; a slow follower slows nobody',
+    inject: (world) => onOne(world, (name) => slow(world, name)),
+  },
+  {
+    name: 'EIO',
+    needs: ['strace'],
+    weight: 2,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'the node ends at once, and acknowledges nothing more',
+    inject: (world) => onOne(world, (name) => failing(world, name, 'EIO')),
+  },
+  {
+    name: 'ENOSPC on sync',
+    needs: ['strace'],
+    weight: 1,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'the node ends at once, and acknowledges nothing more',
+    inject: (world) => onOne(world, (name) => failing(world, name, 'ENOSPC')),
+  },
+  {
+    name: 'full disk',
+    needs: ['loopImages'],
+    weight: 2,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'the node ends or refuses writes; when there is room again, it goes on from where it was',
+    inject: (world) => onOne(world, (name) => full(world, name)),
+  },
+  {
+    name: 'power cut',
+    needs: ['loopImages', 'realDisk'],
+    weight: 3,
+    takes: 'one',
+    targets: BOTH,
+    expectation: 'what it had acknowledged is on its disk',
+    inject: (world) => onOne(world, (name) => powerCut(world, [name], world.random.logarithmic(100, 2_000))),
+  },
+  {
+    name: 'power cut of all',
+    needs: ['loopImages', 'realDisk'],
+    weight: 1.5,
+    takes: 'majority',
+    targets: BOTH,
+    expectation: 'everything acknowledged is on the disks',
+    inject: (world) => powerCut(world, world.target.members(), world.random.logarithmic(100, 1_000)),
+  },
+];

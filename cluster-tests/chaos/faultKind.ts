@@ -1,0 +1,32 @@
+import type { Prerequisite } from './machine.ts';
+import type { Target, TargetKind, World } from './target.ts';
+
+/** A fault that is in force. */
+export interface Injected {
+  /** Where and how: for the log. */
+  readonly what: string;
+  /** The members that cannot do their part while it lasts. */
+  readonly holds: readonly string[];
+  readonly lastsMs: number;
+  heal(): Promise<void>;
+}
+
+export interface FaultKind<T extends Target = Target> {
+  readonly name: string;
+  readonly needs: readonly Prerequisite[];
+  /** How often it comes, relative to the others. */
+  readonly weight: number;
+  /** How many members it takes away: `majority` faults come alone. */
+  readonly takes: 'none' | 'one' | 'majority';
+  /** Which kinds of cluster it can be done to. */
+  readonly targets: readonly TargetKind[];
+  /** What must happen, for people. */
+  readonly expectation: string;
+  /** What has to be built first; it does not run until then. */
+  readonly waitsFor?: string;
+  /** Null: not possible at this moment. */
+  inject(world: World<T>): Promise<Injected | null>;
+}
+
+export const BOTH: readonly TargetKind[] = ['holdfast', 'etcd'];
+export const OURS: readonly TargetKind[] = ['holdfast'];

@@ -1,0 +1,321 @@
+import { once } from 'node:events';
+import { present } from '../../src/base/assert.ts';
+import { toHoldfastError } from '../../src/base/errors.ts';
+import type { HoldfastClient } from '../../src/client/index.ts';
+import type { FAILPOINTS } from '../../test/patches/failpoints.ts';
+import { waitFor } from '../faultProxy/waitFor.ts';
+import { freePort } from '../freePort.ts';
+import { until } from '../until.ts';
+import { type FaultKind, type Injected, OURS } from './faultKind.ts';
+import type { HoldfastTarget } from './holdfastTarget.ts';
+import { anyone } from './processFaults.ts';
+import type { World } from './target.ts';
+
+type OurWorld = World<HoldfastTarget>;
+
+/** Points that are passed all the time, and those that need a snapshot, a compaction, or a change of members. */
+const BUSY_POINTS = [
+  'raftBeforeSave',
+  'raftAfterSave',
+  'raftBeforeLeaderSend',
+  'raftBeforeFollowerSend',
+  'beforeApplyEntry',
+  'afterApplyBatch',
+  'logCompactBefore',
+  'walRelease',
+  'stateBatchBefore',
+  'stateBatchAfter',
+  'watchBeforeSend',
+] as const satisfies readonly (keyof typeof FAILPOINTS)[];
+
+const SNAPSHOT_POINTS = ['snapBeforeWrite', 'snapAfterChunk', 'snapBeforeSwap', 'snapAfterSwap'] as const;
+
+function patient(world: OurWorld): string | null {
+  const names = world.unharmed().filter((name) => world.target.hasFailpoints(name));
+  return names.length === 0 ? null : world.random.one(names);
+}
+
+/** Ends itself at a point, if it comes by. */
+function exits(world: OurWorld): Promise<Injected | null> {
+  const name = patient(world);
+  if (name === null) return Promise.resolve(null);
+  const specification = `${world.random.one(BUSY_POINTS)}:exit@${world.random.integer(1, 30)}`;
+  world.expectExit(name);
+  world.target.arm(name, specification);
+  return Promise.resolve({
+    what: `${name}: ${specification}`,
+    holds: [name],
+    lastsMs: world.random.integer(500, 2_500),
+    heal: () => {
+      world.target.disarm(name);
+      world.target.start(name);
+      return Promise.resolve();
+    },
+  });
+}
+
+function stalls(world: OurWorld): Promise<Injected | null> {
+  const name = patient(world);
+  if (name === null) return Promise.resolve(null);
+  const action = world.random.one(['stall', 'sleep'] as const);
+  const durationMs = world.random.logarithmic(100, 3_000);
+  const specification = `${world.random.one(BUSY_POINTS)}:${action}:${durationMs}@${world.random.integer(1, 10)}`;
+  world.target.arm(name, specification);
+  return Promise.resolve({
+    what: `${name}: ${specification}`,
+    holds: [name],
+    lastsMs: durationMs + 500,
+    heal: () => {
+      world.target.disarm(name);
+      return Promise.resolve();
+    },
+  });
+}
+
+/** Comes back from a long stop, and ends itself while it takes a snapshot, if it has to take one. */
+async function exitsInSnapshot(world: OurWorld): Promise<Injected | null> {
+  const name = patient(world);
+  if (name === null || name === (await world.target.leader())) return null;
+  const specification = `${world.random.one(SNAPSHOT_POINTS)}:exit@1`;
+  world.expectExit(name);
+  await world.target.kill(name);
+  return {
+    what: `${name} after a long stop: ${specification}`,
+    holds: [name],
+    lastsMs: world.random.integer(9_000, 13_000),
+    heal: async () => {
+      world.target.start(name);
+      world.target.arm(name, specification);
+      await waitFor(2_500);
+      world.target.disarm(name);
+      if (world.target.hasFailpoints(name))
+        await until(1_000, 'an end', () => !world.target.isRunning(name)).catch(() => undefined);
+      world.target.start(name);
+    },
+  };
+}
+
+function clockJump(world: OurWorld): Promise<Injected | null> {
+  const names = world.unharmed().filter((one) => world.target.hasClock(one));
+  if (names.length === 0) return Promise.resolve(null);
+  const name = world.random.one(names);
+  const seconds = world.random.one([-3_600, -30, -2, 2, 30, 3_600, 86_400 * 400]);
+  const lastsMs = world.random.integer(1_500, 5_000);
+  world.target.setClock(name, seconds);
+  return Promise.resolve({
+    what: `${name}: ${seconds} s for ${lastsMs} ms`,
+    holds: [name],
+    lastsMs,
+    heal: () => {
+      world.target.setClock(name, 0);
+      return Promise.resolve();
+    },
+  });
+}
+
+async function asClient(world: OurWorld, use: (client: HoldfastClient) => Promise<void>): Promise<string> {
+  try {
+    const client = await world.target.cluster.client(undefined, 8_000);
+    try {
+      await use(client);
+      return 'done';
+    } finally {
+      await client.close();
+    }
+  } catch (thrown) {
+    return toHoldfastError(thrown).code;
+  }
+}
+
+async function transfer(world: OurWorld): Promise<Injected | null> {
+  const member = anyone(world);
+  if (member === null) return null;
+  const outcome = await asClient(world, (client) =>
+    client.cluster.transferLeadership({ member }, { timeoutMs: 3_000 }),
+  );
+  return { what: `to ${member}: ${outcome}`, holds: [], lastsMs: 0, heal: () => Promise.resolve() };
+}
+
+/** Demotes a voter, and promotes it again when the fault is over. */
+async function demotion(world: OurWorld): Promise<Injected | null> {
+  const member = anyone(world);
+  if (member === null) return null;
+  const outcome = await asClient(world, (client) => client.cluster.demote({ member }, { timeoutMs: 5_000 }));
+  return {
+    what: `${member}: ${outcome}`,
+    holds: [member],
+    lastsMs: world.random.integer(500, 2_000),
+    heal: () => promoted(world, member),
+  };
+}
+
+/** A learner becomes a voter, as soon as it is level. */
+async function promoted(world: OurWorld, member: string): Promise<void> {
+  let last = '';
+  for (const deadlineMs = performance.now() + 45_000; performance.now() < deadlineMs; await waitFor(300)) {
+    last = await asClient(world, async (client) => {
+      const { members } = await client.cluster.members({ timeoutMs: 3_000 });
+      const known = members.find((one) => one.name === member);
+      if (known?.role !== 'voter') await client.cluster.promote({ member }, { timeoutMs: 5_000 });
+    });
+    if (last === 'done') return;
+  }
+  world.violation(`${member} could not be made a voter within 45 s: ${last}`);
+}
+
+async function removed(world: OurWorld, member: string): Promise<void> {
+  let last = '';
+  // A node that reads of its own removal ends.
+  world.expectExit(member);
+  for (const deadlineMs = performance.now() + 45_000; performance.now() < deadlineMs; await waitFor(300)) {
+    last = await asClient(world, async (client) => {
+      const { members } = await client.cluster.members({ timeoutMs: 3_000 });
+      if (members.some((one) => one.name === member))
+        await client.cluster.remove({ member }, { timeoutMs: 5_000 });
+    });
+    if (last === 'done') {
+      await world.target.kill(member);
+      world.target.forget(member);
+      return;
+    }
+  }
+  world.violation(`${member} could not be removed within 45 s: ${last}`);
+}
+
+/** A learner joins; afterwards it is gone again, or takes the place of a voter. */
+async function newcomer(world: OurWorld, replaces: boolean): Promise<Injected | null> {
+  if (world.target.freePlaces().length === 0) return null;
+  const old = replaces ? anyone(world) : null;
+  if (replaces && old === null) return null;
+  let name: string;
+  try {
+    name = await world.target.addMember('learner');
+  } catch (thrown) {
+    return {
+      what: `nobody joined: ${toHoldfastError(thrown).message.slice(0, 120)}`,
+      holds: [],
+      lastsMs: 0,
+      heal: () => Promise.resolve(),
+    };
+  }
+  return {
+    what: old === null ? `${name} as a learner` : `${name} for ${old}`,
+    holds: old === null ? [name] : [name, old],
+    lastsMs: world.random.integer(500, 2_000),
+    heal: async () => {
+      if (old === null) {
+        await removed(world, name);
+        return;
+      }
+      await promoted(world, name);
+      await removed(world, old);
+    },
+  };
+}
+
+/** A second process on the directory of one that runs must refuse, and the first must not notice. */
+async function twoProcesses(world: OurWorld): Promise<Injected | null> {
+  const name = anyone(world);
+  if (name === null || !world.target.isRunning(name)) return null;
+  const node = world.target.cluster.node(name);
+  const { host } = world.target.placeOf(name);
+  const second = world.target.cluster.startProcess({
+    ...node,
+    apiAddress: `${host}:${await freePort()}`,
+    peerAddress: `${host}:${await freePort()}`,
+    logPath: `${node.logPath}.second`,
+    launch: { wrapper: present(node.launch, 'launch').wrapper ?? [] },
+  });
+  const ended = once(second, 'exit') as Promise<[number | null, string | null]>;
+  const late = waitFor(10_000).then((): [number | null, string | null] => [null, 'late']);
+  const [code, signal] = await Promise.race([ended, late]);
+  if (code === null || code === 0) {
+    second.kill('SIGKILL');
+    world.violation(`a second process on the directory of ${name} ended with ${code ?? signal}`);
+  }
+  return { what: `${name}: exit ${code}`, holds: [], lastsMs: 0, heal: () => Promise.resolve() };
+}
+
+export const HOLDFAST_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
+  {
+    name: 'failpoint',
+    needs: ['failpoints'],
+    weight: 6,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'as kill one, at the worst moment',
+    inject: exits,
+  },
+  {
+    name: 'event-loop stall',
+    needs: ['failpoints'],
+    weight: 4,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'a stalled follower starts no election; a stalled leader is followed by one other',
+    inject: stalls,
+  },
+  {
+    name: 'kill in a snapshot',
+    needs: ['failpoints'],
+    weight: 0.7,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'the old state or the new one is there, never half of it',
+    inject: exitsInSnapshot,
+  },
+  {
+    name: 'clock jump',
+    needs: ['faketime'],
+    weight: 2,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'no election by it; times in the log never go back',
+    inject: clockJump,
+  },
+  {
+    name: 'leadership transfer',
+    needs: [],
+    weight: 3,
+    takes: 'none',
+    targets: OURS,
+    expectation: 'the leader changes, or stays; writes go on',
+    inject: transfer,
+  },
+  {
+    name: 'demote and promote',
+    needs: [],
+    weight: 1.5,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'joint configurations are always left',
+    inject: demotion,
+  },
+  {
+    name: 'learner comes and goes',
+    needs: ['spareSlot'],
+    weight: 1,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'a learner holds nobody up',
+    inject: (world) => newcomer(world, false),
+  },
+  {
+    name: 'replace a member',
+    needs: ['spareSlot'],
+    weight: 1.5,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'the newcomer has everything; the other, leader or not, is out',
+    inject: (world) => newcomer(world, true),
+  },
+  {
+    name: 'two processes on one directory',
+    needs: [],
+    weight: 1,
+    takes: 'none',
+    targets: OURS,
+    expectation: 'the second is refused, the first does not notice',
+    inject: twoProcesses,
+  },
+];

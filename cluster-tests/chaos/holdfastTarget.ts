@@ -1,0 +1,308 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { present } from '../../src/base/assert.ts';
+import { HoldfastClient, type StatusResponse } from '../../src/client/index.ts';
+import type { FailpointProgram } from '../../test/patches/failpoints.ts';
+import { type ClusterNode, type Launch, LocalCluster } from '../localCluster.ts';
+import { until } from '../until.ts';
+import type { Disks } from './disks.ts';
+import { faketimeLibrary } from './machine.ts';
+import type { Network, Place } from './network.ts';
+import type { SeededChoice } from './seededChoice.ts';
+import type { Prober, Target } from './target.ts';
+
+export interface HoldfastOptions {
+  readonly size: number;
+  readonly dir: string;
+  readonly network: Network;
+  readonly disks: Disks | null;
+  readonly random: SeededChoice;
+  /** Null: only the program as it ships. */
+  readonly failpoints: FailpointProgram | null;
+  /** The share of starts with the failpoint program. */
+  readonly failpointShare: number;
+  readonly clockJumps: boolean;
+  /** A process has ended, other than by SIGKILL. */
+  readonly onExit: (name: string, how: string) => void;
+}
+
+interface Member {
+  readonly place: Place;
+  hasFailpoints: boolean;
+  hasClock: boolean;
+}
+
+const STATUS_TIMEOUT_MS = 700;
+
+/** Holdfast nodes, each at a place of its own. */
+export class HoldfastTarget implements Target {
+  readonly kind = 'holdfast';
+  readonly cluster: LocalCluster;
+  readonly #options: HoldfastOptions;
+  readonly #members = new Map<string, Member>();
+  #made = 0;
+  #statusEndpoints = '';
+  #status: HoldfastClient | null = null;
+
+  private constructor(cluster: LocalCluster, options: HoldfastOptions) {
+    this.cluster = cluster;
+    this.#options = options;
+  }
+
+  static async form(
+    options: HoldfastOptions,
+    onCreated: (target: HoldfastTarget) => void,
+  ): Promise<HoldfastTarget> {
+    let target: HoldfastTarget | undefined;
+    const made = () => present(target, 'cluster');
+    await LocalCluster.form(options.size, {
+      onCreated: (cluster) => {
+        target = new HoldfastTarget(cluster, options);
+        onCreated(target);
+      },
+      newNode: (_dir, name) => Promise.resolve(made().#newNode(name)),
+    });
+    return made();
+  }
+
+  members(): readonly string[] {
+    return this.cluster.nodes.map((node) => node.name);
+  }
+
+  placeOf(name: string): Place {
+    return this.#member(name).place;
+  }
+
+  hasFailpoints(name: string): boolean {
+    return this.#member(name).hasFailpoints;
+  }
+
+  hasClock(name: string): boolean {
+    return this.#member(name).hasClock;
+  }
+
+  isRunning(name: string): boolean {
+    return this.cluster.isRunning(name);
+  }
+
+  processId(name: string): number {
+    return this.cluster.processId(name);
+  }
+
+  /** With one program or the other, by chance. */
+  start(name: string): void {
+    if (this.isRunning(name)) return;
+    const { failpoints, failpointShare, random, clockJumps } = this.#options;
+    const member = this.#member(name);
+    member.hasFailpoints = failpoints !== null && random.chance(failpointShare);
+    member.hasClock = clockJumps && random.chance(0.5);
+    this.disarm(name);
+    this.setClock(name, 0);
+    const index = this.cluster.nodes.findIndex((node) => node.name === name);
+    const node = present(this.cluster.nodes[index], name);
+    this.cluster.nodes[index] = { ...node, launch: this.#launch(name, member) };
+    this.cluster.start(name);
+    this.#listen(name);
+  }
+
+  #listen(name: string): void {
+    this.cluster.process(name)?.on('exit', (code, signal) => {
+      if (signal !== 'SIGKILL') this.#options.onExit(name, signal ?? `exit code ${code}`);
+    });
+  }
+
+  async kill(name: string): Promise<void> {
+    await this.cluster.kill(name);
+  }
+
+  async leader(): Promise<string | undefined> {
+    const statuses = await this.statuses();
+    const leaders = statuses.filter((status) => status.role === 'leader');
+    return leaders.toSorted((a, b) => b.term - a.term)[0]?.name;
+  }
+
+  async statuses(): Promise<readonly StatusResponse[]> {
+    const endpoints = this.cluster.nodes.map((node) => node.apiAddress);
+    if (this.#status === null || this.#statusEndpoints !== endpoints.join()) {
+      await this.#status?.close();
+      this.#statusEndpoints = endpoints.join();
+      this.#status = new HoldfastClient({ ...this.cluster.context(), endpoints });
+    }
+    const reports = await this.#status.cluster.statusOfAll({ timeoutMs: STATUS_TIMEOUT_MS });
+    const names = new Set(this.members());
+    return reports.flatMap((report) =>
+      'status' in report && names.has(report.status.name) ? [report.status] : [],
+    );
+  }
+
+  prober(): Prober {
+    const names = this.members();
+    let client: Promise<HoldfastClient> | null = null;
+    const connected = async () => {
+      client ??= this.cluster.client(names, 3_000);
+      return await client.catch((thrown: unknown) => {
+        client = null;
+        throw thrown;
+      });
+    };
+    let count = 0;
+    return {
+      write: async (timeoutMs) => {
+        count += 1;
+        await (await connected()).put('probe/write', String(count), { timeoutMs });
+      },
+      read: async (timeoutMs) => {
+        await (await connected()).get('probe/write', { timeoutMs });
+      },
+      close: async () => {
+        await client?.then(
+          (made) => made.close(),
+          () => undefined,
+        );
+      },
+    };
+  }
+
+  lastWords(): string {
+    return this.cluster.lastWords();
+  }
+
+  async destroy(): Promise<void> {
+    await this.#status?.close();
+    for (const name of this.members())
+      if (this.isRunning(name)) process.kill(this.processId(name), 'SIGCONT');
+    await this.cluster.destroy();
+  }
+
+  /** Names failpoints and what happens at them, as test/patches/failpointHook.ts reads them. */
+  arm(name: string, specification: string): void {
+    writeFileSync(this.#file(name, 'failpoints'), specification);
+  }
+
+  disarm(name: string): void {
+    this.arm(name, '');
+  }
+
+  /** The wall clock of a node that `hasClock`, so far off. */
+  setClock(name: string, offsetSeconds: number): void {
+    writeFileSync(this.#file(name, 'clock'), `${offsetSeconds < 0 ? '' : '+'}${offsetSeconds}`);
+  }
+
+  freePlaces(): readonly Place[] {
+    const taken = new Set([...this.#members.values()].map((member) => member.place.slot));
+    return this.#options.network.places.filter((place) => !taken.has(place.slot));
+  }
+
+  /** A further member, which has joined and runs. */
+  async addMember(role: 'voter' | 'learner'): Promise<string> {
+    const name = `n${this.#made + 1}`;
+    const node = this.#newNode(name);
+    try {
+      await this.cluster.join(node, role);
+    } catch (thrown) {
+      this.forget(name, node);
+      throw thrown;
+    }
+    this.cluster.nodes.push(node);
+    this.start(name);
+    return name;
+  }
+
+  /** Its process has to be gone; the folders go. */
+  forget(name: string, node: ClusterNode = this.cluster.node(name)): void {
+    const index = this.cluster.nodes.findIndex((one) => one.name === name);
+    if (index !== -1) this.cluster.nodes.splice(index, 1);
+    this.#members.delete(name);
+    rmSync(node.dataDir, { recursive: true, force: true });
+  }
+
+  /** Takes a member that is beyond help out, and a new one in at its place. */
+  async replace(name: string, violation: (text: string) => void): Promise<void> {
+    await this.kill(name);
+    const others = this.members().filter((other) => other !== name);
+    try {
+      const client = await this.cluster.client(others, 20_000);
+      try {
+        await client.cluster.remove({ member: name });
+      } finally {
+        await client.close();
+      }
+      this.forget(name);
+      await this.addMember('voter');
+    } catch (thrown) {
+      violation(`${name} could not be replaced: ${String(thrown)}`);
+    }
+  }
+
+  /** Waits until exactly the members that should be there are, all voters, reachable, and level; tells their digests. */
+  async untilLevel(withinMs: number): Promise<readonly StatusResponse[]> {
+    let statuses: readonly StatusResponse[] = [];
+    let seen = '';
+    await until(
+      withinMs,
+      () => `all nodes level (${seen}); the logs say:\n${this.lastWords()}`,
+      async () => {
+        statuses = await this.statuses();
+        seen = statuses
+          .map((one) => `${one.name}: ${one.role} of term ${one.term} at ${one.appliedIndex}`)
+          .join(', ');
+        const first = statuses[0];
+        return (
+          first !== undefined &&
+          statuses.length === this.members().length &&
+          statuses.filter((status) => status.role === 'leader').length === 1 &&
+          statuses.every((status) => status.appliedIndex === first.appliedIndex)
+        );
+      },
+    );
+    return statuses;
+  }
+
+  #member(name: string): Member {
+    return present(this.#members.get(name), name);
+  }
+
+  #file(name: string, what: string): string {
+    return join(this.#options.dir, `${name}.${what}`);
+  }
+
+  #newNode(name: string): ClusterNode {
+    this.#made = Math.max(this.#made, Number(name.slice(1)));
+    const { dir, disks } = this.#options;
+    const place = present(this.freePlaces()[0], 'place for a node');
+    const member: Member = { place, hasFailpoints: false, hasClock: false };
+    this.#members.set(name, member);
+    const secretDir = join(dir, 'secret', name);
+    mkdirSync(secretDir, { recursive: true, mode: 0o700 });
+    return {
+      name,
+      dataDir: join(disks === null ? join(dir, 'data') : disks.mountPoint(place.slot), name),
+      controlKeyPath: join(secretDir, 'secret-control.json'),
+      jwtSecretPath: join(secretDir, 'secret-jwt.json'),
+      apiAddress: `${place.host}:${place.apiPort}`,
+      peerAddress: `${place.host}:${place.peerPort}`,
+      logPath: join(dir, `${name}.log`),
+      ...(place.advertisePeer === undefined ? {} : { advertisePeer: place.advertisePeer }),
+      launch: this.#launch(name, member),
+    };
+  }
+
+  #launch(name: string, member: Member): Launch {
+    const { failpoints } = this.#options;
+    const environment: NodeJS.ProcessEnv = {};
+    const library = member.hasClock ? faketimeLibrary() : undefined;
+    if (library !== undefined) {
+      environment['LD_PRELOAD'] = library;
+      environment['FAKETIME_TIMESTAMP_FILE'] = this.#file(name, 'clock');
+      environment['FAKETIME_CACHE_DURATION'] = '1';
+      environment['FAKETIME_DONT_FAKE_MONOTONIC'] = '1';
+    }
+    if (!member.hasFailpoints || failpoints === null) return { wrapper: member.place.wrapper, environment };
+    return {
+      wrapper: member.place.wrapper,
+      nodeArguments: ['--import', failpoints.preload],
+      program: failpoints.program,
+      environment: { ...environment, HOLDFAST_FAILPOINTS_FILE: this.#file(name, 'failpoints') },
+    };
+  }
+}

@@ -1,0 +1,87 @@
+import { parseArgs } from 'node:util';
+import type { TargetKind } from './target.ts';
+
+export interface ChaosOptions {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly nodes: number;
+  readonly target: TargetKind;
+  /** `leader-kill`: nothing but that, `rounds` times. A fault's name: only faults of that name. */
+  readonly only: string | null;
+  readonly rounds: number;
+  /** Which program a node is started with: as it ships, with failpoints and small log windows, or now one, now the other. */
+  readonly program: 'dist' | 'failpoints' | 'mixed';
+  /** Network namespaces where the machine has them. */
+  readonly namespaces: boolean;
+  /** Where everything is kept; a folder under the temporary directory when null. */
+  readonly dir: string | null;
+  readonly keep: boolean;
+  /** Also faults that wait for something to be built. */
+  readonly all: boolean;
+  readonly segmentSeconds: number;
+  readonly verbose: boolean;
+}
+
+export const USAGE = `npm run test:chaos -- [options]
+  --minutes N          how long faults go on (default 5)
+  --seed S             decides what happens to whom (default 1)
+  --nodes 3|5          (default 3)
+  --target NAME        holdfast, or etcd: recovery times only, for comparison (default holdfast)
+  --only leader-kill   kills the leader --rounds N times (default 30) under load, and nothing else
+  --only FAULT         only faults of this name
+  --program NAME       dist, failpoints, or mixed: each start of a node decides (default mixed)
+  --no-namespaces      all nodes on loopback, though the machine could do better
+  --dir PATH           where data, logs and histories go, on a real disk
+  --segment SECONDS    faults between two quiet phases (default 50)
+  --keep               keep everything, also when all went well
+  --all                also faults that wait for something to be built
+  --verbose            every fault as it comes and goes
+`;
+
+/** @throws Error with a sentence */
+export function parseOptions(args: readonly string[]): ChaosOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    allowNegative: true,
+    options: {
+      minutes: { type: 'string', default: '5' },
+      seed: { type: 'string', default: '1' },
+      nodes: { type: 'string', default: '3' },
+      target: { type: 'string', default: 'holdfast' },
+      only: { type: 'string' },
+      rounds: { type: 'string', default: '30' },
+      program: { type: 'string', default: 'mixed' },
+      namespaces: { type: 'boolean', default: true },
+      dir: { type: 'string' },
+      segment: { type: 'string', default: '50' },
+      keep: { type: 'boolean', default: false },
+      all: { type: 'boolean', default: false },
+      verbose: { type: 'boolean', default: false },
+    },
+  });
+  const { target, program } = values;
+  if (target !== 'holdfast' && target !== 'etcd') throw new Error('--target is holdfast or etcd');
+  if (program !== 'dist' && program !== 'failpoints' && program !== 'mixed')
+    throw new Error('--program is dist, failpoints or mixed');
+  return {
+    minutes: positive('--minutes', values.minutes),
+    seed: positive('--seed', values.seed),
+    nodes: positive('--nodes', values.nodes),
+    target,
+    only: values.only ?? null,
+    rounds: positive('--rounds', values.rounds),
+    program,
+    namespaces: values.namespaces,
+    dir: values.dir ?? null,
+    segmentSeconds: positive('--segment', values.segment),
+    keep: values.keep,
+    all: values.all,
+    verbose: values.verbose,
+  };
+}
+
+function positive(name: string, text: string): number {
+  const number = Number(text);
+  if (!(number > 0 && number < 1e9)) throw new Error(`${name} is a positive number`);
+  return number;
+}
