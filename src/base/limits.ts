@@ -77,6 +77,7 @@ export const LIMITS = {
   walSegmentBytes: 64 * MiB,
   walBatchBytesMax: 16 * MiB,
   walRecordBytesMax: 64 * MiB,
+  walKeptAsideMax: 16,
 
   // state on disk
   stateBatchRowsMax: 4_096,
@@ -88,6 +89,14 @@ export const LIMITS = {
   watchScanEventsMax: 2_000,
   watchDeliveryBytes: 1 * MiB,
   joinTokenKeptMs: 86_400_000,
+
+  // comparing states
+  stateCheckpointEntries: 256,
+  stateCheckpointsKept: 64,
+  stateCheckpointsTold: 4,
+  stateCheckpointsTickMs: 1_000,
+  stateIdleCheckpointMs: 1_000,
+  stateUndecidedMs: 5_000,
 
   // what doctor asks of the disk
   diskFreeBytesMin: 1 * GiB,
@@ -108,10 +117,14 @@ export const LIMITS = {
   strangerConnectionAgeMs: 30_000,
   strangerMessageBytesMax: 64 * KiB,
   peerFrameBytesMax: 4 * MiB,
+  peerFrameBytesAcceptedMax: 12 * MiB,
+  refusalLogIntervalMs: 60_000,
+  refusalLogKeysMax: 256,
   snapshotChunkBytes: 1 * MiB,
   snapshotPullDeadlineMs: 600_000,
   snapshotHeaderDeadlineMs: 30_000,
   snapshotsServedMax: 2,
+  snapshotBytesMax: 64 * GiB,
   apiStreamsMax: 1_000,
   apiConnectionsMax: 4_096,
   peerStreamsMax: 100,
@@ -179,8 +192,9 @@ assert(
 );
 assert(LIMITS.requestBytesMax < LIMITS.peerQueueBytesMax, 'one largest message fits into a peer queue');
 assert(
-  LIMITS.peerFrameBytesMax + LIMITS.appendBytesMax + LIMITS.requestBytesMax < LIMITS.peerMessageBytesMax,
-  'a frame with one largest append over its budget fits into a peer message',
+  LIMITS.peerFrameBytesMax + LIMITS.appendBytesMax + LIMITS.requestBytesMax <
+    LIMITS.peerFrameBytesAcceptedMax && LIMITS.peerFrameBytesAcceptedMax < LIMITS.peerMessageBytesMax,
+  'a frame with one largest append over its budget is accepted, and fits into a peer message',
 );
 assert(
   LIMITS.electionTicksMin * LIMITS.tickMs < LIMITS.diskStallFatalMs,

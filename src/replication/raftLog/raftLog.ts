@@ -16,13 +16,14 @@ import type {
   SnapshotMetadata,
 } from '../raft/types.ts';
 import type { MembershipRefusal, ProposalRefusal, ReplicatedLog, Seal } from '../replicatedLog.ts';
-import type { PeerReceiver } from '../transport/types.ts';
+import type { PeerReceiver, RefusedMessage } from '../transport/types.ts';
 import { Applier } from './applier.ts';
 import { CompactionWindow } from './compaction.ts';
 import { reconcile } from './opening.ts';
 import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
 import { PeerSet } from './peerSet.ts';
 import { ReadBarriers } from './readBarriers.ts';
+import { stepAll } from './receiving.ts';
 import { SnapshotInstaller } from './snapshotInstaller.ts';
 import { Ticker } from './ticker.ts';
 
@@ -216,7 +217,14 @@ export class RaftLog implements ReplicatedLog {
   #receiver(): PeerReceiver {
     const { stateMachine, transport } = this.#options;
     return {
-      messages: (messages) => this.#guard(() => this.#receive(messages)),
+      messages: (messages) => {
+        let refused: readonly RefusedMessage[] = [];
+        this.#guard(() => {
+          refused = stepAll(messages, { raft: this.#raft, peers: this.#peers });
+          this.#processNow();
+        });
+        return refused;
+      },
       forwarded: ({ from, sequence, envelope }) =>
         this.#guard(() => {
           if (stateMachine.forwarded({ from, sequence, envelope })) return;
@@ -230,14 +238,6 @@ export class RaftLog implements ReplicatedLog {
       },
       openSnapshot: () => stateMachine.openSnapshot(),
     };
-  }
-
-  #receive(messages: readonly Message[]): void {
-    for (const message of messages) {
-      this.#peers.heard(message.from);
-      this.#raft.step(message);
-    }
-    this.#processNow();
   }
 
   #tick(): void {

@@ -32,6 +32,8 @@ export interface GrpcPeerTransportOptions {
   readonly ownAddress?: string;
   /** Where a sender says that it listens, for senders that `peerAddress` does not know. */
   readonly onAddress?: (heard: { readonly nodeId: NodeId; readonly address: string }) => void;
+  /** How long a connection, and a stream in it, may say nothing at first. Default: LIMITS.peerHandshakeTimeoutMs. */
+  readonly firstWordMs?: number;
   /** What a connection without a node's certificate reaches: Join. */
   readonly strangerService: GrpcService;
   readonly clock?: Clock;
@@ -64,18 +66,19 @@ export class GrpcPeerTransport implements PeerTransport {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#dialer = new PeerDialer(options);
-    this.#refusals = new Refusals(options.logger);
+    this.#refusals = new Refusals({ logger: options.logger, clock: this.#clock });
   }
 
   /** Listens at once, so that the port is known; delivers from `start` on. @throws HoldfastError PORT_IN_USE, UNAVAILABLE */
   static async listen(options: GrpcPeerTransportOptions): Promise<GrpcPeerTransport> {
     const transport = new GrpcPeerTransport(options);
-    const { nodeId, store, logger, isMember } = options;
+    const { nodeId, store, logger, isMember, firstWordMs = LIMITS.peerHandshakeTimeoutMs } = options;
     const refusals = transport.#refusals;
     const snapshots = new SnapshotServer({ store, refusals, logger });
     transport.#server = await PeerServer.listen({
       ...options,
       refusals,
+      firstWordMs,
       serviceFor: (peerId) =>
         peerServiceFor(peerId, {
           nodeId,
@@ -84,6 +87,7 @@ export class GrpcPeerTransport implements PeerTransport {
           snapshots,
           clock: transport.#clock,
           refusals,
+          firstWordMs,
           onAddress: options.onAddress ?? (() => undefined),
         }),
     });
@@ -162,6 +166,7 @@ export class GrpcPeerTransport implements PeerTransport {
     }
     return await pullSnapshot(this.#dialer.dial(from, address), {
       index,
+      nodeId: this.#options.nodeId,
       store: this.#options.store,
       deadlineMs: LIMITS.snapshotPullDeadlineMs,
       signal: this.#closing.signal,

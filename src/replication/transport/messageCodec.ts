@@ -4,6 +4,7 @@ import { type LogIndex, type NodeId, parseNodeId, type Term } from '../../base/i
 import type { LogEntry, RaftMessage } from '../../proto/peer.ts';
 import { ENTRY_TYPE_CODES } from '../raft/entryHash.ts';
 import type { Entry, EntryType, Message, MessageType } from '../raft/types.ts';
+import type { PortRefusal } from './refusals.ts';
 
 /** The numbers of RaftMessage.Type in peer.proto. */
 const MESSAGE_TYPE_CODES: Readonly<Record<MessageType, number>> = {
@@ -110,8 +111,35 @@ export function encodeMessage(message: Message): RaftMessage {
   };
 }
 
-function refused(field: string, reason: string): HoldfastError {
+export function refused(field: string, reason: string): HoldfastError {
   return new HoldfastError('INVALID_ARGUMENT', `peer message: ${field} ${reason}`, { field });
+}
+
+const REFUSALS_BY_FIELD: ReadonlyMap<string, PortRefusal> = new Map([
+  ['from', 'wrongSender'],
+  ['forwards.node_id', 'wrongSender'],
+  ['to', 'wrongReceiver'],
+  ['hash', 'malformedEntries'],
+  ['entries', 'malformedEntries'],
+  ['entries.type', 'malformedEntries'],
+  ['entries.term', 'malformedEntries'],
+  ['entries.hash', 'malformedEntries'],
+  ['entries.payload', 'malformedEntries'],
+  ['term', 'impossibleNumber'],
+  ['index', 'impossibleNumber'],
+  ['log_term', 'impossibleNumber'],
+  ['commit', 'impossibleNumber'],
+  ['hint_index', 'impossibleNumber'],
+  ['hint_term', 'impossibleNumber'],
+  ['round', 'impossibleNumber'],
+  ['request_id', 'impossibleNumber'],
+  ['wall_ms', 'impossibleNumber'],
+  ['forwards.sequence', 'impossibleNumber'],
+]);
+
+/** As what a message counts that was refused for `error`. */
+export function refusalOf({ field }: HoldfastError): PortRefusal {
+  return REFUSALS_BY_FIELD.get(field ?? '') ?? 'malformedMessage';
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;

@@ -117,6 +117,12 @@ export class PeerChannel {
     if (!taken) this.#mustDrain = true;
   }
 
+  /** The peer gives a stream up that says nothing; and it may not know yet where this node listens. */
+  #greet(connection: Connection): void {
+    const { clock, ownAddress } = this.#options;
+    this.#write(connection, { messages: [], wallMs: clock.wallMs(), forwards: [], address: ownAddress }, 0);
+  }
+
   #dial(): void {
     this.#redialTimer = null;
     const { peerId, dialer, lane } = this.#options;
@@ -143,6 +149,7 @@ export class PeerChannel {
       connection.open = true;
       this.#failures = 0;
       this.#options.logger.debug(this.#fields(), 'peer channel open');
+      this.#greet(connection);
       this.flush();
     });
     stream.on('drain', () => {

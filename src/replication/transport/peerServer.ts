@@ -27,6 +27,8 @@ export interface PeerServerOptions {
   readonly identify: IdentifyNode;
   /** The service for one connection whose certificate names `nodeId`; made anew for each connection. */
   readonly serviceFor: (nodeId: NodeId) => GrpcService;
+  /** A connection that has not finished its handshake by then, or has not begun a call so long after it, is closed. */
+  readonly firstWordMs: number;
   /** What a connection without a node's certificate reaches. */
   readonly strangerService: GrpcService;
   readonly refusals: Refusals;
@@ -42,8 +44,6 @@ export interface PeerServerOptions {
 export class PeerServer {
   readonly #options: PeerServerOptions;
   readonly #listener: TlsServer;
-  readonly #strangers: Server;
-  readonly #injectStranger: (socket: TLSSocket) => void;
   readonly #sockets = new Set<TLSSocket>();
   readonly #servers = new Set<Server>();
   /** Connections that have not finished their handshake, the oldest first, by remote address and port. */
@@ -52,23 +52,21 @@ export class PeerServer {
 
   private constructor(options: PeerServerOptions) {
     this.#options = options;
-    this.#strangers = new Server(STRANGER_SERVER_OPTIONS);
-    this.#strangers.addService(options.strangerService.definition, options.strangerService.handlers);
-    const injector = this.#strangers.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#injectStranger = (socket) => injector.injectConnection(socket);
     this.#listener = createServer({
       ...secureContextOptions(options.credentials),
       ALPNProtocols: ['h2'],
       requestCert: true,
       // A joining node has no certificate yet; `#accept` lets it reach nothing but Join.
       rejectUnauthorized: false,
-      handshakeTimeout: LIMITS.peerHandshakeTimeoutMs,
+      handshakeTimeout: options.firstWordMs,
     });
     this.#listener.maxConnections = LIMITS.peerConnectionsMax;
     this.#listener.on('connection', (socket) => this.#boundHandshakes(socket));
     this.#listener.on('secureConnection', (socket) => this.#accept(socket));
     this.#listener.on('tlsClientError', (error, socket) => {
       options.refusals.count('handshake', { address: socket.remoteAddress, error: error.message });
+      // Node.js only reports a handshake that takes too long; the connection would stay.
+      socket.destroy();
     });
     this.#listener.on('drop', (dropped) => {
       options.refusals.count('connectionsFull', { address: dropped?.remoteAddress });
@@ -98,7 +96,7 @@ export class PeerServer {
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()));
-    for (const server of [...this.#servers, this.#strangers]) server.forceShutdown();
+    for (const server of this.#servers) server.forceShutdown();
     for (const socket of [...this.#sockets, ...this.#handshaking.values()]) socket.destroy();
     await closed;
   }
@@ -121,6 +119,9 @@ export class PeerServer {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     const nodeId = this.#verifiedNode(socket);
+    if (nodeId === null && socket.getPeerCertificate().raw !== undefined) {
+      this.#options.refusals.count('foreignCertificate', { address: socket.remoteAddress });
+    }
     if (nodeId === null) this.#acceptStranger(socket);
     else this.#acceptNode(socket, nodeId);
   }
@@ -134,13 +135,26 @@ export class PeerServer {
 
   #acceptNode(socket: TLSSocket, nodeId: NodeId): void {
     const server = new Server(PEER_SERVER_OPTIONS);
-    const service = this.#options.serviceFor(nodeId);
-    server.addService(service.definition, service.handlers);
     widenStreamWindow(server, LIMITS.peerWindowBytes);
+    this.#serve(socket, { server, service: this.#options.serviceFor(nodeId), peer: { peerId: nodeId } });
+  }
+
+  /** One connection by a server of its own, until either is closed. */
+  #serve(socket: TLSSocket, { server, service, peer }: Serving): void {
+    const { refusals, firstWordMs } = this.#options;
+    const silence = setTimeout(() => {
+      refusals.count('silentConnection', peer);
+      socket.destroy();
+    }, firstWordMs);
+    server.addService(
+      service.definition,
+      toldOfCalls(service.handlers, () => clearTimeout(silence)),
+    );
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     widenSessionWindow(server, LIMITS.peerWindowBytes);
     this.#servers.add(server);
     socket.once('close', () => {
+      clearTimeout(silence);
       this.#servers.delete(server);
       server.forceShutdown();
     });
@@ -159,8 +173,33 @@ export class PeerServer {
       this.#strangerCount -= 1;
       clearTimeout(lifetime);
     });
-    this.#injectStranger(socket);
+    const server = new Server(STRANGER_SERVER_OPTIONS);
+    const { strangerService: service } = this.#options;
+    this.#serve(socket, { server, service, peer: { address: socket.remoteAddress } });
   }
+}
+
+interface Serving {
+  readonly server: Server;
+  readonly service: GrpcService;
+  /** Whom to name when it is refused. */
+  readonly peer: { readonly peerId?: NodeId; readonly address?: string | undefined };
+}
+
+/** The same handlers, with `onCall` called before each. */
+function toldOfCalls(
+  handlers: UntypedServiceImplementation,
+  onCall: () => void,
+): UntypedServiceImplementation {
+  const told: UntypedServiceImplementation = {};
+  for (const [name, handler] of Object.entries(handlers)) {
+    const handle = handler as (...parts: readonly unknown[]) => unknown;
+    told[name] = (...parts: readonly unknown[]) => {
+      onCall();
+      return handle(...parts);
+    };
+  }
+  return told;
 }
 
 function secureContextOptions(credentials: PeerCredentials): SecureContextOptions {

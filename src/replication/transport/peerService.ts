@@ -11,11 +11,11 @@ import type { NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { type PeerFrame, type PullSnapshotRequest, peerFrameCodec, peerService } from '../../proto/peer.ts';
 import type { Message } from '../raft/types.ts';
-import { decodeMessage } from './messageCodec.ts';
+import { decodeMessage, refusalOf, refused } from './messageCodec.ts';
 import type { GrpcService } from './peerServer.ts';
-import type { Refusals } from './refusals.ts';
+import type { PortRefusal, Refusals } from './refusals.ts';
 import type { SnapshotServer } from './snapshotServer.ts';
-import type { PeerReceiver } from './types.ts';
+import type { PeerReceiver, RefusedMessage } from './types.ts';
 
 export interface PeerServiceOptions {
   readonly nodeId: NodeId;
@@ -25,6 +25,8 @@ export interface PeerServiceOptions {
   readonly snapshots: SnapshotServer;
   readonly clock: Clock;
   readonly refusals: Refusals;
+  /** How long a stream of frames may say nothing at first. */
+  readonly firstWordMs: number;
   /** Where a sender says that it listens. Believed: who is dialled there must prove the same identity. */
   readonly onAddress: (heard: { readonly nodeId: NodeId; readonly address: string }) => void;
 }
@@ -65,12 +67,21 @@ function acceptFrames(
     return;
   }
   let ended = false;
-  call.on('data', (bytes: Buffer) => {
-    if (ended) return;
-    const refusal = acceptFrame(bytes, peerId, options);
-    if (refusal === null) return;
+  const end = (refusal: ReturnType<typeof grpcError>): void => {
     ended = true;
     endWith(call, refusal);
+  };
+  // Whoever opens a stream tells at once who it is and where; see PeerChannel.
+  const silence = setTimeout(() => {
+    options.refusals.count('silentStream', { peerId });
+    end(grpcError(status.DEADLINE_EXCEEDED, 'no frame in time'));
+  }, options.firstWordMs);
+  for (const over of ['end', 'cancelled', 'close', 'error']) call.once(over, () => clearTimeout(silence));
+  call.on('data', (bytes: Buffer) => {
+    if (ended) return;
+    clearTimeout(silence);
+    const refusal = acceptFrame(bytes, peerId, options);
+    if (refusal !== null) end(refusal);
   });
   // Tells the caller that the way to this handler is open.
   call.sendMetadata(new Metadata());
@@ -97,16 +108,23 @@ function acceptFrame(
   }
   const { address } = parsed.frame;
   if (address !== '') options.onAddress({ nodeId: peerId, address });
-  deliver(target, peerId, { ...parsed, aheadMs: parsed.frame.wallMs - options.clock.wallMs() });
+  const refused = deliver(target, peerId, {
+    ...parsed,
+    aheadMs: parsed.frame.wallMs - options.clock.wallMs(),
+  });
+  for (const { reason, type } of refused) refusals.count(reason, { peerId, type });
   return null;
 }
 
 type Parsed =
   | { readonly frame: PeerFrame; readonly messages: readonly Message[] }
-  | { readonly reason: 'malformedFrame' | 'malformedMessage'; readonly error: string };
+  | { readonly reason: PortRefusal; readonly error: string };
 
 function parseFrame(bytes: Buffer, route: { peerId: NodeId; nodeId: NodeId }): Parsed {
   let frame: PeerFrame;
+  if (bytes.length > LIMITS.peerFrameBytesAcceptedMax) {
+    return { reason: 'oversizedFrame', error: `a frame of ${bytes.length} bytes` };
+  }
   try {
     // One copy: entries outlive the socket's much larger buffer, which a view would keep alive.
     frame = peerFrameCodec.decode(Buffer.from(bytes));
@@ -120,17 +138,18 @@ function parseFrame(bytes: Buffer, route: { peerId: NodeId; nodeId: NodeId }): P
     );
     return { frame, messages };
   } catch (thrown) {
-    return { reason: 'malformedMessage', error: toHoldfastError(thrown).message };
+    const error = toHoldfastError(thrown);
+    return { reason: refusalOf(error), error: error.message };
   }
 }
 
 function checkFrame(frame: PeerFrame, peerId: NodeId): void {
-  if (!Number.isSafeInteger(frame.wallMs)) throw new RangeError('peer frame: wall_ms is beyond 2^53 - 1');
-  if (frame.address.length > LIMITS.addressBytesMax) throw new RangeError('peer frame: address is too long');
+  if (!Number.isSafeInteger(frame.wallMs)) throw refused('wall_ms', 'is beyond 2^53 - 1');
+  if (frame.address.length > LIMITS.addressBytesMax) throw refused('address', 'is too long');
   for (const forward of frame.forwards) {
-    if (forward.nodeId !== peerId) throw new RangeError('peer frame: forwards.node_id is not the sender');
+    if (forward.nodeId !== peerId) throw refused('forwards.node_id', 'is not the sender');
     if (!Number.isSafeInteger(forward.sequence) || forward.sequence < 1) {
-      throw new RangeError('peer frame: forwards.sequence is out of range');
+      throw refused('forwards.sequence', 'is out of range');
     }
   }
 }
@@ -139,13 +158,14 @@ function deliver(
   receiver: PeerReceiver,
   peerId: NodeId,
   parsed: { frame: PeerFrame; messages: readonly Message[]; aheadMs: number },
-): void {
+): readonly RefusedMessage[] {
   if (parsed.frame.wallMs > 0) receiver.clockHeard({ nodeId: peerId, aheadMs: parsed.aheadMs });
-  if (parsed.messages.length > 0) receiver.messages(parsed.messages);
+  const refusals = parsed.messages.length > 0 ? receiver.messages(parsed.messages) : [];
   for (const { sequence, envelope, refused } of parsed.frame.forwards) {
     if (refused) receiver.forwardRefused({ from: peerId, sequence });
     else receiver.forwarded({ from: peerId, sequence, envelope });
   }
+  return refusals;
 }
 
 /** Ends a call with a status; `destroy` would end it without one. */

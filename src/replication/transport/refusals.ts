@@ -1,31 +1,74 @@
+import type { Clock } from '../../base/clock.ts';
+import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/logger.ts';
+import type { DropReason } from '../raft/options.ts';
 
-/** Why the peer port turned something away. A closed list, so that a flood makes no flood of counters. */
-export type RefusalReason =
+/** What the port itself turns away: connections, streams, frames, and messages that cannot be read. */
+export type PortRefusal =
   | 'handshake'
+  | 'foreignCertificate'
   | 'strangersFull'
   | 'connectionsFull'
+  | 'silentConnection'
+  | 'silentStream'
   | 'notMember'
+  | 'oversizedFrame'
   | 'malformedFrame'
+  | 'wrongSender'
+  | 'wrongReceiver'
+  | 'impossibleNumber'
+  | 'malformedEntries'
   | 'malformedMessage'
   | 'snapshotsFull';
 
-/** Counts what was turned away; logs the first of each reason and then each time the count doubles. */
+/**
+ * Why something from a peer was turned away: by the port, or by the replication core before it believed any of it.
+ * A closed list, so that a flood makes no flood of counters.
+ */
+export type RefusalReason = PortRefusal | DropReason;
+
+/**
+ * Counts what was turned away, and logs it: each reason of each peer at most once in LIMITS.refusalLogIntervalMs,
+ * with the count of the reason so far.
+ */
 export class Refusals {
   readonly #counts = new Map<RefusalReason, number>();
+  /** When a reason of a peer was logged last; the oldest first. */
+  readonly #loggedMs = new Map<string, number>();
   readonly #logger: Logger;
+  readonly #clock: Clock;
 
-  constructor(logger: Logger) {
-    this.#logger = logger;
+  constructor(options: { readonly logger: Logger; readonly clock: Clock }) {
+    this.#logger = options.logger;
+    this.#clock = options.clock;
   }
 
   get counts(): ReadonlyMap<RefusalReason, number> {
     return this.#counts;
   }
 
-  count(reason: RefusalReason, fields: object): void {
+  /** `peerId`: who has proved to be that node; whoever has proved nothing shares one line a minute with all others. */
+  count(reason: RefusalReason, fields: { readonly peerId?: string; readonly [name: string]: unknown }): void {
     const count = (this.#counts.get(reason) ?? 0) + 1;
     this.#counts.set(reason, count);
-    if ((count & (count - 1)) === 0) this.#logger.warn({ ...fields, reason, count }, 'peer port: refused');
+    if (this.#isLogDue(`${reason} ${fields.peerId ?? ''}`)) {
+      this.#logger.warn({ ...fields, reason, count }, 'peer port: refused');
+    }
+  }
+
+  #isLogDue(key: string): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    const isRecent = (loggedMs: number | undefined): boolean =>
+      loggedMs !== undefined && nowMs - loggedMs < LIMITS.refusalLogIntervalMs;
+    if (isRecent(this.#loggedMs.get(key))) return false;
+    this.#loggedMs.delete(key);
+    if (this.#loggedMs.size >= LIMITS.refusalLogKeysMax) {
+      const [oldest] = this.#loggedMs;
+      // Silence rather than a flood, when so many are turned away within one interval.
+      if (oldest === undefined || isRecent(oldest[1])) return false;
+      this.#loggedMs.delete(oldest[0]);
+    }
+    this.#loggedMs.set(key, nowMs);
+    return true;
   }
 }

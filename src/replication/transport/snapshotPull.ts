@@ -1,7 +1,7 @@
 import type { Client, ClientReadableStream } from '@grpc/grpc-js';
 import { present } from '../../base/assert.ts';
 import { HoldfastError } from '../../base/errors.ts';
-import { type LogIndex, parseNodeId } from '../../base/ids.ts';
+import { type LogIndex, type NodeId, parseNodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import {
   type PullSnapshotRequest,
@@ -12,14 +12,18 @@ import {
 } from '../../proto/peer.ts';
 import type { MethodDefinition } from '../../proto/registry.ts';
 import type { StoredConfiguration } from '../../proto/storage.ts';
-import { checkConfiguration } from '../raft/configuration.ts';
+import { checkConfiguration, membersOf } from '../raft/configuration.ts';
 import type { Configuration, SnapshotMetadata } from '../raft/types.ts';
 import type { StateSnapshot } from '../replicatedLog.ts';
 import type { StoreIdentity } from './types.ts';
 
 export interface PullOptions {
   readonly index: LogIndex;
+  /** Who pulls. */
+  readonly nodeId: NodeId;
   readonly store: StoreIdentity;
+  /** Default: LIMITS.snapshotBytesMax. */
+  readonly bytesMax?: number;
   /** For the whole of it, rows included. */
   readonly deadlineMs: number;
   /** Ends the pull, at whatever point it is. */
@@ -56,7 +60,9 @@ export async function pullSnapshot(client: Client, wanted: PullOptions): Promise
   try {
     const header = await firstHeader(chunks);
     const metadata = checkHeader(header, wanted);
-    return new PulledSnapshot({ metadata, keyring: Buffer.from(header.keyring) }, { client, stream, chunks });
+    const { bytesMax = LIMITS.snapshotBytesMax } = wanted;
+    const keyring = Buffer.from(header.keyring);
+    return new PulledSnapshot({ metadata, keyring }, { client, stream, chunks, bytesMax });
   } catch (thrown) {
     stream.cancel();
     client.close();
@@ -66,15 +72,19 @@ export async function pullSnapshot(client: Client, wanted: PullOptions): Promise
   }
 }
 
+interface Source {
+  readonly client: Client;
+  readonly stream: ChunkStream;
+  readonly chunks: AsyncIterator<SnapshotChunk>;
+  readonly bytesMax: number;
+}
+
 class PulledSnapshot implements StateSnapshot {
   readonly metadata: SnapshotMetadata;
   readonly keyring: Uint8Array;
-  readonly #source: { client: Client; stream: ChunkStream; chunks: AsyncIterator<SnapshotChunk> };
+  readonly #source: Source;
 
-  constructor(
-    what: { metadata: SnapshotMetadata; keyring: Uint8Array },
-    source: { client: Client; stream: ChunkStream; chunks: AsyncIterator<SnapshotChunk> },
-  ) {
+  constructor(what: { metadata: SnapshotMetadata; keyring: Uint8Array }, source: Source) {
     this.metadata = what.metadata;
     this.keyring = what.keyring;
     this.#source = source;
@@ -83,6 +93,7 @@ class PulledSnapshot implements StateSnapshot {
   /** Ends normally only after the last chunk, with as many rows as the sender counted. */
   async *rows(): AsyncGenerator<readonly SnapshotRow[]> {
     let count = 0;
+    const order = new RowOrder(this.#source.bytesMax);
     try {
       for (;;) {
         const next = await this.#source.chunks.next();
@@ -90,6 +101,7 @@ class PulledSnapshot implements StateSnapshot {
         const chunk = next.value;
         if (chunk.header !== null && chunk.header !== undefined) throw corrupt('begins twice');
         count += chunk.rows.length;
+        order.check(chunk.rows);
         if (chunk.rows.length > 0) yield chunk.rows;
         if (!chunk.last) continue;
         if (chunk.rowsTotal !== count) throw corrupt(`has ${count} rows instead of ${chunk.rowsTotal}`);
@@ -107,6 +119,26 @@ class PulledSnapshot implements StateSnapshot {
   }
 }
 
+/** Rows come in the order of their keys: none twice, no chunk again or before another, and not without end. */
+class RowOrder {
+  readonly #bytesMax: number;
+  #bytes = 0;
+  #last: Uint8Array | null = null;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  check(rows: readonly SnapshotRow[]): void {
+    for (const { key, envelope } of rows) {
+      if (this.#last !== null && Buffer.compare(this.#last, key) >= 0) throw corrupt('has rows out of order');
+      this.#last = key;
+      this.#bytes += key.length + envelope.length;
+    }
+    if (this.#bytes > this.#bytesMax) throw corrupt(`is larger than ${this.#bytesMax} bytes`);
+  }
+}
+
 async function firstHeader(chunks: AsyncIterator<SnapshotChunk>): Promise<SnapshotHeader> {
   const first = await chunks.next();
   if (first.done === true || first.value.header === null || first.value.header === undefined) {
@@ -116,10 +148,7 @@ async function firstHeader(chunks: AsyncIterator<SnapshotChunk>): Promise<Snapsh
   return first.value.header;
 }
 
-function checkHeader(
-  header: SnapshotHeader,
-  { index, store }: { index: LogIndex; store: StoreIdentity },
-): SnapshotMetadata {
+function checkHeader(header: SnapshotHeader, { index, nodeId, store }: PullOptions): SnapshotMetadata {
   if (header.clusterId !== store.clusterId || header.storeId !== store.storeId) {
     throw new HoldfastError('CLUSTER_MISMATCH', 'the snapshot offered is of another cluster or store');
   }
@@ -133,11 +162,16 @@ function checkHeader(
   }
   if (header.index < index) throw corrupt(`ends at ${header.index}, before the ${index} that was asked for`);
   if (header.hash.length !== 32) throw corrupt('has a malformed hash');
+  const configuration = configurationOf(header.configuration);
+  // Invariant 20. The state on disk there may not have come to the entry yet that lets this node in.
+  if (!membersOf(configuration).includes(nodeId)) {
+    throw new HoldfastError('UNAVAILABLE', 'the snapshot offered is of before this node was a member');
+  }
   return {
     index: header.index,
     term: header.term,
     hash: Buffer.from(header.hash),
-    configuration: configurationOf(header.configuration),
+    configuration,
   };
 }
 

@@ -1,5 +1,6 @@
 import type { LogIndex, NodeId } from '../../base/ids.ts';
-import type { Message } from '../raft/types.ts';
+import type { DropReason } from '../raft/options.ts';
+import type { Message, MessageType } from '../raft/types.ts';
 import type { StateSnapshot } from '../replicatedLog.ts';
 
 /** What a node says to its peers. Everything is best effort but `pullSnapshot`: Raft lives with lost messages. */
@@ -24,7 +25,8 @@ export interface PeerTransport {
 
 /** Where the transport delivers. Every sender is a member now and proved its identity. */
 export interface PeerReceiver {
-  messages(messages: readonly Message[]): void;
+  /** Returns those of which nothing was believed, since no peer in order sends them. */
+  messages(messages: readonly Message[]): readonly RefusedMessage[];
   forwarded(forward: {
     readonly from: NodeId;
     readonly sequence: number;
@@ -34,6 +36,11 @@ export interface PeerReceiver {
   /** How far the wall clock of `nodeId` is ahead of ours, milliseconds; late by the way of the frame. */
   clockHeard(heard: { readonly nodeId: NodeId; readonly aheadMs: number }): void;
   openSnapshot(): Promise<StateSnapshot>;
+}
+
+export interface RefusedMessage {
+  readonly type: MessageType;
+  readonly reason: DropReason;
 }
 
 /** PEM. A node's certificate carries its node id; `authorityCertificate` is the only root. */

@@ -71,8 +71,10 @@ export class TestState implements StateMachine {
     const { applied, values } = this.#disk;
     const padding = 'x'.repeat(this.#rowBytes);
     async function* rows() {
-      for (const value of values) {
-        yield [{ key: Buffer.from(value), envelope: Buffer.from(padding) }];
+      for (const [position, value] of values.entries()) {
+        // Rows come in the order of their keys.
+        const key = Buffer.from(`${String(position).padStart(8, '0')}${value}`);
+        yield [{ key, envelope: Buffer.from(padding) }];
         await Promise.resolve();
       }
     }
@@ -87,7 +89,7 @@ export class TestState implements StateMachine {
   async installSnapshot(snapshot: StateSnapshot): Promise<void> {
     const values: string[] = [];
     for await (const rows of snapshot.rows()) {
-      for (const row of rows) values.push(Buffer.from(row.key).toString());
+      for (const row of rows) values.push(Buffer.from(row.key.subarray(8)).toString());
     }
     this.values.splice(0, this.values.length, ...values);
     this.applied = snapshot.metadata;

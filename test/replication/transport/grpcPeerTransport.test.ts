@@ -219,8 +219,12 @@ describe('peers that are not well', () => {
   });
 
   test('a peer that stops reading fills the queue, and no more than the queue', async () => {
-    const { send } = await pair();
+    const { send, receiver } = await pair();
     const a = directory.transports.at(-1);
+    await waitFor(() => {
+      send([append(1)]);
+      return receiver.received.length > 0;
+    });
     // B shares our event loop: as long as this turn lasts it reads nothing, like a node that hangs.
     for (let index = 1; index <= 64; index += 1) send([append(1024 * 1024, index)]);
     const peer = a?.peers()[0];
@@ -297,11 +301,13 @@ describe('what the port refuses', () => {
   });
 
   test.each([
-    ['from another node than the certificate names', { from: C }],
-    ['to another node', { to: C }],
-    ['of an unknown type', { type: 99 }],
-    ['with a term beyond 2^53', { term: 2 ** 60 }],
-  ])('a message %s ends the stream', async (_what, change) => {
+    ['from another node than the certificate names', { from: C }, 'wrongSender'],
+    ['to another node', { to: C }, 'wrongReceiver'],
+    ['of an unknown type', { type: 99 }, 'malformedMessage'],
+    ['with a term beyond 2^53', { term: 2 ** 60 }, 'impossibleNumber'],
+    ['with a term of 2^64 - 1', { term: 2 ** 64 - 2048 }, 'impossibleNumber'],
+    ['with entries where none belong', { entries: encodeMessage(append(1)).entries }, 'malformedEntries'],
+  ] as const)('a message %s ends the stream', async (_what, change, reason) => {
     const b = await directory.listen(B);
     const receiver = new RecordingReceiver();
     b.start(receiver);
@@ -309,7 +315,7 @@ describe('what the port refuses', () => {
     const status = await rawFrames([{ messages: [wire], wallMs: 1, forwards: [], address: '' }]);
     expect(status.code).toBe(3);
     expect(receiver.received).toEqual([]);
-    expect(b.refused.get('malformedMessage')).toBe(1);
+    expect([...b.refused]).toEqual([[reason, 1]]);
   });
 
   test('a frame that is no frame, and one that is too large', async () => {
@@ -317,6 +323,8 @@ describe('what the port refuses', () => {
     b.start(new RecordingReceiver());
     expect((await rawFrames([Buffer.from('ffffffff', 'hex')])).code).toBe(3);
     expect(b.refused.get('malformedFrame')).toBe(1);
+    expect((await rawFrames([Buffer.alloc(LIMITS.peerFrameBytesAcceptedMax + 1)])).code).toBe(3);
+    expect(b.refused.get('oversizedFrame')).toBe(1);
     expect((await rawFrames([Buffer.alloc(17 * 1024 * 1024)])).code).toBe(8);
   });
 

@@ -47,7 +47,7 @@ function source(options: {
       if (i === options.failAt) throw new Error('the state cannot be read');
       await Promise.resolve();
       produced += 1;
-      yield [{ key: Buffer.from(`k${i}`), envelope: Buffer.alloc(options.rowBytes, i) }];
+      yield [{ key: Buffer.from(`k${1_000_000 + i}`), envelope: Buffer.alloc(options.rowBytes, i) }];
     }
   }
   return {
@@ -118,6 +118,12 @@ describe('pullSnapshot', () => {
     await waitFor(served.closed);
   });
 
+  test('a state of before we were a member is not taken (I20): there will be a newer one', async () => {
+    const configuration = { ...metadata.configuration, voters: [A] };
+    const b = await serve(source({ rows: 1, rowBytes: 1, metadata: { ...metadata, configuration } }));
+    await expect(b.pullSnapshot({ from: A, index: 1 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
   test('an older state than asked for is not taken', async () => {
     const b = await serve(source({ rows: 1, rowBytes: 1 }));
     await expect(b.pullSnapshot({ from: A, index: 41 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
@@ -158,6 +164,7 @@ describe('pullSnapshot', () => {
 describe('chunks that do not add up', () => {
   const header = { ...STORE, ...metadata, keyring: Buffer.from('k') };
   const row = { key: Buffer.from('a'), envelope: Buffer.from('b') };
+  const later = { key: Buffer.from('b'), envelope: Buffer.from('b') };
   const first = { header, rows: [], rowsTotal: 0, last: false };
   const one = { rows: [row], rowsTotal: 0, last: false };
 
@@ -179,7 +186,14 @@ describe('chunks that do not add up', () => {
     try {
       const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
       const { signal } = new AbortController();
-      const pulled = await pullSnapshot(client, { index: 1, store: STORE, deadlineMs: 5_000, signal });
+      const pulled = await pullSnapshot(client, {
+        index: 1,
+        nodeId: B,
+        store: STORE,
+        deadlineMs: 5_000,
+        signal,
+        bytesMax: 1_000,
+      });
       try {
         return await countRows(pulled);
       } finally {
@@ -191,13 +205,28 @@ describe('chunks that do not add up', () => {
   }
 
   test('whole', async () => {
-    expect(await outcome([first, one, { rows: [row], rowsTotal: 2, last: true }])).toBe(2);
+    expect(await outcome([first, one, { rows: [later], rowsTotal: 2, last: true }])).toBe(2);
   });
 
   test.each<[string, SnapshotChunk[]]>([
     ['no last chunk', [first, one]],
     ['fewer rows than counted', [first, one, { rows: [], rowsTotal: 2, last: true }]],
     ['more rows than counted', [first, one, one, { rows: [], rowsTotal: 1, last: true }]],
+    ['a chunk again', [first, one, one, { rows: [], rowsTotal: 2, last: true }]],
+    ['chunks out of order', [first, { ...one, rows: [later] }, one, { rows: [], rowsTotal: 2, last: true }]],
+    [
+      'rows that overlap in one chunk',
+      [first, { ...one, rows: [row, row] }, { rows: [], rowsTotal: 2, last: true }],
+    ],
+    [
+      'more than may be in all',
+      [
+        first,
+        { ...one, rows: [{ ...row, envelope: Buffer.alloc(600) }] },
+        { ...one, rows: [{ ...later, envelope: Buffer.alloc(600) }] },
+        { rows: [], rowsTotal: 2, last: true },
+      ],
+    ],
     ['a second header', [first, first, { rows: [], rowsTotal: 0, last: true }]],
     ['no header', [one, { rows: [], rowsTotal: 1, last: true }]],
     [

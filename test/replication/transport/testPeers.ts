@@ -8,7 +8,11 @@ import type { Message } from '../../../src/replication/raft/types.ts';
 import type { StateSnapshot } from '../../../src/replication/replicatedLog.ts';
 import { GrpcPeerTransport } from '../../../src/replication/transport/grpcPeerTransport.ts';
 import type { GrpcService } from '../../../src/replication/transport/peerServer.ts';
-import type { PeerCredentials, PeerReceiver } from '../../../src/replication/transport/types.ts';
+import type {
+  PeerCredentials,
+  PeerReceiver,
+  RefusedMessage,
+} from '../../../src/replication/transport/types.ts';
 import { identifyNode, type TestAuthority } from './certificates.ts';
 
 export const STORE = { clusterId: 'aaaaaaaaaaaaaaaa', storeId: 'bbbbbbbbbbbbbbbb', format: 1 };
@@ -30,8 +34,11 @@ export class RecordingReceiver implements PeerReceiver {
   readonly clocks = new Map<NodeId, number>();
   snapshot: () => Promise<StateSnapshot> = () => Promise.reject(new Error('no snapshot'));
 
-  messages(messages: readonly Message[]): void {
+  refuse: (message: Message) => readonly RefusedMessage[] = () => [];
+
+  messages(messages: readonly Message[]): readonly RefusedMessage[] {
     this.received.push(...messages);
+    return messages.flatMap(this.refuse);
   }
 
   forwarded(forward: { from: NodeId; sequence: number; envelope: Uint8Array }): void {
@@ -68,7 +75,13 @@ export class TestDirectory {
 
   async listen(
     nodeId: NodeId,
-    options: { credentials?: PeerCredentials; clock?: Clock; store?: typeof STORE; logger?: Logger } = {},
+    options: {
+      credentials?: PeerCredentials;
+      clock?: Clock;
+      store?: typeof STORE;
+      logger?: Logger;
+      firstWordMs?: number;
+    } = {},
   ): Promise<GrpcPeerTransport> {
     const transport = await GrpcPeerTransport.listen({
       nodeId,
@@ -83,6 +96,7 @@ export class TestDirectory {
       clock: options.clock ?? systemClock,
       random: systemRandom,
       logger: options.logger ?? silentLogger,
+      ...(options.firstWordMs === undefined ? {} : { firstWordMs: options.firstWordMs }),
     });
     this.addresses.set(nodeId, `127.0.0.1:${transport.port}`);
     this.transports.push(transport);
