@@ -10,6 +10,19 @@ export interface PeerFrame {
   readonly forwards: readonly Forward[];
   /** host:port, or empty. */
   readonly address: string;
+  readonly announcement?: Announcement | Unset;
+}
+
+export interface Announcement {
+  readonly checkpoints: readonly Checkpoint[];
+  readonly lowSpace: boolean;
+}
+
+/** A digest of the sender's whole state. */
+export interface Checkpoint {
+  readonly index: number;
+  readonly digest: Uint8Array;
+  readonly format: number;
 }
 
 export interface Forward {
