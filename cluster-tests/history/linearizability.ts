@@ -1,5 +1,5 @@
 import { describe } from './describe.ts';
-import { asRequest } from './evaluate.ts';
+import { asRequest, hasChanged } from './evaluate.ts';
 import { EventLog } from './eventLog.ts';
 import { modelOperation, storeModel } from './model.ts';
 import { prune } from './prune.ts';
@@ -39,8 +39,12 @@ export function checkLinearizability(
       call: line.call,
       ret: line.ret,
       operation: modelOperation(line),
+      // Each change has a revision of its own; what reads at it comes after it.
+      ...(line.rev === null
+        ? {}
+        : { rank: line.rev * 2 + (hasChanged(line) || line.status !== 'ok' ? 0 : 1) }),
     }));
-    const result = search(model, intervals, budget);
+    const result = search(model, intervals, { budget, ranks: revisions ? 'required' : 'hint' });
     steps += result.steps;
     const detail = explain(result, lines);
     findings.push({ check: 'linearizability', subject, verdict: result.verdict, detail });

@@ -53,8 +53,16 @@ export function storeModel(options: { readonly revisions: boolean }): Model<Mode
   return {
     initial: { registers: new Map(), floor: 0 },
     step: (state, operation) => new Step(state, operation, options.revisions).run(),
+    isRead,
     keyOf: (state) => keyOf(state, options.revisions),
   };
+}
+
+function isRead({ mutates, answer }: ModelOperation): boolean {
+  if (!mutates || answer === null) return !mutates;
+  return answer.results.every(
+    (result) => result.op === 'get' || result.op === 'range' || (result.op === 'delete' && !result.deleted),
+  );
 }
 
 /** A register that exists has some revision. */

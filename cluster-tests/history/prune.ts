@@ -23,7 +23,7 @@ export function prune(lines: readonly OperationLine[], log: EventLog | null): Pr
   const proof = new ProofTimes(lines);
   const operations: OperationLine[] = [];
   const counts = { found: 0, dropped: 0, open: 0 };
-  const deletions = openDeletions(lines, log);
+  const deletions = settledDeletions(lines, log);
   for (const line of lines) {
     if (line.status === 'ok') operations.push(line);
     if (line.status !== 'info' || !isMutation(line)) continue;
@@ -44,7 +44,7 @@ export function prune(lines: readonly OperationLine[], log: EventLog | null): Pr
 function fateOf(
   line: OperationLine,
   log: EventLog | null,
-  deletions: ReadonlyMap<string, number>,
+  deletions: ReadonlyMap<OperationLine, number>,
 ): number | 'never' | 'open' {
   if (log === null) return 'open';
   const puts = putsOf(line);
@@ -55,25 +55,39 @@ function fateOf(
     const event = log.ofKey(key).find((event) => event.type === 'put' && event.value === value);
     if (event !== undefined) return event.mod;
   }
-  // A branch that only deletes leaves no value to be known by.
-  return deletes.some((key) => (deletions.get(key) ?? 0) > 0) ? 'open' : 'never';
+  return deletions.get(line) ?? (puts.length === 0 && deletes.length > 1 ? 'open' : 'never');
 }
 
-/** By key: deletions among the events that no acknowledged operation explains. */
-function openDeletions(lines: readonly OperationLine[], log: EventLog | null): ReadonlyMap<string, number> {
-  const open = new Map<string, number>();
-  if (log === null) return open;
+/**
+ * Which deletions of unknown outcome happened, and when. They leave no value to be known by, but those of one key are
+ * alike in everything but their calls: giving the first event that no acknowledged operation explains to the first
+ * call, and so on, is as good as any way. What is left over deleted nothing. Those of several keys stay open.
+ */
+function settledDeletions(
+  lines: readonly OperationLine[],
+  log: EventLog | null,
+): ReadonlyMap<OperationLine, number> {
+  const settled = new Map<OperationLine, number>();
+  if (log === null) return settled;
   const explained = new Set<number>();
-  const keys = new Set<string>();
+  const asked = new Map<string, OperationLine[]>();
   for (const line of lines) {
     if (hasChanged(line) && line.rev !== null) explained.add(line.rev);
-    if (line.status === 'info') for (const key of deletesOf(line)) keys.add(key);
+    const [key, ...others] = deletesOf(line);
+    if (line.status !== 'info' || key === undefined || others.length > 0 || putsOf(line).length > 0) continue;
+    const deletions = asked.get(key);
+    if (deletions === undefined) asked.set(key, [line]);
+    else deletions.push(line);
   }
-  for (const key of keys) {
-    const count = log.ofKey(key).filter(({ type, mod }) => type === 'delete' && !explained.has(mod)).length;
-    if (count > 0) open.set(key, count);
+  for (const [key, deletions] of asked) {
+    const byCall = deletions.toSorted((a, b) => a.call - b.call);
+    const found = log.ofKey(key).filter(({ type, mod }) => type === 'delete' && !explained.has(mod));
+    for (const [i, { mod }] of found.entries()) {
+      const line = byCall[i];
+      if (line !== undefined) settled.set(line, mod);
+    }
   }
-  return open;
+  return settled;
 }
 
 /** When a revision is first proved to have been reached. */

@@ -34,6 +34,9 @@ export class HistoryBuilder {
       case 'cas':
       case 'range':
       case 'txn':
+        if (line.status === 'ok' && (line.ret === null || line.rev === null || line.out === null)) {
+          throw new Error(`client ${line.client}: done at ${line.call}, and without an answer`);
+        }
         this.#operations.push(line);
         return;
       case 'watch':
@@ -107,9 +110,6 @@ export function checkRecording({ operations }: Pick<History, 'operations'>): Fin
   for (const line of operations) {
     if (line.ret !== null && line.ret <= line.call)
       problems.push(`client ${line.client}: ends before it begins`);
-    if (line.status === 'ok' && (line.ret === null || line.rev === null || line.out === null)) {
-      problems.push(`client ${line.client}: done at ${line.call}, and without an answer`);
-    }
     const before = last.get(line.client);
     if (before !== undefined && (before.ret === null || before.status === 'info' || before.ret > line.call)) {
       problems.push(

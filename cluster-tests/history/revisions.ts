@@ -37,7 +37,7 @@ export function checkRevisions(history: Pick<History, 'operations' | 'events' | 
     finding('revision once', 'all changes', repeatedRevisions(answered)),
     finding('revision order', 'real time', lateRevisions(settled)),
   ];
-  if (replay !== null) findings.push(finding('replay', 'all answers', replay.problems));
+  if (replay !== null) findings.push(replayFinding(replay, answered.length));
   return { findings, replayed: replay?.count ?? 0, notCovered: replay?.notCovered ?? answered.length };
 }
 
@@ -45,6 +45,12 @@ function finding(check: string, subject: string, problems: readonly string[]): F
   const more = problems.length - PROBLEMS_SHOWN;
   const shown = [...problems.slice(0, PROBLEMS_SHOWN), ...(more > 0 ? [`… and ${more} more`] : [])];
   return { check, subject, verdict: problems.length === 0 ? 'ok' : 'illegal', detail: shown.join('\n') };
+}
+
+function replayFinding(replay: Replay, answers: number): Finding {
+  if (replay.count > 0 || answers === 0) return finding('replay', 'all answers', replay.problems);
+  const detail = `the events cover none of ${answers} answers`;
+  return { check: 'replay', subject: 'all answers', verdict: 'unknown', detail };
 }
 
 function repeatedRevisions(answered: readonly OperationLine[]): readonly string[] {
@@ -119,7 +125,7 @@ function shownRevision(line: OperationLine): number {
 
 function isCovered(line: OperationLine, log: EventLog): boolean {
   const { compares, success, failure } = asRequest(line);
-  const places = [...compares.map(({ key }) => key)];
+  const places = compares.map(({ key }) => key);
   for (const step of [...success, ...failure]) places.push(step.op === 'range' ? step.prefix : step.key);
   return places.every((place) => log.covers(place, shownRevision(line)));
 }

@@ -9,12 +9,22 @@ export interface Interval<Operation> {
   /** Null: the outcome is unknown; it may take effect at any time after the call, or never. */
   readonly ret: number | null;
   readonly operation: Operation;
+  /** Where it seems to belong among all others; absent: nobody knows. Equal ranks may come in any order. */
+  readonly rank?: number;
 }
+
+/**
+ *   hint      what has the lowest rank is tried first; the verdict does not depend on it
+ *   required  no order is accepted in which a lower rank comes after a higher one
+ */
+export type RankUse = 'hint' | 'required';
 
 export interface Model<State, Operation> {
   readonly initial: State;
   /** The state after the operation with the answer that it had, or undefined when it cannot have had it. */
   step(state: State, operation: Operation): State | undefined;
+  /** Whether the operation, with the answer that it had, changes nothing in whatever state it meets. */
+  isRead(operation: Operation): boolean;
   /** Equal for equal states, and only for them. */
   keyOf(state: State): string;
 }
@@ -57,7 +67,7 @@ interface Choice<State> {
   readonly before: State;
   readonly keyBefore: string;
   readonly highestBefore: number;
-  /** It changed nothing, so that putting it anywhere later could not help. */
+  /** It reads, and fits here: putting it anywhere later could not help. */
   readonly isFree: boolean;
 }
 
@@ -66,9 +76,10 @@ const ENTRY_OVERHEAD_BYTES = 48;
 export function search<State, Operation>(
   model: Model<State, Operation>,
   intervals: readonly Interval<Operation>[],
-  budget: Budget = DEFAULT_BUDGET,
+  options: { readonly budget?: Budget; readonly ranks?: RankUse } = {},
 ): SearchResult {
-  return new Search(model, intervals, budget).run();
+  const { budget = DEFAULT_BUDGET, ranks = 'hint' } = options;
+  return new Search(model, intervals, { budget, ranks }).run();
 }
 
 class Search<State, Operation> {
@@ -80,6 +91,7 @@ class Search<State, Operation> {
   readonly #head: Entry = { id: -1, isCall: true, match: null, previous: null, next: null };
   readonly #memo = new Set<string>();
   readonly #chosen: Choice<State>[] = [];
+  readonly #ranks: Ranks;
   #memoBytes = 0;
   #steps = 0;
   #state: State;
@@ -91,15 +103,20 @@ class Search<State, Operation> {
   #longest: readonly number[] = [];
   #stuck: readonly number[] = [];
 
-  constructor(model: Model<State, Operation>, intervals: readonly Interval<Operation>[], budget: Budget) {
+  constructor(
+    model: Model<State, Operation>,
+    intervals: readonly Interval<Operation>[],
+    options: { readonly budget: Budget; readonly ranks: RankUse },
+  ) {
     this.#model = model;
-    this.#budget = budget;
+    this.#budget = options.budget;
     this.#state = model.initial;
     this.#key = model.keyOf(model.initial);
     const order = intervals.map((interval, i) => ({ interval, i }));
     order.sort((a, b) => a.interval.call - b.interval.call || a.i - b.i);
     this.#sorted = order.map(({ interval }) => interval);
     this.#index = order.map(({ i }) => i);
+    this.#ranks = new Ranks(options.ranks === 'required' ? this.#sorted : []);
     this.#link();
   }
 
@@ -151,27 +168,37 @@ class Search<State, Operation> {
     }
   }
 
-  /** The open calls, those with a return first: an unknown one is brought in only where nothing else helps. */
   #firstChoice(): Entry | null {
-    return this.#find(this.#head.next, 'returned') ?? this.#find(this.#head.next, 'unknown');
+    return this.#choiceAfter(null);
   }
 
-  /** Where to go on when `entry` was of no use. */
-  #choiceAfter(entry: Entry): Entry | null {
-    if (entry.match === null) return this.#find(entry.next, 'unknown');
-    return this.#find(entry.next, 'returned') ?? this.#find(this.#head.next, 'unknown');
-  }
-
-  #find(from: Entry | null, kind: 'returned' | 'unknown'): Entry | null {
-    for (let entry = from; entry?.isCall === true; entry = entry.next) {
-      if ((entry.match === null) === (kind === 'unknown')) return entry;
+  /**
+   * The next to try of all open calls, when `tried` was of no use: those with a return first, since an unknown one is
+   * brought in only where nothing else helps; among them by rank, and by call.
+   */
+  #choiceAfter(tried: Entry | null): Entry | null {
+    let best: Entry | null = null;
+    for (let entry = this.#head.next; entry?.isCall === true; entry = entry.next) {
+      const isLater = tried === null || this.#compare(tried, entry) < 0;
+      if (isLater && (best === null || this.#compare(entry, best) < 0)) best = entry;
     }
-    return null;
+    return best;
+  }
+
+  #compare(a: Entry, b: Entry): number {
+    const unknown = Number(a.match === null) - Number(b.match === null);
+    if (unknown !== 0) return unknown;
+    const [rankA = Number.MAX_VALUE, rankB = Number.MAX_VALUE] = [
+      this.#sorted[a.id]?.rank,
+      this.#sorted[b.id]?.rank,
+    ];
+    return rankA - rankB || a.id - b.id;
   }
 
   #choose(entry: Entry): boolean {
     const interval = this.#sorted[entry.id] as Interval<Operation>;
     this.#steps += 1;
+    if (!this.#ranks.allow(entry.id)) return false;
     const before = this.#state;
     const after = this.#model.step(before, interval.operation);
     if (after === undefined) return false;
@@ -184,7 +211,7 @@ class Search<State, Operation> {
       this.#unlift(entry);
       return false;
     }
-    const isFree = key === this.#key;
+    const isFree = key === this.#key && this.#model.isRead(interval.operation);
     this.#chosen.push({ entry, before, keyBefore: this.#key, highestBefore, isFree });
     this.#state = after;
     this.#key = key;
@@ -239,6 +266,7 @@ class Search<State, Operation> {
 
   #lift(call: Entry): void {
     unlink(call);
+    this.#ranks.take(call.id);
     if (call.match === null) return;
     unlink(call.match);
     this.#left -= 1;
@@ -250,6 +278,44 @@ class Search<State, Operation> {
       this.#left += 1;
     }
     relink(call);
+    this.#ranks.putBack(call.id);
+  }
+}
+
+/** The ranks of what is not chosen: where they are required, only the lowest may be. */
+class Ranks {
+  readonly #ranks: readonly (number | undefined)[];
+  /** Ids with a rank, the lowest first, and where each one is. */
+  readonly #order: readonly number[];
+  readonly #places = new Map<number, number>();
+  readonly #taken = new Set<number>();
+  #lowest = 0;
+
+  constructor(intervals: readonly { readonly rank?: number }[]) {
+    this.#ranks = intervals.map(({ rank }) => rank);
+    this.#order = [...intervals.keys()]
+      .filter((id) => this.#ranks[id] !== undefined)
+      .sort((a, b) => (this.#ranks[a] ?? 0) - (this.#ranks[b] ?? 0));
+    for (const [place, id] of this.#order.entries()) this.#places.set(id, place);
+  }
+
+  allow(id: number): boolean {
+    const rank = this.#ranks[id];
+    const lowest = this.#order[this.#lowest];
+    return rank === undefined || lowest === undefined || rank <= (this.#ranks[lowest] ?? rank);
+  }
+
+  take(id: number): void {
+    if (!this.#places.has(id)) return;
+    this.#taken.add(id);
+    while (this.#taken.has(this.#order[this.#lowest] ?? -1)) this.#lowest += 1;
+  }
+
+  putBack(id: number): void {
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    this.#taken.delete(id);
+    this.#lowest = Math.min(this.#lowest, place);
   }
 }
 
