@@ -14,19 +14,16 @@ class Node {
   hasState = true;
   astrayFrom = Number.POSITIVE_INFINITY;
   way = 1;
+  readonly nodeId: NodeId;
   readonly comparison: StateComparison;
 
-  constructor(
-    readonly nodeId: NodeId,
-    readonly clock: ManualClock,
-    readonly voters: () => readonly NodeId[],
-    readonly format = 1,
-  ) {
+  constructor(nodeId: NodeId, format = 1) {
+    this.nodeId = nodeId;
     this.comparison = new StateComparison({
       nodeId,
       format,
       clock,
-      voters,
+      voters: () => voters,
       applied: () => (this.hasState ? { index: this.index, digest: this.digest } : null),
     });
   }
@@ -51,7 +48,7 @@ let down: Set<NodeId>;
 beforeEach(() => {
   clock = new ManualClock();
   voters = [ONE, TWO, THREE];
-  nodes = voters.map((nodeId) => new Node(nodeId, clock, () => voters));
+  nodes = voters.map((nodeId) => new Node(nodeId));
   down = new Set();
 });
 
@@ -153,7 +150,7 @@ describe('the comparison of states', () => {
   });
 
   it('judges a learner by the voters, and not the voters by a learner', () => {
-    const learner = new Node(FOUR, clock, () => voters);
+    const learner = new Node(FOUR);
     nodes.push(learner);
     learner.astrayFrom = 10;
     for (const one of nodes) one.apply(EVERY);
@@ -163,7 +160,7 @@ describe('the comparison of states', () => {
   });
 
   it('does not compare with a node that stores its data otherwise', () => {
-    nodes[2] = new Node(THREE, clock, () => voters, 2);
+    nodes[2] = new Node(THREE, 2);
     node(3).astrayFrom = 1;
     for (const one of nodes) one.apply(EVERY);
     tick();

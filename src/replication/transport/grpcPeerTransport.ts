@@ -4,6 +4,7 @@ import type { LogIndex, NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { RandomSource } from '../../base/random.ts';
+import type { Announcement } from '../../proto/peer.ts';
 import type { Message, MessageType } from '../raft/types.ts';
 import type { StateSnapshot } from '../replicatedLog.ts';
 import { PeerChannel } from './peerChannel.ts';
@@ -32,6 +33,8 @@ export interface GrpcPeerTransportOptions {
   readonly ownAddress?: string;
   /** Where a sender says that it listens, for senders that `peerAddress` does not know. */
   readonly onAddress?: (heard: { readonly nodeId: NodeId; readonly address: string }) => void;
+  /** What another node announces. */
+  readonly onAnnouncement?: (heard: { readonly nodeId: NodeId; readonly announcement: Announcement }) => void;
   /** How long a connection, and a stream in it, may say nothing at first. Default: LIMITS.peerHandshakeTimeoutMs. */
   readonly firstWordMs?: number;
   /** What a connection without a node's certificate reaches: Join. */
@@ -89,6 +92,7 @@ export class GrpcPeerTransport implements PeerTransport {
           refusals,
           firstWordMs,
           onAddress: options.onAddress ?? (() => undefined),
+          onAnnouncement: options.onAnnouncement ?? (() => undefined),
         }),
     });
     return transport;
@@ -149,6 +153,11 @@ export class GrpcPeerTransport implements PeerTransport {
       touched.add(channel);
     }
     for (const channel of touched) channel.flush();
+  }
+
+  /** Tells every peer that is connected now. Best effort: it is told again before long. */
+  announce(announcement: Announcement): void {
+    for (const { control } of this.#peers.values()) control.announce(announcement);
   }
 
   forward(to: NodeId, forward: { readonly sequence: number; readonly envelope: Uint8Array }): boolean {

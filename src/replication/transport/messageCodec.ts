@@ -135,6 +135,7 @@ const REFUSALS_BY_FIELD: ReadonlyMap<string, PortRefusal> = new Map([
   ['request_id', 'impossibleNumber'],
   ['wall_ms', 'impossibleNumber'],
   ['forwards.sequence', 'impossibleNumber'],
+  ['checkpoints.index', 'impossibleNumber'],
 ]);
 
 /** As what a message counts that was refused for `error`. */

@@ -5,7 +5,7 @@ import type { NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { RandomSource } from '../../base/random.ts';
-import { type Forward, type PeerFrame, peerService } from '../../proto/peer.ts';
+import { type Announcement, type Forward, type PeerFrame, peerService } from '../../proto/peer.ts';
 import type { MethodDefinition } from '../../proto/registry.ts';
 import type { Message } from '../raft/types.ts';
 import type { PeerDialer } from './peerDialing.ts';
@@ -115,6 +115,14 @@ export class PeerChannel {
       if (wasFull) this.flush();
     });
     if (!taken) this.#mustDrain = true;
+  }
+
+  /** In a frame of its own, when there is room for one. */
+  announce(announcement: Announcement): void {
+    const connection = this.#connection;
+    if (connection === null || !connection.open || this.#mustDrain) return;
+    const { clock, ownAddress: address } = this.#options;
+    this.#write(connection, { messages: [], wallMs: clock.wallMs(), forwards: [], address, announcement }, 0);
   }
 
   /** The peer gives a stream up that says nothing; and it may not know yet where this node listens. */

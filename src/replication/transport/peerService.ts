@@ -9,7 +9,13 @@ import type { Clock } from '../../base/clock.ts';
 import { toHoldfastError } from '../../base/errors.ts';
 import type { NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { type PeerFrame, type PullSnapshotRequest, peerFrameCodec, peerService } from '../../proto/peer.ts';
+import {
+  type Announcement,
+  type PeerFrame,
+  type PullSnapshotRequest,
+  peerFrameCodec,
+  peerService,
+} from '../../proto/peer.ts';
 import type { Message } from '../raft/types.ts';
 import { decodeMessage, refusalOf, refused } from './messageCodec.ts';
 import type { GrpcService } from './peerServer.ts';
@@ -29,7 +35,10 @@ export interface PeerServiceOptions {
   readonly firstWordMs: number;
   /** Where a sender says that it listens. Believed: who is dialled there must prove the same identity. */
   readonly onAddress: (heard: { readonly nodeId: NodeId; readonly address: string }) => void;
+  readonly onAnnouncement: (heard: { readonly nodeId: NodeId; readonly announcement: Announcement }) => void;
 }
+
+const DIGEST_BYTES = 32;
 
 const raw = (bytes: Buffer): Buffer => bytes;
 
@@ -106,8 +115,9 @@ function acceptFrame(
     refusals.count(parsed.reason, { peerId, error: parsed.error });
     return grpcError(status.INVALID_ARGUMENT, parsed.error);
   }
-  const { address } = parsed.frame;
+  const { address, announcement } = parsed.frame;
   if (address !== '') options.onAddress({ nodeId: peerId, address });
+  if (announcement) options.onAnnouncement({ nodeId: peerId, announcement });
   const refused = deliver(target, peerId, {
     ...parsed,
     aheadMs: parsed.frame.wallMs - options.clock.wallMs(),
@@ -151,6 +161,15 @@ function checkFrame(frame: PeerFrame, peerId: NodeId): void {
     if (!Number.isSafeInteger(forward.sequence) || forward.sequence < 1) {
       throw refused('forwards.sequence', 'is out of range');
     }
+  }
+  if (frame.announcement) checkAnnouncement(frame.announcement);
+}
+
+function checkAnnouncement({ checkpoints }: Announcement): void {
+  if (checkpoints.length > LIMITS.stateCheckpointsTold) throw refused('checkpoints', 'are too many');
+  for (const { index, digest } of checkpoints) {
+    if (!Number.isSafeInteger(index)) throw refused('checkpoints.index', 'is beyond 2^53 - 1');
+    if (digest.length !== DIGEST_BYTES) throw refused('checkpoints.digest', 'is not 32 bytes');
   }
 }
 

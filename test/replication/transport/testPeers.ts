@@ -3,7 +3,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import type { NodeId } from '../../../src/base/ids.ts';
 import { type Logger, silentLogger } from '../../../src/base/logger.ts';
 import { systemRandom } from '../../../src/base/random.ts';
-import { joinService } from '../../../src/proto/peer.ts';
+import { type Announcement, joinService } from '../../../src/proto/peer.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import type { StateSnapshot } from '../../../src/replication/replicatedLog.ts';
 import { GrpcPeerTransport } from '../../../src/replication/transport/grpcPeerTransport.ts';
@@ -66,6 +66,11 @@ export class RecordingReceiver implements PeerReceiver {
 export class TestDirectory {
   readonly addresses = new Map<NodeId, string>();
   readonly removed = new Set<NodeId>();
+  readonly announcements: {
+    readonly to: NodeId;
+    readonly nodeId: NodeId;
+    readonly announcement: Announcement;
+  }[] = [];
   readonly transports: GrpcPeerTransport[] = [];
   readonly authority: TestAuthority;
 
@@ -93,6 +98,7 @@ export class TestDirectory {
       isMember: (peerId) => !this.removed.has(peerId),
       peerAddress: (peerId) => this.addresses.get(peerId) ?? null,
       strangerService: testJoin,
+      onAnnouncement: (heard) => this.announcements.push({ to: nodeId, ...heard }),
       clock: options.clock ?? systemClock,
       random: systemRandom,
       logger: options.logger ?? silentLogger,
