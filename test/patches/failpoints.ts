@@ -62,7 +62,7 @@ export const FAILPOINTS = {
 
   // Snapshots: on the node that receives one, and on the one that sends it.
   snapBeforeWrite: {
-    file: STORE,
+    file: 'src/store/openGeneration.ts',
     find: 'if (rows !== undefined) await writeRows(database, rows);',
     replace: 'if (rows !== undefined) { await POINT; await writeRows(database, rows); }',
     awaited: true,
