@@ -1,7 +1,7 @@
 import { present } from '../../../../src/base/assert.ts';
 import type { MemberChange, Place } from '../../../../src/replication/raft/types.ts';
 import { nodeId } from '../cluster.ts';
-import type { Knobs } from './cores.ts';
+import { dropTail, type Knobs } from './cores.ts';
 import { elect, stabilize, tick } from './drivingCommands.ts';
 import { machinesOf, numberOf, onlyMachine, runningOf } from './named.ts';
 import { deliver, drop, duplicate, hold, release } from './networkCommands.ts';
@@ -132,6 +132,12 @@ function disk(world: World, command: Command): void {
   for (const machine of machinesOf(world, command)) world.writeDisk(machine, { terms, term });
 }
 
+function loseTail(world: World, command: Command): void {
+  const machine = onlyMachine(world, command);
+  world.crash(machine);
+  dropTail(machine.disk, numberOf(command, 'count') ?? 1);
+}
+
 function status(world: World, command: Command): void {
   for (const machine of machinesOf(world, command)) {
     const lines =
@@ -168,6 +174,7 @@ const COMMANDS: ReadonlyMap<string, Known> = new Map<string, Known>([
     { act: addNodes, options: ['voters', 'learners', 'blank', 'base', ...Object.keys(KNOB_NAMES)] },
   ],
   ['disk', { act: disk, options: ['terms', 'term'] }],
+  ['lose-tail', { act: loseTail, options: ['count'] }],
   [
     'tick-heartbeat',
     { act: (world, command) => tick(world, command, world.knobs.heartbeatTicks), options: ['times'] },

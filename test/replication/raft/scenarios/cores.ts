@@ -3,7 +3,7 @@ import type { RandomSource } from '../../../../src/base/random.ts';
 import { entryHash } from '../../../../src/replication/raft/entryHash.ts';
 import { Raft } from '../../../../src/replication/raft/raft.ts';
 import type { Configuration, Entry } from '../../../../src/replication/raft/types.ts';
-import type { Disk, Machine } from '../cluster.ts';
+import { type Disk, lastOnDisk, type Machine } from '../cluster.ts';
 
 /** The knobs of every core of a script. */
 export interface Knobs {
@@ -78,6 +78,12 @@ export function rewriteLog(disk: Disk, past: { terms: readonly number[]; term: n
     return { ...place, type: 'normal', payload, hash: before };
   });
   disk.hardState = { ...disk.hardState, term: past.term, vote: null };
+}
+
+/** The last entries are gone from the disk, whatever their node has said of them; term and vote are still there. */
+export function dropTail(disk: Disk, count: number): void {
+  disk.entries = disk.entries.slice(0, -count);
+  disk.hardState = { ...disk.hardState, commit: Math.min(disk.hardState.commit, lastOnDisk(disk)) };
 }
 
 /** A log and a state that start at `index`, written in term 1. */

@@ -21,6 +21,17 @@ describe('scenarios of the raft core', () => {
     else expect(played).toBe(text);
   });
 
+  test('docs/testing.md names every script, and none that is not there', () => {
+    const page = readFileSync(new URL('../../../../docs/testing.md', import.meta.url), 'utf8');
+    const [, section = ''] = page.split('## Scripted scenarios\n');
+    const rows = (section.split('\n## ')[0] ?? '').split('| etcd-io/raft |')[1]?.split('\n') ?? [];
+    const cells = rows.map((row) => row.split('|').slice(2, 3).join(''));
+    const named = new Set(
+      cells.flatMap((cell) => [...cell.matchAll(/`([a-z0-9-]+)`/g)].map(([, name]) => name)),
+    );
+    expect(named).toEqual(new Set(names.map((name) => name.replace('.txt', ''))));
+  });
+
   test('the language: comments and blocks come back as they were', () => {
     const text = '# one\n\nadd-nodes voters=1 quiet\nlog 1\n----\nanything\n\n# the end\n';
     expect(renderScript(parseScript(text))).toBe(text);
