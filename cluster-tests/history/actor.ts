@@ -18,6 +18,9 @@ import type {
   TxnRequest,
 } from './types.ts';
 
+/** What an actor needs of a client. */
+export type StoreClient = Pick<HoldfastClient, 'get' | 'put' | 'delete' | 'range' | 'transaction'>;
+
 export interface ReadChoice {
   readonly mode?: ReadMode;
   /** The revision to read as of; 0 or absent: the newest. */
@@ -46,7 +49,7 @@ interface Answered<Line extends OperationLine> {
  */
 export class Actor {
   readonly #recorder: Recorder;
-  readonly #client: HoldfastClient;
+  readonly #client: StoreClient;
   readonly #node: string;
   readonly #timeoutMs: number;
   #logicalClient: number;
@@ -54,7 +57,7 @@ export class Actor {
 
   constructor(options: {
     readonly recorder: Recorder;
-    readonly client: HoldfastClient;
+    readonly client: StoreClient;
     /** The node whose endpoint the client was given, or "any". */
     readonly node: string;
     /** Deadline of each operation. */

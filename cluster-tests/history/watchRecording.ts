@@ -1,21 +1,29 @@
 import { toHoldfastError } from '../../src/base/errors.ts';
-import type { HoldfastClient, Watch } from '../../src/client/index.ts';
+import type { KeySelector, WatchBatch, WatchOptions } from '../../src/client/index.ts';
 import type { Recorder } from './recorder.ts';
 import { keyEvent } from './storeForms.ts';
 import type { WatchSelector } from './types.ts';
+
+/** What is recorded of: a watch of the client library, or of a test. */
+export interface WatchSource {
+  watch(options: KeySelector & WatchOptions): AsyncIterable<WatchBatch> & {
+    ready(): Promise<number>;
+    close(): void;
+  };
+}
 
 /** A watch whose every batch is recorded, from its opening to its end. */
 export class WatchRecording {
   readonly id: number;
   /** Resolves after the last line; never rejects for what the cluster does. */
   readonly ended: Promise<void>;
-  readonly #watch: Watch;
+  readonly #watch: ReturnType<WatchSource['watch']>;
   #revision = 0;
   #isOpen = true;
 
   constructor(options: {
     readonly recorder: Recorder;
-    readonly client: HoldfastClient;
+    readonly client: WatchSource;
     readonly node: string;
     readonly selector: WatchSelector;
     /** The first revision to tell; 0 or absent: from now on. */
