@@ -85,6 +85,8 @@ export function observed(wal: WriteAheadLog, observer: WalObserver): WriteAheadL
       observer.released(metadata);
     },
     roll: () => wal.roll(),
+    suspect: (until) => wal.suspect(until),
+    failure: () => wal.failure(),
     firstIndex: () => wal.firstIndex(),
     lastIndex: () => wal.lastIndex(),
     pendingWriteMs: () => wal.pendingWriteMs(),

@@ -4,24 +4,31 @@ import { type Clock, systemClock } from '../../base/clock.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import type { LogIndex, StoreId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
-import type { Entry, SnapshotMetadata } from '../raft/types.ts';
+import { type Scheduler, systemScheduler } from '../../base/scheduler.ts';
+import type { SnapshotMetadata } from '../raft/types.ts';
 import { batchBytes } from './codec.ts';
 import { type CommitItem, GroupCommit } from './groupCommit.ts';
 import { EMPTY_STAND, LogShape, type LogStand, type RecordedBatch } from './logShape.ts';
 import { isSegmentSize, segmentSequences } from './segment.ts';
 import { realSegmentFiles, type SegmentFiles } from './segmentFiles.ts';
-import { type FoundLog, readSegments } from './segmentReader.ts';
+import type { FoundLog } from './segmentReader.ts';
 import { SegmentWriter, type SegmentWriterOptions } from './segmentWriter.ts';
+import { type OpenedLog, openLog } from './suspicion.ts';
+import { TailWatermark } from './tailWatermark.ts';
 import type { ChainEnd, WalBatch, WalContents, WriteAheadLog } from './types.ts';
+import type { Watermark } from './watermark.ts';
+import { WatermarkFile } from './watermarkFile.ts';
 
 export interface DiskWalOptions {
-  /** The folder of the segments, and of nothing else. */
+  /** The folder of the segments and their watermark, and of nothing else. */
   readonly directory: string;
   /** Whose log this is; a log of another store is refused. */
   readonly storeId: StoreId;
   /** Default LIMITS.walSegmentBytes; at least 4 KiB. A larger record gets a larger segment. */
   readonly segmentBytes?: number;
   readonly clock?: Clock;
+  /** Default: the event loop's own. */
+  readonly scheduler?: Scheduler;
   readonly files?: SegmentFiles;
 }
 
@@ -35,29 +42,53 @@ export const EMPTY_WAL_CONTENTS: WalContents = {
 interface Write extends CommitItem {
   readonly batch: RecordedBatch;
   readonly after: LogStand;
+  /** The batch changes term or vote. */
+  readonly promises: boolean;
+}
+
+interface Parts {
+  readonly writer: SegmentWriter;
+  readonly watermark: WatermarkFile;
+  readonly shape: LogShape<ChainEnd>;
+  readonly suspectUntil: ChainEnd | null;
 }
 
 /**
  * The write-ahead log in segment files. Each record holds whole batches and is made durable by one
  * write, so that after a crash the log holds a batch entirely or not at all.
+ *
+ * Beside it lies a watermark that names the last record but one, or the last: what is named and not there has been
+ * lost. It never names bytes that are not durable. No acknowledgement of entries waits for it, so the loss of exactly
+ * the last record, in the moment before that is named, looks like a torn write. Term and vote are promises that a node
+ * must not forget whatever happens to its log: a batch that changes them is durable only once it is named.
  */
 export class DiskWal implements WriteAheadLog {
   readonly #commit: GroupCommit<Write>;
   readonly #writer: SegmentWriter;
+  readonly #watermark: TailWatermark;
   /** Everything handed over, durable or not. */
   readonly #shape: LogShape<ChainEnd>;
   /** Where the log on disk stands. */
   #durable: LogStand;
+  #suspectUntil: ChainEnd | null;
   #removal: Promise<void> = Promise.resolve();
 
-  private constructor(writer: SegmentWriter, shape: LogShape<ChainEnd>, clock: Clock) {
+  private constructor(parts: Parts, { clock, scheduler }: Pick<Surroundings, 'clock' | 'scheduler'>) {
+    const { writer, shape, watermark, suspectUntil } = parts;
     this.#writer = writer;
     this.#shape = shape;
     this.#durable = shape.stand;
+    this.#suspectUntil = suspectUntil;
     this.#commit = new GroupCommit({
       write: (group) => this.#write(group),
       groupBytesMax: LIMITS.walBatchBytesMax,
       clock,
+    });
+    this.#watermark = new TailWatermark({
+      file: watermark,
+      clock,
+      scheduler,
+      onFailed: (thrown) => void this.#commit.fail(thrown),
     });
   }
 
@@ -67,10 +98,10 @@ export class DiskWal implements WriteAheadLog {
    * @throws HoldfastError DATA_DIR_INVALID when there is a log already, DISK_FAILED
    */
   static async create(options: DiskWalOptions, contents: WalContents): Promise<DiskWal> {
-    const { writing, clock } = withDefaults(options);
+    const { writing, ...surroundings } = withDefaults(options);
     const { hardState, snapshot, entries } = contents;
     const start: LogStand = {
-      last: snapshot,
+      last: chainEnd(snapshot),
       hardState: { ...hardState, commit: Math.min(hardState.commit, snapshot.index) },
       base: snapshot,
     };
@@ -79,26 +110,34 @@ export class DiskWal implements WriteAheadLog {
     accept(shape, first);
     return diskSteps(async () => {
       await makeEmptyDirectory(writing);
+      const named = { record: 0, hardState: start.hardState, last: start.last, suspectUntil: null };
+      const watermark = await WatermarkFile.create(writing, named);
       const writer = await SegmentWriter.create(writing, start, entries.length === 0 ? null : first);
-      return new DiskWal(writer, shape, clock);
+      const wal = new DiskWal({ writer, watermark, shape, suspectUntil: null }, surroundings);
+      await wal.#name();
+      return wal;
     });
   }
 
   /**
-   * Opens and verifies the log. A torn last record is cut, durably, before this returns; nothing else is changed.
-   * @throws HoldfastError DATA_DIR_INVALID (no log, or of another store), LOG_CORRUPT naming segment and offset
-   *   (nothing is changed), VERSION_UNSUPPORTED, DISK_FAILED
+   * Opens and verifies the log. A torn last record is cut, durably, before this returns. A log that has lost something
+   * else is SUSPECT: see `WalContents.suspicion`; what is unsound of it is kept aside in files named `*.damaged`.
+   * @throws HoldfastError DATA_DIR_INVALID (no log, or of another store), LOG_CORRUPT naming segment and offset when
+   *   not even term and vote are sure (nothing is changed), VERSION_UNSUPPORTED, DISK_FAILED
    */
   static async open(options: DiskWalOptions): Promise<{ wal: DiskWal; contents: WalContents }> {
-    const { writing, clock } = withDefaults(options);
-    const found = await readSegments(writing);
-    const wal = await diskSteps(async () => {
-      const writer = await SegmentWriter.open(writing, found);
-      await writer.removeUnneeded(found.shape.base);
-      return new DiskWal(writer, chainOf(found), clock);
+    const { writing, ...surroundings } = withDefaults(options);
+    return diskSteps(async () => {
+      const opened = await openLog(writing);
+      const { log, hardState, suspicion, watermark } = opened;
+      const writer = await SegmentWriter.open(writing, log);
+      await writer.removeUnneeded(log.shape.base);
+      const parts = { writer, watermark, shape: chainOf(log), suspectUntil: suspicion?.until ?? null };
+      const wal = new DiskWal(parts, surroundings);
+      await wal.#begin(opened);
+      const { base, kept } = log.shape;
+      return { wal, contents: { hardState, snapshot: base, entries: [...kept], suspicion } };
     });
-    const { hardState, base, kept } = found.shape;
-    return { wal, contents: { hardState, snapshot: base, entries: [...kept] } };
   }
 
   append(batch: WalBatch): Promise<void> {
@@ -125,6 +164,13 @@ export class DiskWal implements WriteAheadLog {
     await this.#removeUnneeded();
   }
 
+  async suspect(until: ChainEnd | null): Promise<void> {
+    await this.#commit.step(async () => {
+      this.#suspectUntil = until === null ? null : chainEnd(until);
+      await this.#name();
+    });
+  }
+
   firstIndex(): LogIndex {
     return this.#shape.base.index + 1;
   }
@@ -134,20 +180,51 @@ export class DiskWal implements WriteAheadLog {
   }
 
   pendingWriteMs(): number {
-    return this.#commit.pendingWriteMs();
+    return Math.max(this.#commit.pendingWriteMs(), this.#watermark.pendingWriteMs());
+  }
+
+  failure(): HoldfastError | null {
+    return this.#commit.failure;
   }
 
   async close(): Promise<void> {
     await this.#commit.close();
     await this.#removal;
-    await diskSteps(() => this.#writer.close());
+    await diskSteps(async () => {
+      await this.#watermark.close({ inOrder: this.#commit.failure === null });
+      await this.#writer.close();
+    });
+  }
+
+  /** Puts into log and watermark what was decided when the log was opened. */
+  async #begin({ hardState, named, cut }: OpenedLog): Promise<void> {
+    const { term, vote } = this.#shape.hardState;
+    if (hardState.term !== term || hardState.vote !== vote) {
+      await this.#record({ hardState, snapshot: null, entries: [], base: null });
+    }
+    if (cut) await this.#name();
+    else if (named.record !== this.#writer.record) this.#watermark.note(this.#tail);
+  }
+
+  get #tail(): Watermark {
+    const { hardState, last } = this.#durable;
+    return { record: this.#writer.record, hardState, last: chainEnd(last), suspectUntil: this.#suspectUntil };
+  }
+
+  /** The watermark stands at the end of the log, in all its slots, when this resolves. */
+  async #name(): Promise<void> {
+    await this.#watermark.writeAll(this.#tail);
+    if (this.#commit.failure !== null) throw this.#commit.failure;
   }
 
   #record(batch: RecordedBatch): Promise<void> {
     const refusal = this.#commit.refusal();
     if (refusal !== null) return Promise.reject(refusal);
+    const { term, vote } = this.#shape.hardState;
     accept(this.#shape, batch);
-    return this.#commit.commit({ batch, bytes: batchBytes(batch), after: this.#shape.stand });
+    const after = this.#shape.stand;
+    const promises = after.hardState.term !== term || after.hardState.vote !== vote;
+    return this.#commit.commit({ batch, bytes: batchBytes(batch), after, promises });
   }
 
   async #write(group: readonly Write[]): Promise<void> {
@@ -155,6 +232,8 @@ export class DiskWal implements WriteAheadLog {
     const batches = group.map(({ batch }) => batch);
     await this.#writer.write(batches, this.#durable);
     this.#durable = group.at(-1)?.after ?? this.#durable;
+    this.#watermark.note(this.#tail);
+    if (group.some(({ promises }) => promises)) await this.#watermark.settled();
     const rolled = this.#writer.segments.length > segmentsBefore;
     if (rolled || batches.some(({ snapshot }) => snapshot !== null)) this.#startRemoval();
   }
@@ -175,7 +254,7 @@ export class DiskWal implements WriteAheadLog {
   }
 }
 
-const chainEnd = ({ index, term, hash }: Entry): ChainEnd => ({ index, term, hash });
+const chainEnd = ({ index, term, hash }: ChainEnd): ChainEnd => ({ index, term, hash });
 
 function accept(shape: LogShape<ChainEnd>, batch: RecordedBatch): void {
   const problem = shape.problem(batch);
@@ -192,11 +271,17 @@ function chainOf({ shape }: FoundLog): LogShape<ChainEnd> {
   return chain;
 }
 
-function withDefaults(options: DiskWalOptions): { writing: SegmentWriterOptions; clock: Clock } {
+interface Surroundings {
+  readonly writing: SegmentWriterOptions;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+}
+
+function withDefaults(options: DiskWalOptions): Surroundings {
   const { directory, storeId, segmentBytes = LIMITS.walSegmentBytes } = options;
+  const { files = realSegmentFiles, clock = systemClock, scheduler = systemScheduler } = options;
   assert(isSegmentSize(segmentBytes), 'the segment size is within its limits');
-  const files = options.files ?? realSegmentFiles;
-  return { writing: { directory, storeId, segmentBytes, files }, clock: options.clock ?? systemClock };
+  return { writing: { directory, storeId, segmentBytes, files }, clock, scheduler };
 }
 
 async function makeEmptyDirectory({ directory, files }: SegmentWriterOptions): Promise<void> {

@@ -70,19 +70,28 @@ export function readFrame(segment: Buffer, offset: number, expected: RecordAddre
 }
 
 /**
- * Where after `offset` another sound record of this segment lies, or null. Only one write is ever in flight, so a
- * torn write has nothing after it; a sound record behind a damaged one means that the damage came later.
+ * Where at or after `from` a sound record of this segment begins, or null. Only one write is ever in flight, so a torn
+ * write has nothing after it; a sound record behind a damaged one means that the damage came later.
  */
-export function findFrameAfter(segment: Buffer, offset: number, torn: RecordAddress): number | null {
+export function findFrame(
+  segment: Buffer,
+  from: number,
+  expected: Omit<RecordAddress, 'record'>,
+): number | null {
   const mark = Buffer.alloc(9);
-  mark[0] = TYPE_BYTES.batch;
-  writeU64(mark, torn.segment, 1);
-  for (let from = offset + PREFIX_BYTES + 1; ; from += 1) {
-    from = segment.indexOf(mark, from);
-    if (from === -1) return null;
-    const rest = segment.subarray(from - PREFIX_BYTES);
-    if (tornProblem(rest) === null) return from - PREFIX_BYTES;
+  mark[0] = TYPE_BYTES[expected.type];
+  writeU64(mark, expected.segment, 1);
+  for (let at = from + PREFIX_BYTES; ; at += 1) {
+    at = segment.indexOf(mark, at);
+    if (at === -1) return null;
+    if (tornProblem(segment.subarray(at - PREFIX_BYTES)) === null) return at - PREFIX_BYTES;
   }
+}
+
+/** The body of the sound record at `offset`, and where it ends. */
+export function frameAt(segment: Buffer, offset: number): { readonly body: Buffer; readonly end: number } {
+  const end = offset + PREFIX_BYTES + segment.readUInt32BE(offset);
+  return { body: segment.subarray(offset + FRAME_BYTES, end), end };
 }
 
 /** The record number that the frame at the start of a segment claims, checked by nothing yet; 0 when cut short. */

@@ -95,6 +95,8 @@ export class GroupCommit<Item extends CommitItem> {
       this.#writeStartedMs = this.#clock.monotonicMs();
       try {
         await this.#perform(group);
+        // Something beside the write may have failed meanwhile: nothing is acknowledged any more.
+        if (this.#failure !== null) throw this.#failure;
         for (const each of group) each.resolve();
       } catch (thrown) {
         const failure = this.fail(thrown);

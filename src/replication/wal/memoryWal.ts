@@ -7,7 +7,7 @@ import type { Entry, SnapshotMetadata } from '../raft/types.ts';
 import { batchBytes } from './codec.ts';
 import { type CommitItem, GroupCommit } from './groupCommit.ts';
 import { LogShape, type RecordedBatch } from './logShape.ts';
-import type { WalBatch, WalContents, WriteAheadLog } from './types.ts';
+import type { ChainEnd, Suspicion, WalBatch, WalContents, WriteAheadLog } from './types.ts';
 
 /** One write on its way to the durable state; the hook that is given it decides when, and whether, it gets there. */
 export interface MemoryWrite {
@@ -32,6 +32,8 @@ export interface MemoryWalOptions {
 export class MemoryWalDisk {
   #shape: LogShape<Entry> | null = null;
   #generation = 0;
+  /** The mark of a suspect log. Tests set it, as damage would. */
+  suspicion: Suspicion | null = null;
 
   /** Power is cut. */
   crash(): void {
@@ -62,6 +64,7 @@ interface Write extends CommitItem {
 /** The in-memory twin of the log on disk: the same checks, group commit and failures. */
 export class MemoryWal implements WriteAheadLog {
   readonly #commit: GroupCommit<Write>;
+  readonly #disk: MemoryWalDisk;
   readonly #durable: LogShape<Entry>;
   /** Everything handed over, durable or not. */
   readonly #shape: LogShape<Entry>;
@@ -69,6 +72,7 @@ export class MemoryWal implements WriteAheadLog {
   private constructor(disk: MemoryWalDisk, durable: LogShape<Entry>, options: MemoryWalOptions) {
     const { onWrite = completeAtOnce, clock = systemClock } = options;
     const { generation } = disk;
+    this.#disk = disk;
     this.#durable = durable;
     this.#shape = shapeOf(contentsOf(durable));
     const write = (group: readonly Write[]): Promise<void> =>
@@ -96,7 +100,8 @@ export class MemoryWal implements WriteAheadLog {
   ): { wal: MemoryWal; contents: WalContents } {
     const durable = disk.shape;
     if (durable === null) throw new HoldfastError('DATA_DIR_INVALID', 'the write-ahead log is missing');
-    return { wal: new MemoryWal(disk, durable, options), contents: contentsOf(durable) };
+    const contents = { ...contentsOf(durable), suspicion: disk.suspicion };
+    return { wal: new MemoryWal(disk, durable, options), contents };
   }
 
   append({ hardState, snapshot, entries }: WalBatch): Promise<void> {
@@ -114,6 +119,13 @@ export class MemoryWal implements WriteAheadLog {
     return this.#commit.step(() => Promise.resolve());
   }
 
+  suspect(until: ChainEnd | null): Promise<void> {
+    return this.#commit.step(() => {
+      this.#disk.suspicion = until === null ? null : { until, reason: 'it was marked' };
+      return Promise.resolve();
+    });
+  }
+
   firstIndex(): LogIndex {
     return this.#shape.base.index + 1;
   }
@@ -124,6 +136,10 @@ export class MemoryWal implements WriteAheadLog {
 
   pendingWriteMs(): number {
     return this.#commit.pendingWriteMs();
+  }
+
+  failure(): HoldfastError | null {
+    return this.#commit.failure;
   }
 
   close(): Promise<void> {

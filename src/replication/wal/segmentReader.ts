@@ -1,13 +1,15 @@
 import { join } from 'node:path';
 import { present, unreachable } from '../../base/assert.ts';
 import { asBuffer } from '../../base/bytes.ts';
-import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 import type { StoreId } from '../../base/ids.ts';
 import { entryHash } from '../raft/entryHash.ts';
 import type { Entry } from '../raft/types.ts';
 import { readBatches, readHeader, WAL_FORMAT_VERSION } from './codec.ts';
-import { findFrameAfter, peekRecordNumber, readFrame } from './frame.ts';
+import { type Claims, claimsBehind, claimsOf, type Damage, mergeClaims, NO_CLAIMS } from './damage.ts';
+import { findFrame, peekRecordNumber, readFrame } from './frame.ts';
 import { LogShape, type RecordedBatch } from './logShape.ts';
+import { foreignStore, logMissing, unreadable, versionUnsupported } from './refusals.ts';
 import {
   afterBatch,
   encodeHeader,
@@ -17,6 +19,7 @@ import {
   segmentSequences,
 } from './segment.ts';
 import type { SegmentFiles } from './segmentFiles.ts';
+import type { ChainEnd } from './types.ts';
 
 /** A log as it was found, verified from end to end. Nothing on disk was touched. */
 export interface FoundLog {
@@ -28,9 +31,15 @@ export interface FoundLog {
   readonly lastSegmentBytes: number;
   /** False when a torn record or a short file has to be overwritten with zeros first. */
   readonly preallocated: boolean;
+  /** The last entry after the record that was asked about; null when no segment tells. */
+  readonly lastAtRecord: ChainEnd | null;
 }
 
-interface Source {
+export type LogReading =
+  | { readonly kind: 'whole'; readonly log: FoundLog }
+  | { readonly kind: 'damaged'; readonly damage: Damage };
+
+export interface LogSource {
   readonly directory: string;
   readonly storeId: StoreId;
   readonly segmentBytes: number;
@@ -39,74 +48,130 @@ interface Source {
 
 /**
  * Reads and verifies all segments in order: checksums, record numbers, contiguity, terms, the hash chain, and that
- * every segment goes on where the one before ended. Only the very last record may be torn.
+ * every segment goes on where the one before ended. Only the very last record may be torn; all else is damage.
+ * @param record the record after which the caller wants to know where the log stood
  * @throws HoldfastError DATA_DIR_INVALID (no log, another store's), VERSION_UNSUPPORTED, DISK_FAILED (unreadable)
- *   or LOG_CORRUPT naming segment and offset
  */
-export async function readSegments(source: Source): Promise<FoundLog> {
+export async function readSegments(source: LogSource, record: number | null = null): Promise<LogReading> {
   const sequences = await listSequences(source);
-  let reader: LogReader | null = null;
+  const reader = new LogReader(source, record);
   for (const sequence of sequences) {
-    const bytes = await readBytes(source, sequence);
-    const current: LogReader = reader ?? new LogReader(source);
-    current.readSegment(sequence, bytes, sequence === sequences.at(-1));
-    reader = current;
+    const bytes = await readSegmentBytes(source, sequence);
+    reader.read(sequence, bytes, sequence === sequences.at(-1));
   }
-  return present(reader, 'a segment').finish();
+  return reader.finish();
 }
 
+/** @throws HoldfastError DISK_FAILED */
+export async function readSegmentBytes({ directory, files }: LogSource, sequence: number): Promise<Buffer> {
+  const path = join(directory, segmentName(sequence));
+  try {
+    return await files.read(path);
+  } catch (thrown) {
+    throw unreadable(path, thrown);
+  }
+}
+
+/** The sound part ends here; caught by the reader itself. */
+class Unsound extends Error {}
+
 class LogReader {
-  readonly #source: Source;
+  readonly #source: LogSource;
+  readonly #askedRecord: number | null;
   #shape: LogShape<Entry> | null = null;
   #segments: Segment[] = [];
   #record = 0;
   #sequence = 0;
   #offset = 0;
   #found = { end: 0, lastSegmentBytes: 0, preallocated: true };
+  #lastAtRecord: ChainEnd | null = null;
+  #damage: Omit<Damage, 'claims'> | null = null;
+  #claims: Claims = NO_CLAIMS;
 
-  constructor(source: Source) {
+  constructor(source: LogSource, askedRecord: number | null) {
     this.#source = source;
+    this.#askedRecord = askedRecord;
   }
 
-  readSegment(sequence: number, bytes: Buffer, isLast: boolean): void {
+  read(sequence: number, bytes: Buffer, isLast: boolean): void {
+    if (this.#damage === null) {
+      try {
+        this.#readSegment(sequence, bytes, isLast);
+        return;
+      } catch (thrown) {
+        if (!(thrown instanceof Unsound)) throw thrown;
+        this.#damaged(thrown.message, this.#offset);
+      }
+    }
+    const from = sequence === this.#damage?.sequence ? this.#damage.offset : 0;
+    this.#claims = mergeClaims(this.#claims, claimsBehind(bytes, from, sequence));
+  }
+
+  finish(): LogReading {
+    const shape = this.#shape;
+    const first = this.#segments[0]?.sequence ?? 0;
+    if (this.#damage === null && shape !== null && shape.base.index < shape.floor.index) {
+      this.#sequence = first;
+      this.#damaged(`entries ${shape.base.index + 1} to ${shape.floor.index} are missing before it`, 0);
+    }
+    const own = shape === null ? NO_CLAIMS : claimsOf(shape.stand);
+    if (this.#damage !== null) {
+      return { kind: 'damaged', damage: { ...this.#damage, claims: mergeClaims(this.#claims, own) } };
+    }
+    const log = {
+      shape: present(shape, 'a segment header'),
+      segments: this.#segments,
+      nextRecord: this.#record,
+      lastAtRecord: this.#lastAtRecord,
+      ...this.#found,
+    };
+    return { kind: 'whole', log };
+  }
+
+  #damaged(what: string, offset: number): void {
+    const path = join(this.#source.directory, segmentName(this.#sequence));
+    this.#damage = { sequence: this.#sequence, offset, reason: `${path}, offset ${offset}: ${what}` };
+  }
+
+  #readSegment(sequence: number, bytes: Buffer, isLast: boolean): void {
     const expected = this.#shape === null ? sequence : this.#sequence + 1;
     this.#sequence = expected;
     this.#offset = 0;
-    if (sequence !== expected) throw this.#corrupt('the segment is missing');
+    if (sequence !== expected) throw new Unsound('the segment is missing');
     const shape = this.#readHeader(bytes);
     this.#shape = shape;
     this.#segments.push({ sequence, begins: shape.last, start: 'follows' });
-    while (this.#readRecord(shape, bytes, isLast)) this.#record += 1;
+    this.#noteStand(shape);
+    while (this.#readRecord(shape, bytes, isLast)) {
+      this.#record += 1;
+      this.#noteStand(shape);
+    }
     const { segmentBytes } = this.#source;
     const preallocated = isPreallocated(bytes, this.#offset, segmentBytes);
     this.#found = { end: this.#offset, lastSegmentBytes: bytes.length, preallocated };
   }
 
-  finish(): FoundLog {
-    const shape = present(this.#shape, 'a segment header');
-    if (shape.base.index < shape.floor.index) {
-      throw this.#corrupt(
-        `entries ${shape.base.index + 1} to ${shape.floor.index} are missing before this segment`,
-        0,
-      );
-    }
-    return { shape, segments: this.#segments, nextRecord: this.#record, ...this.#found };
+  #noteStand({ last }: LogShape<Entry>): void {
+    if (this.#record - 1 === this.#askedRecord) this.#lastAtRecord = last;
   }
 
   #readHeader(bytes: Buffer): LogShape<Entry> {
     const record = this.#shape === null ? peekRecordNumber(bytes) : this.#record;
     const reading = readFrame(bytes, 0, { type: 'header', segment: this.#sequence, record });
-    if (reading.kind === 'end') throw this.#corrupt('the segment is empty');
-    if (reading.kind === 'damaged') throw this.#corrupt(reading.reason);
+    if (reading.kind === 'end') throw new Unsound('the segment is empty');
+    if (reading.kind === 'damaged') throw new Unsound(reading.reason);
     const header = this.#decoded(() => readHeader(reading.body));
-    if (header.stand === null) throw versionUnsupported(this.#sequence, header.version);
+    if (header.stand === null) {
+      const known = WAL_FORMAT_VERSION;
+      throw versionUnsupported(segmentName(this.#sequence), { found: header.version, known });
+    }
     if (header.storeId !== this.#source.storeId) throw foreignStore(this.#source, header.storeId);
     const { storeId } = header;
     if (this.#shape !== null) {
       const address = { segment: this.#sequence, record: this.#record };
       const due = encodeHeader({ version: WAL_FORMAT_VERSION, storeId, stand: this.#shape.stand }, address);
       if (!due.equals(bytes.subarray(0, reading.end))) {
-        throw this.#corrupt('the segment does not go on where the one before ended');
+        throw new Unsound('the segment does not go on where the one before ended');
       }
     }
     this.#record = record;
@@ -122,10 +187,10 @@ class LogReader {
       case 'end':
         return false;
       case 'damaged': {
-        if (!isLast || !reading.torn) throw this.#corrupt(reading.reason);
-        const sound = findFrameAfter(bytes, this.#offset, address);
+        if (!isLast || !reading.torn) throw new Unsound(reading.reason);
+        const sound = findFrame(bytes, this.#offset + 1, address);
         if (sound === null) return false;
-        throw this.#corrupt(`${reading.reason}, and a sound record follows at offset ${sound}`);
+        throw new Unsound(`${reading.reason}, and a sound record follows at offset ${sound}`);
       }
       case 'frame': {
         const batches = this.#decoded(() => readBatches(reading.body));
@@ -140,7 +205,7 @@ class LogReader {
 
   #readBatch(shape: LogShape<Entry>, batch: RecordedBatch): void {
     const problem = shape.problem(batch) ?? chainProblem(shape, batch);
-    if (problem !== null) throw this.#corrupt(problem);
+    if (problem !== null) throw new Unsound(problem);
     shape.apply(batch);
     this.#segments = afterBatch(this.#segments, batch);
   }
@@ -149,18 +214,10 @@ class LogReader {
     try {
       return decode();
     } catch (thrown) {
-      if (thrown instanceof RangeError) throw this.#corrupt(`a record cannot be decoded (${thrown.message})`);
+      if (thrown instanceof RangeError)
+        throw new Unsound(`a record cannot be decoded (${thrown.message})`, { cause: thrown });
       throw thrown;
     }
-  }
-
-  #corrupt(what: string, offset = this.#offset): HoldfastError {
-    const path = join(this.#source.directory, segmentName(this.#sequence));
-    return new HoldfastError('LOG_CORRUPT', `${path}, offset ${offset}: ${what}`, {
-      hint:
-        'nothing was changed; keep a copy of the data directory, then remove this node from the cluster and ' +
-        'join it again with an empty one',
-    });
   }
 }
 
@@ -175,51 +232,13 @@ function chainProblem(shape: LogShape<Entry>, batch: RecordedBatch): string | nu
   return null;
 }
 
-async function listSequences({ directory, files }: Source): Promise<number[]> {
+async function listSequences({ directory, files }: LogSource): Promise<number[]> {
   const sequences = segmentSequences(
     await files.list(directory).catch((thrown: unknown) => {
       if (systemErrorCode(thrown) !== 'ENOENT') throw unreadable(directory, thrown);
-      throw new HoldfastError('DATA_DIR_INVALID', `the write-ahead log ${directory} is missing`, {
-        hint: 'put the data directory back; a node whose log is lost has to be removed and joined again',
-        cause: thrown,
-      });
+      throw logMissing(`the write-ahead log ${directory} is missing`, thrown);
     }),
   );
   if (sequences.length > 0) return sequences;
-  throw new HoldfastError('DATA_DIR_INVALID', `the write-ahead log ${directory} has no segment`, {
-    hint: 'put the data directory back; a node whose log is lost has to be removed and joined again',
-  });
-}
-
-async function readBytes({ directory, files }: Source, sequence: number): Promise<Buffer> {
-  const path = join(directory, segmentName(sequence));
-  try {
-    return await files.read(path);
-  } catch (thrown) {
-    throw unreadable(path, thrown);
-  }
-}
-
-function unreadable(path: string, cause: unknown): HoldfastError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new HoldfastError('DISK_FAILED', `${path} cannot be read: ${why}`, {
-    hint: 'check the disk and the owner and mode of the file',
-    cause,
-  });
-}
-
-function versionUnsupported(sequence: number, version: number): HoldfastError {
-  return new HoldfastError(
-    'VERSION_UNSUPPORTED',
-    `${segmentName(sequence)} has log format ${version}; this program reads ${WAL_FORMAT_VERSION}`,
-    { hint: 'run the program version that wrote this data directory, or a newer one' },
-  );
-}
-
-function foreignStore({ directory, storeId }: Source, found: StoreId): HoldfastError {
-  return new HoldfastError(
-    'DATA_DIR_INVALID',
-    `the write-ahead log ${directory} belongs to store ${found}, not to ${storeId}`,
-    { hint: 'the data directory was mixed with that of another cluster; put the right one back' },
-  );
+  throw logMissing(`the write-ahead log ${directory} has no segment`);
 }

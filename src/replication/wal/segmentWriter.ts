@@ -66,6 +66,17 @@ export class SegmentWriter {
     return writer;
   }
 
+  /** A segment that begins a log anew beside old ones, which the caller takes away. */
+  static async begin(
+    options: SegmentWriterOptions,
+    start: { readonly stand: LogStand; readonly record: number; readonly sequence: number },
+  ): Promise<SegmentWriter> {
+    const writer = new SegmentWriter(options, [], start.record + 1);
+    await writer.#removePrepared();
+    await writer.#begin(start.stand, [], start.sequence);
+    return writer;
+  }
+
   /** Goes on behind `found`. What a torn write left there is overwritten with zeros, durably, first. */
   static async open(options: SegmentWriterOptions, found: FoundLog): Promise<SegmentWriter> {
     const writer = new SegmentWriter(options, found.segments, found.nextRecord);
@@ -76,6 +87,11 @@ export class SegmentWriter {
     writer.#end = found.end;
     if (!found.preallocated) await fillWithZeros(file, { from: found.end, to: bytes });
     return writer;
+  }
+
+  /** Number of the last record that is durable. */
+  get record(): number {
+    return this.#nextRecord - 1;
   }
 
   /** The segments of the log, oldest first. */
@@ -144,9 +160,12 @@ export class SegmentWriter {
     for (const batch of batches) this.#segments = afterBatch(this.#segments, batch);
   }
 
-  async #begin(stand: LogStand, batches: readonly RecordedBatch[]): Promise<void> {
+  async #begin(
+    stand: LogStand,
+    batches: readonly RecordedBatch[],
+    sequence = (this.#segments.at(-1)?.sequence ?? 0) + 1,
+  ): Promise<void> {
     const { files, directory, storeId } = this.#options;
-    const sequence = (this.#segments.at(-1)?.sequence ?? 0) + 1;
     const address = { segment: sequence, record: this.#nextRecord };
     const header = encodeHeader({ version: WAL_FORMAT_VERSION, storeId, stand }, address);
     const record = batches.length === 0 ? Buffer.alloc(0) : encodeRecord(batches, address);

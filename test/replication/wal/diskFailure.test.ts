@@ -22,8 +22,8 @@ import {
 } from '../../suites/writeAheadLogModel.ts';
 
 const STORE = '0123456789abcdef' as StoreId;
-/** Opening a sound log opens its last segment. */
-const OPERATIONS_TO_OPEN = 1;
+/** Opening a sound log opens its watermark and its last segment. */
+const OPERATIONS_TO_OPEN = 2;
 let root = '';
 let directories = 0;
 
@@ -199,7 +199,10 @@ describe('a disk that fails', () => {
   it('rejects everything that waits, with one and the same error', async () => {
     const options = fresh();
     await (await DiskWal.create(options, EMPTY)).close();
-    const { wal } = await DiskWal.open({ ...options, files: new FailingFiles(2, false).files });
+    const { wal } = await DiskWal.open({
+      ...options,
+      files: new FailingFiles(OPERATIONS_TO_OPEN + 1, false).files,
+    });
     const outcomes = await Promise.allSettled(run(ZERO_END, 5).map((entry) => wal.append(batchOf([entry]))));
     const reasons = outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason : null));
     expect(reasons[0]).toMatchObject({ code: 'DISK_FAILED' });

@@ -1,0 +1,126 @@
+import { asBuffer } from '../../base/bytes.ts';
+import type { HardState } from '../raft/types.ts';
+import { claimsOf, type Damage, furtherPlace, laterHardState, mergeClaims } from './damage.ts';
+import { EMPTY_STAND } from './logShape.ts';
+import { mend } from './mending.ts';
+import { logCorrupt } from './refusals.ts';
+import { type FoundLog, type LogReading, type LogSource, readSegments } from './segmentReader.ts';
+import type { ChainEnd, Suspicion } from './types.ts';
+import type { Watermark } from './watermark.ts';
+import { readWatermark, WatermarkFile, type WatermarkReading } from './watermarkFile.ts';
+
+/** A log that reads as whole, with what is to be thought of it. */
+export interface OpenedLog {
+  readonly log: FoundLog;
+  /** Term and vote as the log or its watermark has them, whichever are later; the commit index is the log's. */
+  readonly hardState: HardState;
+  readonly suspicion: Suspicion | null;
+  readonly watermark: WatermarkFile;
+  /** What the newest slot of the watermark says. */
+  readonly named: Watermark;
+  /** The log was cut since that was written: no slot may go on naming what is gone. */
+  readonly cut: boolean;
+}
+
+/**
+ * Reads log and watermark, and judges them together.
+ * - The log is whole and reaches the watermark: go on.
+ * - There is no watermark, or none that can be read, and the log is whole: go on; there will be one.
+ * - The log is damaged, or ends before the watermark: it is SUSPECT. What its node has promised is not all there any
+ *   more, so it must not vote nor be counted until a leader has given it everything anew (raft/suspicion.ts). The mark
+ *   is made durable first; then what is unsound is kept aside, so that the log reads as whole the next time. The mark
+ *   stays until it is taken away.
+ * - The log is damaged and no watermark can be read: term and vote may be lost too. Refused, and nothing is changed.
+ * A log that differs from the watermark at the same record is another log. Refused.
+ * @throws HoldfastError DATA_DIR_INVALID, LOG_CORRUPT, VERSION_UNSUPPORTED, DISK_FAILED
+ */
+export async function openLog(source: LogSource): Promise<OpenedLog> {
+  const mark = await readWatermark(source);
+  const known = mark.kind === 'sound' ? mark.watermark : null;
+  const reading = await readSegments(source, known?.record ?? null);
+  const damage =
+    known === null ? damageOf(reading) : (damageOf(reading) ?? shortfall(source, reading, known));
+  if (damage === null) return opened(source, wholeLog(reading), mark);
+  if (mark.kind !== 'sound') {
+    throw logCorrupt(`${damage.reason}; and its watermark is ${mark.kind}, so term and vote may be lost too`);
+  }
+  return reopened(source, { damage, mark });
+}
+
+function damageOf(reading: LogReading): Damage | null {
+  return reading.kind === 'damaged' ? reading.damage : null;
+}
+
+function wholeLog(reading: LogReading): FoundLog {
+  if (reading.kind === 'damaged') throw logCorrupt(reading.damage.reason);
+  return reading.log;
+}
+
+/** What is missing at the end of a log that has no damage of its own. */
+function shortfall(source: LogSource, reading: LogReading, { record, last }: Watermark): Damage | null {
+  const { shape, segments, nextRecord, end, lastAtRecord } = wholeLog(reading);
+  if (nextRecord > record) {
+    if (lastAtRecord === null || sameEnd(lastAtRecord, last)) return null;
+    throw logCorrupt(`${source.directory}: record ${record} is not the one that the watermark names`);
+  }
+  const reason = `${source.directory}: the log ends at record ${nextRecord - 1}, but record ${record} was durable`;
+  const sequence = segments.at(-1)?.sequence ?? 0;
+  return { sequence, offset: end, reason, claims: claimsOf(shape.stand) };
+}
+
+function sameEnd(one: ChainEnd, other: ChainEnd): boolean {
+  return (
+    one.index === other.index && one.term === other.term && asBuffer(one.hash).equals(asBuffer(other.hash))
+  );
+}
+
+async function opened(source: LogSource, log: FoundLog, mark: WatermarkReading): Promise<OpenedLog> {
+  const { hardState, last } = log.shape.stand;
+  if (mark.kind !== 'sound') {
+    const first = { record: log.nextRecord - 1, hardState, last, suspectUntil: null };
+    const watermark = await WatermarkFile.create(source, first);
+    return { log, hardState, suspicion: null, watermark, named: first, cut: false };
+  }
+  const { suspectUntil } = mark.watermark;
+  const reason = 'the log was found damaged at an earlier start and has not been replicated anew since';
+  return {
+    log,
+    hardState: laterHardState(hardState, mark.watermark.hardState),
+    suspicion: suspectUntil === null ? null : { until: suspectUntil, reason },
+    watermark: await WatermarkFile.open(source, mark.sequence),
+    named: mark.watermark,
+    cut: false,
+  };
+}
+
+interface Loss {
+  readonly damage: Damage;
+  readonly mark: Extract<WatermarkReading, { kind: 'sound' }>;
+}
+
+async function reopened(source: LogSource, { damage, mark }: Loss): Promise<OpenedLog> {
+  const { record, suspectUntil, ...named } = mark.watermark;
+  const claims = mergeClaims(named, damage.claims);
+  const until = suspectUntil === null ? claims.last : furtherPlace(claims.last, suspectUntil);
+  const watermark = await WatermarkFile.open(source, mark.sequence);
+  const { hardState } = claims;
+  const marked = { record, last: named.last, hardState, suspectUntil: until };
+  await watermark.writeAll(marked);
+  const stand = { ...EMPTY_STAND, hardState: { ...hardState, commit: 0 } };
+  const { keptAside, removed } = await mend(source, damage, { stand, record });
+  const log = wholeLog(await readSegments(source));
+  const reason = [
+    damage.reason,
+    ...(keptAside.length === 0 ? [] : [`kept aside: ${keptAside.join(', ')}`]),
+    ...(removed.length === 0 ? [] : [`kept aside too long, removed: ${removed.join(', ')}`]),
+  ].join('; ');
+  const { commit } = log.shape.hardState;
+  return {
+    log,
+    hardState: { ...laterHardState(log.shape.hardState, hardState), commit },
+    suspicion: { until, reason },
+    watermark,
+    named: marked,
+    cut: true,
+  };
+}

@@ -1,0 +1,88 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Scheduler } from '../../base/scheduler.ts';
+import type { Watermark } from './watermark.ts';
+import type { WatermarkFile } from './watermarkFile.ts';
+
+export interface TailWatermarkOptions {
+  readonly file: WatermarkFile;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  /** The disk refused; nothing is written any more. */
+  readonly onFailed: (thrown: unknown) => void;
+}
+
+/**
+ * Keeps the watermark close behind the log. It is told what is durable and writes that beside the log's own writes, one
+ * write at a time, the newest only: while batch n is on its way to the disk, the end of batch n-1 is named, and when
+ * nothing follows, that of the last batch. Nobody waits for it but who calls `settled`.
+ */
+export class TailWatermark {
+  readonly #options: TailWatermarkOptions;
+  #due: Watermark | null = null;
+  #startPlanned = false;
+  #running: Promise<void> | null = null;
+  #writeStartedMs: number | null = null;
+  #stopped = false;
+
+  constructor(options: TailWatermarkOptions) {
+    this.#options = options;
+  }
+
+  /** `watermark` is durable in the log by now. Written after what waits for that batch has been told. */
+  note(watermark: Watermark): void {
+    this.#due = watermark;
+    if (this.#running !== null || this.#startPlanned) return;
+    this.#startPlanned = true;
+    this.#options.scheduler.afterPoll(() => {
+      this.#startPlanned = false;
+      void this.#run();
+    });
+  }
+
+  /** Resolves when all that was noted is durable, or the disk has refused it. */
+  async settled(): Promise<void> {
+    while (!this.#stopped && (this.#running !== null || this.#due !== null)) await this.#run();
+  }
+
+  /** Settled, and then in every slot. For what must survive the loss of one. */
+  async writeAll(watermark: Watermark): Promise<void> {
+    this.note(watermark);
+    await this.settled();
+    this.note(watermark);
+    await this.settled();
+  }
+
+  pendingWriteMs(): number {
+    return this.#writeStartedMs === null ? 0 : this.#options.clock.monotonicMs() - this.#writeStartedMs;
+  }
+
+  /** `inOrder`: what was noted is written first. After a failure of the log nothing is. */
+  async close({ inOrder }: { inOrder: boolean }): Promise<void> {
+    if (inOrder) await this.settled();
+    this.#stopped = true;
+    await this.#running;
+    await this.#options.file.close();
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running === null && this.#due !== null) this.#running = this.#writeDue();
+    await this.#running;
+  }
+
+  async #writeDue(): Promise<void> {
+    const { file, clock, onFailed } = this.#options;
+    while (this.#due !== null && !this.#stopped) {
+      const watermark = this.#due;
+      this.#due = null;
+      this.#writeStartedMs = clock.monotonicMs();
+      try {
+        await file.write(watermark);
+      } catch (thrown) {
+        this.#stopped = true;
+        onFailed(thrown);
+      }
+      this.#writeStartedMs = null;
+    }
+    this.#running = null;
+  }
+}

@@ -1,0 +1,105 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HoldfastError } from '../../../src/base/errors.ts';
+import type { StoreId } from '../../../src/base/ids.ts';
+import { DiskWal, type DiskWalOptions } from '../../../src/replication/wal/diskWal.ts';
+import type { WalContents } from '../../../src/replication/wal/types.ts';
+import { batchOf, EMPTY, ModelLog, NODE_A, plain, run } from '../../suites/writeAheadLogModel.ts';
+import { MemoryFiles } from './memoryFiles.ts';
+
+export const STORE = '0123456789abcdef' as StoreId;
+export const SEGMENT_BYTES = 4096;
+
+/** Options of a log in files that are nowhere but in memory. */
+export interface MemoryLogOptions extends DiskWalOptions {
+  readonly files: MemoryFiles;
+}
+
+export function inMemory(options: Partial<DiskWalOptions> = {}): MemoryLogOptions {
+  return {
+    directory: '/wal',
+    storeId: STORE,
+    segmentBytes: SEGMENT_BYTES,
+    ...options,
+    files: new MemoryFiles(),
+  };
+}
+
+export async function segmentPaths({ directory, files }: DiskWalOptions): Promise<string[]> {
+  const names = await (files?.list(directory) ?? readdir(directory));
+  return names
+    .filter((name) => name.endsWith('.wal'))
+    .toSorted()
+    .map((name) => join(directory, name));
+}
+
+export async function keptAside({ directory, files }: MemoryLogOptions): Promise<string[]> {
+  return (await files.list(directory)).filter((name) => name.endsWith('.damaged')).toSorted();
+}
+
+/** Offset where each record of a segment begins, then the end of the last one. */
+export function recordOffsets(segment: Buffer): number[] {
+  const offsets = [0];
+  for (let offset = 0; offset + 4 <= segment.length; ) {
+    const length = segment.readUInt32BE(offset);
+    if (length === 0) break;
+    offset += 8 + length;
+    offsets.push(offset);
+  }
+  return offsets;
+}
+
+export async function opened(options: DiskWalOptions): Promise<WalContents> {
+  const { wal, contents } = await DiskWal.open(options);
+  await wal.close();
+  return contents;
+}
+
+export async function refusal(options: DiskWalOptions): Promise<HoldfastError> {
+  try {
+    await opened(options);
+  } catch (thrown) {
+    if (thrown instanceof HoldfastError) return thrown;
+    throw thrown;
+  }
+  throw new Error('the log opened');
+}
+
+export interface WrittenLog<Options extends DiskWalOptions = MemoryLogOptions> {
+  readonly options: Options;
+  /** The contents after every batch. */
+  readonly after: readonly unknown[];
+  /** The index of the last entry. */
+  readonly lastIndex: number;
+}
+
+/** A log of `batches` batches with two entries each. */
+export async function writtenLog<Options extends DiskWalOptions>(
+  options: Options,
+  { batches, payloadBytes = 20 }: { batches: number; payloadBytes?: number },
+): Promise<WrittenLog<Options>> {
+  const model = new ModelLog(EMPTY);
+  const wal = await DiskWal.create(options, EMPTY);
+  const after = [plain(model.contents)];
+  for (let i = 0; i < batches; i += 1) {
+    const batch = batchOf(run(model.last, 2, 1, payloadBytes), { vote: NODE_A, commit: i });
+    model.append(batch);
+    await wal.append(batch);
+    after.push(plain(model.contents));
+  }
+  await wal.close();
+  return { options, after, lastIndex: model.last.index };
+}
+
+/** The same, as a crash leaves it between the last write and that of the watermark, which names the batch before. */
+export async function unnamedLog(size: { batches: number; payloadBytes?: number }): Promise<WrittenLog> {
+  const options = inMemory();
+  const log = await writtenLog(options, size);
+  const before = await writtenLog(inMemory(), { ...size, batches: size.batches - 1 });
+  options.files.put(watermarkPath(options), await before.options.files.read(watermarkPath(options)));
+  return log;
+}
+
+export function watermarkPath({ directory }: DiskWalOptions): string {
+  return join(directory, 'watermark');
+}
