@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { checkHistory, renderReport } from '../../cluster-tests/history/checkHistory.ts';
 import { checkLinearizability } from '../../cluster-tests/history/linearizability.ts';
 import type { History } from '../../cluster-tests/history/types.ts';
-import { type Fault, type RunOptions, simulate } from './simulatedRun.ts';
+import type { Fault } from './faultyStore.ts';
+import { type RunOptions, simulate } from './simulatedRun.ts';
 
 const SEEDS = Array.from({ length: 12 }, (_, i) => i + 1);
 

@@ -2,34 +2,14 @@
 import { listOf, listValue } from '../../cluster-tests/history/listAppend.ts';
 import { amountOf } from '../../cluster-tests/history/sums.ts';
 import type {
-  CasExpectation,
   History,
   OperationLine,
   Seen,
-  StepAnswer,
   TxnRequest,
   WorkloadLine,
 } from '../../cluster-tests/history/types.ts';
 import { SeededRandom } from '../../src/base/random.ts';
-import { SimulatedStore } from './simulatedStore.ts';
-
-/** What goes wrong once, at the first operation that it can show at. */
-export type Fault =
-  | 'dropped write'
-  | 'stale read'
-  | 'stale read under a new revision'
-  | 'stale serializable read'
-  | 'lost update'
-  | 'refused although it held'
-  | 'duplicate apply'
-  | 'unknown write twice'
-  | 'value never written'
-  | 'half a transaction'
-  | 'transaction half seen'
-  | 'refused and applied'
-  | 'revision used twice'
-  | 'deleted nothing'
-  | 'append lost';
+import { type Answer, type Fault, FaultyStore, type Request } from './faultyStore.ts';
 
 export interface RunOptions {
   readonly seed: number;
@@ -48,25 +28,6 @@ interface Action {
   readonly run: () => void;
 }
 
-/** An operation before it has an answer. */
-type Request =
-  | {
-      readonly f: 'get';
-      readonly key: string;
-      readonly a: 'linearizable' | 'serializable';
-      readonly b: number;
-    }
-  | { readonly f: 'range'; readonly key: string; readonly a: 'linearizable'; readonly b: 0 }
-  | { readonly f: 'put'; readonly key: string; readonly a: string; readonly b: null }
-  | { readonly f: 'delete'; readonly key: string; readonly a: null; readonly b: null }
-  | { readonly f: 'cas'; readonly key: string; readonly a: CasExpectation; readonly b: string }
-  | { readonly f: 'txn'; readonly key: ''; readonly a: TxnRequest; readonly b: null };
-
-interface Answer {
-  readonly rev: number;
-  readonly out: object;
-}
-
 const ACCOUNTS = 5;
 const AMOUNT = 100;
 const LISTS = 3;
@@ -78,7 +39,7 @@ export function simulate(options: RunOptions): { readonly history: History; read
 class SimulatedRun {
   readonly #options: Required<Omit<RunOptions, 'fault'>> & { readonly fault: Fault | undefined };
   readonly #random: SeededRandom;
-  readonly #store = new SimulatedStore();
+  readonly #store: FaultyStore;
   readonly #actions: Action[] = [];
   readonly #lines: OperationLine[] = [];
   #now = 0;
@@ -94,6 +55,11 @@ class SimulatedRun {
     const defaults = { clients: 5, operations: 300, infoRate: 0.03, keys: 4, transfers: 0, lists: 0 };
     this.#options = { ...defaults, fault: undefined, ...options };
     this.#random = new SeededRandom(options.seed);
+    this.#store = new FaultyStore({
+      fires: (fault, canShow) => this.#fires(fault, canShow),
+      below: (max) => this.#below(max),
+      later: (run) => this.#after(200, run),
+    });
   }
 
   run(): { readonly history: History; readonly faulted: boolean } {
@@ -140,7 +106,7 @@ class SimulatedRun {
 
   #atOnce(request: Request): void {
     const call = this.#moment();
-    const answer = this.#apply(request);
+    const answer = this.#store.apply(request);
     this.#record(request, { client: this.#newClient(), call, status: 'ok', answer });
   }
 
@@ -212,7 +178,7 @@ class SimulatedRun {
       });
     } else {
       this.#after(40, () => {
-        const answer = this.#apply(request);
+        const answer = this.#store.apply(request);
         this.#after(40, () => {
           this.#record(request, { client, call, status: 'ok', answer });
           this.#goOn(client);
@@ -317,98 +283,12 @@ class SimulatedRun {
     return { f: 'txn', key: '', a: { compares, success, failure: reads }, b: null };
   }
 
-  // The store, and what goes wrong in it
+  // The store
 
   #applyUnheard(request: Request): void {
     this.#isHeard = false;
-    this.#apply(request);
+    this.#store.apply(request);
     this.#isHeard = true;
-  }
-
-  #apply(request: Request): Answer {
-    switch (request.f) {
-      case 'get':
-        return this.#get(request);
-      case 'range':
-        return { rev: this.#store.revision, out: { items: this.#range(request.key) } };
-      case 'put':
-        return { rev: this.#put(request.key, request.a), out: {} };
-      case 'delete':
-        return this.#delete(request.key);
-      case 'cas':
-        return this.#cas(request);
-      case 'txn':
-        return this.#txn(request.a);
-    }
-  }
-
-  #get(request: Request & { readonly f: 'get' }): Answer {
-    const { revision } = this.#store;
-    const item = this.#store.item(request.key);
-    if (request.b > 0) return { rev: revision, out: { item: this.#store.itemAt(request.key, request.b) } };
-    if (request.a === 'serializable') {
-      const rev = Math.max(0, revision - this.#below(10));
-      const shown = this.#store.itemAt(request.key, rev);
-      const wrong = this.#store.itemAt(request.key, rev - 5);
-      const isWrong = this.#fires('stale serializable read', wrong?.mod !== shown?.mod);
-      return { rev, out: { item: isWrong ? wrong : shown } };
-    }
-    const old = this.#store.itemAt(request.key, Math.max(0, revision - 40));
-    const differs = revision > 40 && old?.mod !== item?.mod;
-    if (this.#fires('stale read', differs)) return { rev: revision - 40, out: { item: old } };
-    if (this.#fires('stale read under a new revision', differs)) return { rev: revision, out: { item: old } };
-    if (item !== null && this.#fires('value never written')) {
-      return { rev: revision, out: { item: { ...item, value: 'out of thin air' } } };
-    }
-    return { rev: revision, out: { item } };
-  }
-
-  #range(prefix: string): readonly Seen[] {
-    const items = this.#store.items(prefix);
-    const last = this.#store.events.filter(
-      ({ mod, key }) => mod === this.#store.revision && key.startsWith(prefix),
-    );
-    if (!this.#fires('transaction half seen', last.length > 1)) return items;
-    return items.map((item) => (item.key === last[0]?.key ? (last[0].previous ?? item) : item));
-  }
-
-  #put(key: string, value: string): number {
-    if (this.#fires('revision used twice')) this.#store.revision -= 1;
-    const rev = this.#store.write(new Map([[key, value]]));
-    if (this.#fires('dropped write')) this.#store.undo(key);
-    if (this.#fires('duplicate apply')) this.#after(200, () => this.#store.write(new Map([[key, value]])));
-    return rev;
-  }
-
-  #delete(key: string): Answer {
-    const deleted = this.#store.item(key) !== null;
-    if (this.#fires('deleted nothing', deleted))
-      return { rev: this.#store.revision, out: { deleted: false } };
-    return { rev: this.#store.write(new Map([[key, null]])), out: { deleted } };
-  }
-
-  #cas({ key, a, b }: Request & { readonly f: 'cas' }): Answer {
-    const item = this.#store.item(key);
-    let holds = 'value' in a ? item?.value === a.value : (item?.mod ?? 0) === a.mod;
-    if (this.#fires('lost update', !holds)) holds = true;
-    else if (this.#fires('refused although it held', holds)) holds = false;
-    if (!holds) return { rev: this.#store.revision, out: { swapped: false, item } };
-    return { rev: this.#store.write(new Map([[key, b]])), out: { swapped: true } };
-  }
-
-  #txn({ compares, success, failure }: TxnRequest): Answer {
-    const succeeded = compares.every(({ key, wanted }) => (this.#store.item(key)?.mod ?? 0) === wanted);
-    const branch = succeeded ? success : failure;
-    const changes = new Map(branch.flatMap((step) => (step.op === 'put' ? [[step.key, step.value]] : [])));
-    const results = branch.map((step): StepAnswer => {
-      if (step.op === 'range') return { op: 'range', items: this.#range(step.prefix) };
-      return step.op === 'get' ? { op: 'get', item: this.#store.item(step.key) } : { op: 'put' };
-    });
-    const rev = this.#store.write(changes);
-    const [first = ''] = changes.keys();
-    if (this.#fires('half a transaction', changes.size > 1)) this.#store.undo(first);
-    if (this.#fires('append lost', first.startsWith('list/'))) this.#store.undo(first);
-    return { rev, out: { succeeded, results } };
   }
 }
 
