@@ -45,7 +45,7 @@ function statusOf(machine: Machine): RaftStatus | null {
 }
 
 /** The leader that its own configuration counts, when a quorum follows it. */
-function stableLeader({ world }: Run): { machine: Machine; status: RaftStatus } | null {
+export function stableLeader({ world }: Run): { machine: Machine; status: RaftStatus } | null {
   const up = [...world.machines.values()].flatMap((machine) => {
     const status = statusOf(machine);
     return status === null ? [] : [{ machine, status }];

@@ -38,13 +38,13 @@ export class Faults {
       ['slowDisks', () => this.#slowDisk()],
       ['hungDisks', () => this.#hangDisk()],
       ['diskErrors', () => this.#failDisk()],
-      ['membership', () => this.#changeMembers()],
-      ['membership', () => this.#changeMembers()],
       ['transfers', () => this.#transfer()],
     ];
     for (const [fault, harm] of kinds) {
       if (world.knobs.faults.has(fault)) this.#every(world.knobs.faultEveryMs * 4, harm);
     }
+    if (world.knobs.faults.has('membership'))
+      this.#every(world.knobs.faultEveryMs, () => this.#changeMembers());
     this.#every(200, () => this.#repair());
   }
 
@@ -187,7 +187,7 @@ export class Faults {
   }
 
   #changeMembers(): void {
-    const { world, sealer } = this.#parts;
+    const { sealer } = this.#parts;
     const leader = this.#leader();
     const running = leader?.running;
     if (leader === undefined || running === null || running === undefined) return;
@@ -199,16 +199,15 @@ export class Faults {
       sealContext(sealer, { member: memberOf(changes[0]), timeMs }, place),
     );
     if (!('refused' in outcome)) this.#count('membership');
-    world.guard(() => undefined);
   }
 
   /** One to three changes at once, of those that leave at least one voter. */
   #changes(configuration: Configuration, leader: NodeId): MemberChange[] {
-    const { faults, members } = this.#parts.world.chances;
+    const { members } = this.#parts.world.chances;
     const { voters, learners } = configuration;
     const changes: MemberChange[] = [];
     const taken = new Set<NodeId>();
-    for (let count = members.integer(1, 3); count > 0; count -= 1) {
+    for (let count = members.pick([1, 1, 2, 3, 5]) ?? 1; count > 0; count -= 1) {
       const kind = members.pick([
         'add',
         'add',
@@ -226,7 +225,7 @@ export class Faults {
     const leaving = changes.filter(
       (change) => voters.includes(change.nodeId) && (change.kind === 'remove' || change.role === 'learner'),
     );
-    return faults !== undefined && leaving.length < voters.length ? changes : [];
+    return leaving.length < voters.length ? changes : [];
   }
 
   #change(

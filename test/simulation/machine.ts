@@ -10,7 +10,7 @@ import type { Message, SnapshotMetadata } from '../../src/replication/raft/types
 import { RaftLog } from '../../src/replication/raftLog/raftLog.ts';
 import type { PeerReceiver } from '../../src/replication/transport/types.ts';
 import { DiskWal, EMPTY_WAL_CONTENTS } from '../../src/replication/wal/diskWal.ts';
-import type { WalContents } from '../../src/replication/wal/types.ts';
+import type { WalContents, WriteAheadLog } from '../../src/replication/wal/types.ts';
 import type { HistoryBounds } from '../../src/store/compaction.ts';
 import { Store } from '../../src/store/store.ts';
 import type { Happening } from './eventQueue.ts';
@@ -20,6 +20,7 @@ import { observed } from './observedWal.ts';
 import type { Observer } from './observer.ts';
 import { type DiskDriver, VirtualDisk } from './virtualDisk.ts';
 import { VirtualState } from './virtualState.ts';
+import { Watcher } from './watcher.ts';
 import type { Workload } from './workload.ts';
 import type { World } from './world.ts';
 
@@ -42,6 +43,7 @@ export interface Running {
   readonly log: RaftLog;
   readonly store: Store;
   readonly transport: NetworkTransport;
+  readonly wal: WriteAheadLog;
 }
 
 export interface MachineParts {
@@ -60,6 +62,7 @@ export class Machine {
   readonly disk: VirtualDisk;
   readonly state: VirtualState;
   readonly #parts: MachineParts;
+  readonly #watcher: Watcher;
   readonly #rate: number;
   /** Raised by every start and every crash; what was planned for an earlier one is void. */
   life = 1;
@@ -82,6 +85,7 @@ export class Machine {
   constructor(parts: MachineParts) {
     this.#parts = parts;
     this.nodeId = parts.nodeId;
+    this.#watcher = new Watcher({ world: parts.world, told: parts.observer.toldRevisions });
     const { knobs, chances } = parts.world;
     this.#rate = knobs.faults.has('clockSkew') ? chances.nodes.between(0.8, 1.2) : 1;
     const driver = this.#driver();
@@ -258,6 +262,7 @@ export class Machine {
       storeId,
       files: this.disk,
       clock: this.clock,
+      scheduler: this.scheduler,
       segmentBytes: world.knobs.segmentBytes,
     };
     if (!this.made) await this.#makeBlank(storeOptions, walOptions);
@@ -306,7 +311,9 @@ export class Machine {
         pendingReadRoundsMax: 4,
       },
     });
-    running = { log, store, transport };
+    running = { log, store, transport, wal };
+    const { scheduler } = this;
+    this.#watcher.attach(store, (run) => scheduler.afterPoll(run));
     return running;
   }
 
@@ -315,6 +322,8 @@ export class Machine {
     storeOptions: Parameters<typeof Store.open>[0],
     walOptions: Parameters<typeof DiskWal.open>[0],
   ): Promise<void> {
+    this.disk.wipe();
+    this.state.wipe();
     await (await Store.create(storeOptions)).close();
     const wal = await DiskWal.create(walOptions, EMPTY_WAL_CONTENTS);
     await wal.close();
@@ -331,6 +340,7 @@ export class Machine {
         storeId,
         files: this.disk,
         clock: this.clock,
+        scheduler: this.scheduler,
         segmentBytes: world.knobs.segmentBytes,
       },
       first.contents,

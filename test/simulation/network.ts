@@ -110,6 +110,7 @@ export class NetworkTransport implements PeerTransport {
   readonly #network: Network;
   readonly #machine: Machine;
   readonly #world: World;
+  readonly #life: number;
   #peers: ReadonlySet<NodeId> = new Set();
   receiver: PeerReceiver | null = null;
 
@@ -117,6 +118,7 @@ export class NetworkTransport implements PeerTransport {
     this.#network = options.network;
     this.#machine = options.machine;
     this.#world = options.world;
+    this.#life = options.machine.life;
   }
 
   start(receiver: PeerReceiver): void {
@@ -171,7 +173,13 @@ export class NetworkTransport implements PeerTransport {
   /** A source that is gone never answers; a pull has a deadline for that. */
   #inTime<T>(answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      answer.then(resolve, reject);
+      // What another machine brings about must not wake a life that has ended here.
+      const ifAlive =
+        <V>(settle: (value: V) => void) =>
+        (value: V): void => {
+          if (this.#machine.life === this.#life) settle(value);
+        };
+      answer.then(ifAlive(resolve), ifAlive(reject));
       const run = (): void => reject(unreachableSource());
       this.#world.planFor(this.#machine, { delayMs: PULL_DEADLINE_MS, kind: 'timer', run });
     });

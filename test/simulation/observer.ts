@@ -13,10 +13,11 @@ import type {
 } from '../../src/replication/raft/types.ts';
 import type { WalBatch, WalContents } from '../../src/replication/wal/types.ts';
 import type { Store } from '../../src/store/store.ts';
-import type { Machine } from './machine.ts';
+import { type Machine, TICK_MS } from './machine.ts';
 import type { AppliedEvent } from './machineState.ts';
 import { LogModel, type WalObserver } from './observedWal.ts';
-import { quorumsMeet } from './quorums.ts';
+import { isQuorum, quorumsMeet } from './quorums.ts';
+import type { ToldRevisions } from './watcher.ts';
 import type { World } from './world.ts';
 
 interface Seen {
@@ -46,6 +47,9 @@ interface History {
   readonly outcomes: readonly Outcome[];
 }
 
+/** Only who leads, or believes so, sends these. */
+const LEADING: ReadonlySet<Message['type']> = new Set(['append', 'commit', 'heartbeat', 'snapshotOffer']);
+
 /** Sees everything, over all lives of all machines, and ends the run when an invariant of the whole breaks. */
 export class Observer {
   readonly #world: World;
@@ -56,6 +60,11 @@ export class Observer {
   readonly #history: (History | undefined)[] = [];
   readonly #requests = new Map<string, { readonly index: LogIndex; readonly answer: string }>();
   readonly #configurations: { readonly index: LogIndex; readonly configuration: Configuration }[] = [];
+  readonly toldRevisions: ToldRevisions = new Map();
+  readonly #heard = new Map<
+    Machine,
+    { readonly from: Set<NodeId>; quietTimers: number; logTimeMs: number }
+  >();
   maxCommit: LogIndex = 0;
   /** Everything up to here has been told to some client. */
   maxAnswered: LogIndex = 0;
@@ -115,6 +124,7 @@ export class Observer {
   }
 
   crashed(machine: Machine): void {
+    this.#heard.delete(machine);
     const seen = this.#seen.get(machine);
     if (seen !== undefined) seen.matches = new Map();
   }
@@ -139,6 +149,7 @@ export class Observer {
   /** I30: what is said is already durable. */
   sent(machine: Machine, message: Message): void {
     const { hardState } = this.#of(machine).durable;
+    if (LEADING.has(message.type)) this.#checkDiskAnswers(machine, message);
     switch (message.type) {
       case 'vote':
         this.#check(
@@ -173,6 +184,12 @@ export class Observer {
       this.counts.applied += 1;
       const hash = text(entry.hash);
       const digest = text(store.digest);
+      const listening = this.#listening(machine);
+      this.#check(
+        store.logTimeMs >= listening.logTimeMs,
+        () => `I34: log time runs backwards at ${entry.index}`,
+      );
+      listening.logTimeMs = store.logTimeMs;
       const known = this.#history[entry.index];
       if (known === undefined) {
         this.#history[entry.index] = { hash, digest, outcomes };
@@ -245,6 +262,55 @@ export class Observer {
     if (status.role === 'leader') this.#checkLeader(machine, { seen, status });
     else seen.matches.clear();
     return status;
+  }
+
+  /** A message has arrived; who is heard counts for the check of a leader's quorum. */
+  heard(machine: Machine, from: NodeId): void {
+    this.#listening(machine).from.add(from);
+  }
+
+  /**
+   * CheckQuorum: a leader that a quorum has not spoken to for several of its election timeouts does not lead any more.
+   */
+  timerFired(machine: Machine): void {
+    const status = machine.running?.log.status();
+    const listening = this.#listening(machine);
+    const { electionTicksMin } = this.#world.knobs;
+    if (status === undefined || status.role !== 'leader') {
+      listening.from.clear();
+      listening.quietTimers = 0;
+      return;
+    }
+    const heard = new Set([...listening.from, machine.nodeId]);
+    listening.quietTimers += 1;
+    if (isQuorum(status.configuration, heard)) {
+      listening.from.clear();
+      listening.quietTimers = 0;
+    }
+    this.#check(
+      listening.quietTimers <= 4 * electionTicksMin + 20,
+      () =>
+        `CheckQuorum: ${machine.nodeId} leads, and has not heard from a quorum for ${listening.quietTimers} ticks`,
+    );
+  }
+
+  #listening(machine: Machine): { readonly from: Set<NodeId>; quietTimers: number; logTimeMs: number } {
+    const known = this.#heard.get(machine);
+    if (known !== undefined) return known;
+    const listening = { from: new Set<NodeId>(), quietTimers: 0, logTimeMs: 0 };
+    this.#heard.set(machine, listening);
+    return listening;
+  }
+
+  /** F5: a leader whose disk hangs does not keep its followers. */
+  #checkDiskAnswers(machine: Machine, message: Message): void {
+    const { electionTicksMin } = this.#world.knobs;
+    const pendingMs = machine.running?.wal.pendingWriteMs() ?? 0;
+    this.#check(
+      pendingMs <= electionTicksMin * TICK_MS + 1,
+      () =>
+        `F5: ${machine.nodeId} sends ${message.type}, and its disk has not answered for ${Math.round(pendingMs)} ms`,
+    );
   }
 
   #of(machine: Machine): Seen {

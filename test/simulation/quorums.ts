@@ -5,7 +5,8 @@ function holds(voters: readonly NodeId[], chosen: ReadonlySet<NodeId>): boolean 
   return voters.length === 0 || voters.filter((voter) => chosen.has(voter)).length * 2 > voters.length;
 }
 
-function isQuorum(configuration: Configuration, chosen: ReadonlySet<NodeId>): boolean {
+/** Whether these nodes decide: a majority of each set of voters. */
+export function isQuorum(configuration: Configuration, chosen: ReadonlySet<NodeId>): boolean {
   return holds(configuration.voters, chosen) && holds(configuration.votersOutgoing, chosen);
 }
 

@@ -1,7 +1,9 @@
 import type { NodeId } from '../../src/base/ids.ts';
+import type { Message } from '../../src/replication/raft/types.ts';
 import { chancesOf } from './chance.ts';
 import { convergence } from './convergence.ts';
 import { Coverage } from './coverage.ts';
+import { disturbance } from './disturbance.ts';
 import { Faults, MACHINES_MAX } from './faults.ts';
 import { genesisOf, sealerOf } from './genesis.ts';
 import type { Fault } from './knobs.ts';
@@ -19,6 +21,8 @@ export interface RunOptions extends KnobChoice {
   readonly coverage?: Coverage;
   /** Every event, as a line; for looking into one run. */
   readonly trace?: (line: string) => void;
+  /** Messages too, when they are sent. */
+  readonly messages?: boolean;
 }
 
 export interface RunResult {
@@ -29,6 +33,9 @@ export interface RunResult {
   readonly failure: { readonly message: string; readonly step: number } | null;
   readonly counts: Readonly<Record<string, number>>;
 }
+
+/** The share of runs whose end is disturbed once more. */
+const DISTURBED = 0.25;
 
 /** All that a run consists of. */
 export interface Run {
@@ -59,6 +66,7 @@ export async function simulate(options: RunOptions): Promise<RunResult> {
   try {
     await driver.steps(options.steps);
     await convergence(run, driver);
+    if (chances.nodes.happens(DISTURBED)) await disturbance(run, driver);
   } catch (thrown) {
     message =
       thrown instanceof SimulationFailure ? thrown.message : String((thrown as Error).stack ?? thrown);
@@ -113,10 +121,19 @@ export class Driver {
       this.#trace(
         `${this.count} ${this.#world.timeMs.toFixed(2)} ${event.kind} ${machine?.nodeId.slice(-2) ?? ''} ${machine === null ? '' : describe(machine)}`,
       );
+    if (event.kind === 'timer' && machine !== null)
+      this.#world.guard(() => this.observer?.timerFired(machine));
     if (machine !== null) this.observer?.look(machine);
     else for (const each of this.#world.machines.values()) this.observer?.look(each);
     if (this.#world.failure !== null) throw this.#world.failure;
   }
+}
+
+function lineOf({ from, to, ...rest }: Message): string {
+  const text = JSON.stringify(rest, (key, value) =>
+    key === 'hash' || key === 'previousHash' || key === 'payload' ? undefined : value,
+  );
+  return `${from.slice(-2)} -> ${to.slice(-2)} ${text}`;
 }
 
 function describe(machine: Machine): string {
@@ -153,8 +170,14 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
     machine.start();
     return machine;
   };
-  network.onSend = (from, message) => world.guard(() => observer.sent(from, message));
-  network.onDeliver = (to, message) => options.coverage?.delivered(to, message);
+  network.onSend = (from, message) => {
+    if (options.messages === true) options.trace?.(`  ${lineOf(message)}`);
+    world.guard(() => observer.sent(from, message));
+  };
+  network.onDeliver = (to, message) => {
+    observer.heard(to, message.from);
+    options.coverage?.delivered(to, message);
+  };
   for (const _ of founders) {
     machinesMade += 1;
     const nodeId = nodeIdOf(machinesMade);

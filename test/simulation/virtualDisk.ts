@@ -101,6 +101,13 @@ export class VirtualDisk implements SegmentFiles {
     });
   }
 
+  /** As if nothing had ever been written. */
+  wipe(): void {
+    this.#names.clear();
+    this.#durableNames.clear();
+    this.#nameChanges = [];
+  }
+
   /** The power goes. */
   crash(): void {
     const { chance } = this.#driver;

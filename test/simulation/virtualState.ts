@@ -66,6 +66,12 @@ export class VirtualState implements Generations {
       return this.#database(present(this.#generations.get(generation), 'generation of the state'));
     });
 
+  /** As if nothing had ever been written. */
+  wipe(): void {
+    this.#generations.clear();
+    this.#current = null;
+  }
+
   /** The power goes: what was under way is there or not. */
   crash(): void {
     for (const perform of this.#pending) if (this.#driver.chance.happens(0.5)) perform();
