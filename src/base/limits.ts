@@ -101,6 +101,10 @@ export const LIMITS = {
   // what doctor asks of the disk
   diskFreeBytesMin: 1 * GiB,
   diskFreeBytesAdvised: 8 * GiB,
+  diskReserveBytes: 256 * MiB,
+  diskReserveBytesMin: 16 * MiB,
+  diskReserveBytesMax: 1024 * GiB,
+  diskCheckIntervalMs: 2_000,
 
   // transport
   peerMessageBytesMax: 16 * MiB,
@@ -212,6 +216,7 @@ assert(
     LIMITS.joinTokenTextBytesMax,
   'all addresses of a join token fit into it',
 );
+assert(LIMITS.diskReserveBytes < LIMITS.diskFreeBytesMin, 'doctor refuses before writes are turned away');
 assert(LIMITS.diskFreeBytesMin < LIMITS.diskFreeBytesAdvised, 'doctor warns before it refuses');
 assert(
   LIMITS.historyBytesMax < LIMITS.diskFreeBytesAdvised,

@@ -188,6 +188,7 @@ export class NodeClusterPort implements ClusterPort {
       );
     }
     if (isTakenOut(store, identity.nodeId)) warnings.push(TAKEN_OUT_WARNING);
+    warnings.push(...this.#parts.core.guard.warnings, ...this.#parts.core.reserve.warnings);
     if (leadership.leader === null) warnings.push('no leader is known: writes and linearizable reads wait');
     if (leadership.isLeader && !logClock.trusted()) {
       warnings.push("this leader's clock is far ahead of the others, or too few were heard: check NTP");

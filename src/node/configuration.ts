@@ -26,6 +26,7 @@ export interface NodeConfiguration {
   /** null: what the cluster says. */
   readonly encryption: 'on' | 'off' | null;
   readonly requestTimeoutMs: number;
+  readonly diskReserveBytes: number;
   readonly logLevel: string;
   /** Key material given in the environment, raw; empty strings are refused earlier. */
   readonly keyEnvironment: ReadonlyMap<string, string>;
@@ -82,6 +83,7 @@ export function loadConfiguration(sources: ConfigurationSources): NodeConfigurat
     tlsSan: settings.optional('tlsSan') ?? [],
     encryption: settings.optional('encryption'),
     requestTimeoutMs: settings.required('requestTimeout'),
+    diskReserveBytes: settings.required('diskReserve'),
     logLevel: settings.required('logLevel'),
     keyEnvironment: keyEnvironment(sources.environment),
   };

@@ -1,18 +1,24 @@
 import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import type { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import type { RandomSource } from '../base/random.ts';
+import type { Announcement } from '../proto/peer.ts';
 import type { Member } from '../proto/storage.ts';
 import type { ReplicatedLog } from '../replication/replicatedLog.ts';
 import type { Store } from '../store/store.ts';
+import { DiskReserve, freeBytesOf } from './diskReserve.ts';
 import { sealBatch, sealForward } from './entryPayload.ts';
+import { DATA_FORMAT } from './format.ts';
 import { Leadership } from './leadership.ts';
 import { LogClock } from './logClock.ts';
 import { Membership } from './membership.ts';
 import type { OpenedNode } from './openNode.ts';
 import { Read } from './read.ts';
+import { StateComparison } from './stateComparison.ts';
+import { StateGuard } from './stateGuard.ts';
 import { NodeStateMachine } from './stateMachine.ts';
 import { Submit } from './submit.ts';
 
@@ -24,6 +30,11 @@ export interface CoreParts {
   readonly logger: Logger;
   /** What the join's answer said, until the log has told more. */
   readonly seeds: readonly Member[];
+  /** This node's state is not that of the majority. */
+  readonly onWrongState: (error: HoldfastError) => void;
+  readonly reserveBytes: number;
+  /** Default: what statfs says of the data directory. */
+  readonly freeBytes?: () => Promise<number>;
 }
 
 /** Everything between the API's ports and the replicated log: the two ways, and what they lean on. */
@@ -34,14 +45,19 @@ export class NodeCore {
   readonly read: Read;
   readonly membership: Membership;
   readonly stateMachine: NodeStateMachine;
+  readonly guard: StateGuard;
+  readonly reserve: DiskReserve;
   readonly #store: Store;
   readonly #seeds: ReadonlyMap<string, Member>;
   readonly #heardAddresses = new Map<NodeId, string>();
   #log: ReplicatedLog | null = null;
 
-  constructor({ opened, store, clock, random, logger, seeds }: CoreParts) {
+  constructor(parts: CoreParts) {
+    const { opened, store, clock, random, logger, seeds } = parts;
     const { identity, sealer, keyring } = opened;
     this.#store = store;
+    this.guard = this.#createGuard(parts);
+    this.reserve = this.#createReserve(parts);
     this.#seeds = new Map(seeds.map((member) => [member.nodeId, member]));
     this.logClock = new LogClock({
       clock,
@@ -64,6 +80,7 @@ export class NodeCore {
         },
         stampMs,
         unflushedBytes: () => store.unflushedBytes,
+        turnedAway: (submission) => this.guard.refusal ?? this.reserve.refusal(submission),
       },
     });
     this.read = new Read({
@@ -91,8 +108,52 @@ export class NodeCore {
       membership: this.membership,
       peers: { addressOf: (nodeId) => this.peerAddress(nodeId) },
       keyring,
+      guard: this.guard,
       logger,
     });
+  }
+
+  #createGuard({ opened, store, clock, logger, onWrongState: onWrong }: CoreParts): StateGuard {
+    const comparison = new StateComparison({
+      nodeId: opened.identity.nodeId,
+      format: DATA_FORMAT,
+      clock,
+      voters: () => this.#voters(),
+      applied: () => (store.missing === null ? { index: store.applied.index, digest: store.digest } : null),
+    });
+    return new StateGuard({ comparison, clock, logger, nameOf: (nodeId) => this.#nameOf(nodeId), onWrong });
+  }
+
+  #createReserve({ opened, logger, reserveBytes, freeBytes }: CoreParts): DiskReserve {
+    return new DiskReserve({
+      nodeId: opened.identity.nodeId,
+      reserveBytes,
+      freeBytes: freeBytes ?? (() => freeBytesOf(opened.directory.root)),
+      leader: () => this.leadership.leader,
+      voters: () => this.#voters(),
+      nameOf: (nodeId) => this.#nameOf(nodeId),
+      logger,
+    });
+  }
+
+  /** As applied; of either set. */
+  #voters(): readonly NodeId[] {
+    const { voters, votersOutgoing } = this.#store.configuration;
+    return [...new Set([...voters, ...votersOutgoing])] as NodeId[];
+  }
+
+  #nameOf(nodeId: NodeId): string {
+    return this.#store.member(nodeId)?.name ?? nodeId;
+  }
+
+  /** What this node tells all others about once a second. */
+  announcement(): Announcement {
+    return { checkpoints: this.guard.tick(), lowSpace: this.reserve.low };
+  }
+
+  announcementHeard({ nodeId, announcement }: { nodeId: NodeId; announcement: Announcement }): void {
+    this.reserve.heard(nodeId, announcement);
+    this.guard.heard(nodeId, announcement.checkpoints);
   }
 
   /** The log, once it is open. */

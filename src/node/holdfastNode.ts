@@ -123,8 +123,17 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   onStop(() => store.close());
   if (isTakenOut(store, opened.identity.nodeId)) logger.warn({}, TAKEN_OUT_WARNING);
   const seeds = loadSeedMembers(directory, sealer);
-  core = new NodeCore({ opened, store, clock: systemClock, random: systemRandom, logger, seeds });
-  const log = await openLog({ ...assembly, store, core }, disk);
+  core = new NodeCore({
+    opened,
+    store,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    seeds,
+    onWrongState: (error) => stopForState(error, { root: directory.root, ...options }, 'diverged'),
+    reserveBytes: assembly.configuration.diskReserveBytes,
+  });
+  const { log, transport } = await openLog({ ...assembly, store, core }, disk);
   onStop(() => log.close());
   const { submit, read, membership } = core;
   onStop(() => {
@@ -132,7 +141,12 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
     read.stop();
     membership.stop();
   });
-  const housekeeping = new Housekeeping({ core, store, clock: systemClock });
+  const housekeeping = new Housekeeping({
+    core,
+    store,
+    clock: systemClock,
+    announce: (announcement) => transport.announce(announcement),
+  });
   onStop(() => housekeeping.stop());
   const api = createApi({ ...assembly, store, core });
   const apiPort = await api.listen(assembly.configuration.listenApi);
@@ -168,7 +182,10 @@ async function openWal({ opened, onStop }: Assembly): Promise<OpenedWal> {
   return disk;
 }
 
-async function openLog(parts: Parts, disk: OpenedWal): Promise<RaftLog> {
+async function openLog(
+  parts: Parts,
+  disk: OpenedWal,
+): Promise<{ readonly log: RaftLog; readonly transport: GrpcPeerTransport }> {
   const { options, opened, store, core } = parts;
   const transport = await listenForPeers(parts);
   try {
@@ -186,7 +203,7 @@ async function openLog(parts: Parts, disk: OpenedWal): Promise<RaftLog> {
     });
     disk.takenOver = true;
     core.connect(log);
-    return log;
+    return { log, transport };
   } catch (thrown) {
     await transport.close().catch(() => undefined);
     throw thrown;
@@ -221,6 +238,7 @@ function listenForPeers({ configuration, options, opened, store, core }: Parts):
     isMember: (peerId) => core.mayConnect(peerId),
     ownAddress: formatAddress(configuration.advertisePeer),
     onAddress: (heard) => core.addressHeard(heard),
+    onAnnouncement: (heard) => core.announcementHeard(heard),
     peerAddress: (peerId) => core.peerAddress(peerId),
     strangerService: joinServiceFor({ port: joinPort, logger }),
     clock: systemClock,
@@ -247,7 +265,12 @@ function createApi({ options, opened, store, core }: Parts): ApiServer {
     clock: systemClock,
   };
   return new ApiServer({
-    kv: new NodeKvPort({ store, submit: core.submit, read: core.read }),
+    kv: new NodeKvPort({
+      store,
+      submit: core.submit,
+      read: core.read,
+      refusal: () => core.guard.refusal,
+    }),
     cluster: new NodeClusterPort({
       identity,
       store,

@@ -1,10 +1,19 @@
 import type { Clock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { Announcement } from '../proto/peer.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeCore } from './core.ts';
 
 const SWEEP_INTERVAL_MS = 100;
 const DUTY_INTERVAL_MS = 500;
+
+export interface HousekeepingParts {
+  readonly core: NodeCore;
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Tells all other nodes. */
+  readonly announce: (announcement: Announcement) => void;
+}
 
 /** What has to be done from time to time: deadlines on every node, promotion and expiry at the leader. */
 export class Housekeeping {
@@ -14,7 +23,7 @@ export class Housekeeping {
   readonly #timers: readonly NodeJS.Timeout[];
   #expiryProposed = false;
 
-  constructor({ core, store, clock }: { core: NodeCore; store: Store; clock: Clock }) {
+  constructor({ core, store, clock, announce }: HousekeepingParts) {
     this.#core = core;
     this.#store = store;
     this.#clock = clock;
@@ -22,7 +31,10 @@ export class Housekeeping {
       setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS),
       setInterval(() => this.#lead(), DUTY_INTERVAL_MS),
       setInterval(() => store.progressTick(), LIMITS.watchProgressIntervalMs),
+      setInterval(() => announce(core.announcement()), LIMITS.stateCheckpointsTickMs),
+      setInterval(() => void core.reserve.check(), LIMITS.diskCheckIntervalMs),
     ];
+    void core.reserve.check();
   }
 
   #sweep(): void {

@@ -1,5 +1,6 @@
 import type { Caller, KvPort, WatchHandle, WatchSink } from '../api/ports.ts';
 import { present } from '../base/assert.ts';
+import type { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkTransaction } from '../command/checkTransaction.ts';
 import { keyFromBytes } from '../command/keys.ts';
@@ -23,6 +24,8 @@ export interface KvPortParts {
   readonly store: Store;
   readonly submit: Submit;
   readonly read: Read;
+  /** Why nothing is served from this node's state now, or null. */
+  readonly refusal: () => HoldfastError | null;
 }
 
 const NO_TOKEN = Buffer.alloc(0);
@@ -32,8 +35,10 @@ export class NodeKvPort implements KvPort {
   readonly #store: Store;
   readonly #submit: Submit;
   readonly #read: Read;
+  readonly #refusal: () => HoldfastError | null;
 
-  constructor({ store, submit, read }: KvPortParts) {
+  constructor({ store, submit, read, refusal }: KvPortParts) {
+    this.#refusal = refusal;
     this.#store = store;
     this.#submit = submit;
     this.#read = read;
@@ -43,7 +48,7 @@ export class NodeKvPort implements KvPort {
     caller: Caller,
     command: { request: RequestId | null; transaction: Transaction },
   ): Promise<Outcome> {
-    this.#store.requireState();
+    this.#requireState();
     const problem = checkTransaction(command.transaction);
     if (problem !== null) throw problem;
     const { principal, deadlineMs } = caller;
@@ -68,14 +73,16 @@ export class NodeKvPort implements KvPort {
   }
 
   async get(caller: Caller, request: GetRequest): Promise<GetResponse> {
-    if (!request.serializable) await this.#linearizable(caller);
+    if (request.serializable) this.#requireState();
+    else await this.#linearizable(caller);
     await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     const item = this.#store.get(keyFromBytes(request.key), request.revision);
     return { revision: this.#store.revision, item };
   }
 
   async range(caller: Caller, request: RangeRequest): Promise<RangeResponse> {
-    if (!request.serializable) await this.#linearizable(caller);
+    if (request.serializable) this.#requireState();
+    else await this.#linearizable(caller);
     await caller.room?.(request.countOnly ? 0 : LIMITS.pageBytesMax);
     const range = present(request.range, 'range');
     const whole = { start: keyFromBytes(range.start), end: keyFromBytes(range.end) };
@@ -105,16 +112,23 @@ export class NodeKvPort implements KvPort {
       previous,
       progress,
     };
+    this.#requireState();
     return this.#store.watch(query, sink);
   }
 
-  async #linearizable(caller: Caller): Promise<void> {
+  #requireState(): void {
     this.#store.requireState();
+    const refusal = this.#refusal();
+    if (refusal !== null) throw refusal;
+  }
+
+  async #linearizable(caller: Caller): Promise<void> {
+    this.#requireState();
     await this.#read.linearizable(caller.deadlineMs);
   }
 
   async #done(caller: Caller, submission: Submission): Promise<Outcome> {
-    this.#store.requireState();
+    this.#requireState();
     const outcome = await this.#submit.submit(submission, caller.deadlineMs);
     const failure = outcomeFailure(outcome);
     if (failure !== null) throw failure;

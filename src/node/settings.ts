@@ -1,6 +1,7 @@
 import { DURATION_FORM, parseDurationMs } from '../base/duration.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { formatByteSize, parseByteSize, SIZE_FORM } from './byteSize.ts';
 
 /** How a setting's text becomes its value. `parse` throws a HoldfastError CONFIG_INVALID without the field. */
 export interface SettingKind<T> {
@@ -121,6 +122,22 @@ function duration({ minMs, maxMs }: { minMs: number; maxMs: number }): SettingKi
   };
 }
 
+function byteSize({ minBytes, maxBytes }: { minBytes: number; maxBytes: number }): SettingKind<number> {
+  return {
+    placeholder: 'SIZE',
+    parse: (value) => {
+      const bytes = parseByteSize(value);
+      if (bytes === null) return refuse(`${JSON.stringify(value)} is not a size`, SIZE_FORM);
+      return bytes >= minBytes && bytes <= maxBytes
+        ? bytes
+        : refuse(
+            `must be between ${formatByteSize(minBytes)} and ${formatByteSize(maxBytes)}`,
+            'choose a size in that range',
+          );
+    },
+  };
+}
+
 function setting<T>(kind: SettingKind<T>, rest: Omit<Setting<T>, keyof SettingKind<T>>): Setting<T> {
   return { ...kind, ...rest };
 }
@@ -179,6 +196,14 @@ export const SETTINGS = {
     description: 'how long a request without a deadline of its own may take',
     fallback: `${LIMITS.requestTimeoutMs / 1_000}s`,
   }),
+  diskReserve: setting(
+    byteSize({ minBytes: LIMITS.diskReserveBytesMin, maxBytes: LIMITS.diskReserveBytesMax }),
+    {
+      flag: 'disk-reserve',
+      description: 'free space of the data directory below which writes are turned away',
+      fallback: formatByteSize(LIMITS.diskReserveBytes),
+    },
+  ),
   logLevel: setting(choice(['debug', 'info', 'warn', 'error', 'silent'] as const), {
     flag: 'log-level',
     description: 'what is logged to standard error',

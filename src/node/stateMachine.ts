@@ -13,6 +13,7 @@ import type { LogClock } from './logClock.ts';
 import type { Membership } from './membership.ts';
 import type { Read } from './read.ts';
 import { snapshotMetadata } from './snapshotMetadata.ts';
+import type { StateGuard } from './stateGuard.ts';
 import type { Submit } from './submit.ts';
 import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
 
@@ -27,6 +28,7 @@ export interface StateMachineParts {
   readonly membership: Membership;
   readonly peers: { addressOf(nodeId: NodeId): string | null };
   readonly keyring: KeyringFile;
+  readonly guard: Pick<StateGuard, 'applied' | 'replaced'>;
   readonly logger: Logger;
 }
 
@@ -57,6 +59,7 @@ export class NodeStateMachine implements StateMachine {
       default:
         unreachable(entry.type, 'entry type');
     }
+    this.#parts.guard.applied(entry.index);
     this.#parts.read.applied(entry.index);
   }
 
@@ -118,6 +121,7 @@ export class NodeStateMachine implements StateMachine {
     await this.#parts.store.installSnapshot({ rows: snapshot.rows(), expected: snapshot.metadata });
     this.#parts.submit.stateReplaced();
     this.#parts.read.applied(snapshot.metadata.index);
+    this.#parts.guard.replaced();
     this.onInstalled();
   }
 

@@ -23,6 +23,8 @@ export interface SubmitPorts {
   stampMs(): number;
   /** Applied here and not yet on disk. */
   unflushedBytes(): number;
+  /** Why the command is turned away as things are (no space, a state in doubt), or null. */
+  turnedAway(submission: Submission): HoldfastError | null;
 }
 
 interface Waiting {
@@ -88,12 +90,12 @@ export class Submit {
 
   /**
    * Resolves with the outcome at the command's place in the log, also when the outcome is a failure.
-   * @throws HoldfastError OVERLOADED, NO_LEADER, UNAVAILABLE (not applied); OUTCOME_UNKNOWN (may be applied)
+   * @throws HoldfastError OVERLOADED, NO_LEADER, NO_SPACE, STATE_CORRUPT, UNAVAILABLE (not applied); OUTCOME_UNKNOWN (may be applied)
    */
   submit(submission: Submission, deadlineMs: number): Promise<Outcome> {
     const bytes = commandBytes(submission);
     const answerBytes = answerBytesMax(submission);
-    const refusal = this.#refusal(bytes, answerBytes);
+    const refusal = this.#refusal(bytes, answerBytes) ?? this.#ports.turnedAway(submission);
     if (refusal !== null) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       this.#sequence += 1;
@@ -221,6 +223,7 @@ export class Submit {
     if (this.#stopped || !this.#ports.isLeader() || this.#diskBehind()) return false;
     // No honest node sends more; applied, they would stop every node, at each start anew.
     if (commands.length > LIMITS.entryCommandsMax) return false;
+    if (commands.some((command) => this.#ports.turnedAway(command) !== null)) return false;
     const batch = { timeMs: this.#ports.stampMs(), commands };
     const proposal = this.#ports.propose(batch);
     if ('refused' in proposal) return false;

@@ -48,6 +48,7 @@ describe('where a setting comes from', () => {
       tlsSan: [],
       encryption: null,
       requestTimeoutMs: 5_000,
+      diskReserveBytes: 256 * 1024 * 1024,
       logLevel: 'info',
       keyEnvironment: new Map(),
     });
@@ -75,6 +76,7 @@ describe('where a setting comes from', () => {
       tls: 'on',
       encryption: 'off',
       requestTimeout: '30s',
+      diskReserve: '64MiB',
       logLevel: 'warn',
     } satisfies Record<keyof typeof SETTINGS, string>;
     const names = Object.keys(SETTINGS) as (keyof typeof SETTINGS)[];
@@ -89,6 +91,7 @@ describe('where a setting comes from', () => {
       tlsSan: ['a.internal', '10.0.0.5'],
       encryption: 'off',
       requestTimeoutMs: 30_000,
+      diskReserveBytes: 64 * 1024 * 1024,
     };
     expect(load({ file: lines.join('\n') })).toMatchObject(expected);
     expect(load({ environment })).toMatchObject(expected);
@@ -139,6 +142,10 @@ describe('what is refused', () => {
     ['an empty path', { environment: { HOLDFAST_DATA_DIR: '' } }, { field: 'data-dir' }],
     ['a bad duration', { flags: { requestTimeout: '5' } }, { field: 'request-timeout', hint: /30s/ }],
     ['a duration of a file', { file: 'request_timeout: 5\n' }, { field: 'request-timeout' }],
+    ['a bad size', { flags: { diskReserve: '64MB' } }, { field: 'disk-reserve', hint: /256MiB/ }],
+    ['a size without a unit', { file: 'disk_reserve: 64\n' }, { field: 'disk-reserve' }],
+    ['a size below its range', { flags: { diskReserve: '15MiB' } }, { field: 'disk-reserve' }],
+    ['a size above its range', { flags: { diskReserve: '1025GiB' } }, { field: 'disk-reserve' }],
     ['a duration below its range', { flags: { requestTimeout: '99ms' } }, { field: 'request-timeout' }],
     ['a duration above its range', { flags: { requestTimeout: '601s' } }, { field: 'request-timeout' }],
     ['port 0', { flags: { listenApi: 'localhost:0' } }, { field: 'listen-api', message: /--listen-api/ }],

@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
-import { newClusterId, newNodeId } from '../../src/base/ids.ts';
+import { type NodeId, newClusterId, newNodeId } from '../../src/base/ids.ts';
 import { SeededRandom, systemRandom } from '../../src/base/random.ts';
 import { withToggle } from '../../src/envelope/keyring.ts';
 import { sealKeyring } from '../../src/envelope/keyringForm.ts';
 import { NodeCore } from '../../src/node/core.ts';
 import { sealBatch, sealForward } from '../../src/node/entryPayload.ts';
+import { DATA_FORMAT } from '../../src/node/format.ts';
 import { KeyringFile } from '../../src/node/keyringFile.ts';
 import type { OpenedNode } from '../../src/node/openNode.ts';
 import { type Command, logPayloadCodec } from '../../src/proto/storage.ts';
@@ -52,7 +53,17 @@ beforeEach(async () => {
   const identity = { clusterId: newClusterId(random), storeId: STORE_ID, nodeId: OWN };
   const keyring = new KeyringFile(path, { storeId: STORE_ID, controlKeys: [KEY] });
   const opened = { identity, sealer, keyring } as unknown as OpenedNode;
-  core = new NodeCore({ opened, store, clock: systemClock, random: systemRandom, logger, seeds: [] });
+  core = new NodeCore({
+    opened,
+    store,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    seeds: [],
+    onWrongState: (error) => logger.warnings.push(error.message),
+    reserveBytes: 1_000,
+    freeBytes: () => Promise.resolve(0),
+  });
 });
 afterEach(async () => {
   await store.close();
@@ -69,6 +80,37 @@ function writeOf(origin: string): Command {
   const principal = { kind: 'client', name: 'ada', address: '' };
   return { origin, sequence: 1, principal, transaction: { compares: [], success: [{ put }], failure: [] } };
 }
+
+describe('a node', () => {
+  it('turns writes away when its disk is low, and tells the others so, with the digest of its state', async () => {
+    const alone = { voters: [OWN], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+    const place = { index: 1, term: 1, hash: Buffer.alloc(32, 1) };
+    const removed: string[] = [];
+    store.apply({ kind: 'configuration', place, configuration: alone, removed, member: null, timeMs: 1 });
+    expect(core.announcement().lowSpace).toBe(false);
+    await core.reserve.check();
+    expect(core.announcement().lowSpace).toBe(true);
+    await expect(core.submit.submit(writeOf(''), systemClock.monotonicMs() + 1_000)).rejects.toMatchObject({
+      code: 'NO_SPACE',
+    });
+    core.guard.replaced();
+    const [checkpoint] = core.announcement().checkpoints;
+    expect(checkpoint?.index).toBe(1);
+    expect(Buffer.from(checkpoint?.digest ?? '')).toEqual(store.digest);
+  });
+
+  it('stops when the others tell of another state, all of them', () => {
+    const others = ['00000000000000b1', '00000000000000b2'] as NodeId[];
+    const voters = [OWN, ...others];
+    const configuration = { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+    const place = { index: 1, term: 1, hash: Buffer.alloc(32, 1) };
+    store.apply({ kind: 'configuration', place, configuration, removed: [], member: null, timeMs: 1 });
+    const checkpoints = [{ index: 1, digest: Buffer.alloc(32, 9), format: DATA_FORMAT }];
+    for (const nodeId of others)
+      core.announcementHeard({ nodeId, announcement: { checkpoints, lowSpace: false } });
+    expect(logger.warnings.join()).toContain('not that of the majority');
+  });
+});
 
 describe('the state machine', () => {
   it('opens an entry and applies it', () => {

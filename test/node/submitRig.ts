@@ -15,6 +15,7 @@ export class FakeSubmitPorts implements SubmitPorts {
   nextIndex = 1;
   refusal: string | null = null;
   unflushed = 0;
+  away: HoldfastError | null = null;
   stamps = 0;
   tries = 0;
   readonly proposed: { place: Place; batch: CommandBatch }[] = [];
@@ -47,6 +48,10 @@ export class FakeSubmitPorts implements SubmitPorts {
 
   unflushedBytes(): number {
     return this.unflushed;
+  }
+
+  turnedAway(): HoldfastError | null {
+    return this.away;
   }
 }
 

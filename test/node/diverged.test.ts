@@ -1,0 +1,103 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { HoldfastClient } from '../../src/client/index.ts';
+import type { HoldfastNode } from '../../src/node/holdfastNode.ts';
+import type { AdminContext } from '../../src/node/initCluster.ts';
+import { joinNode } from '../../src/node/joinNode.ts';
+import { openNode } from '../../src/node/openNode.ts';
+import { type DatabaseRow, openLevelDatabase } from '../../src/store/database.ts';
+import { readHead } from '../../src/store/loadState.ts';
+import { encodeRow, parseRowKey, rowDigest } from '../../src/store/row.ts';
+import { RowSealer } from '../../src/store/rowSealer.ts';
+import { writeHead } from '../../src/store/writer.ts';
+import { copyKeys, type NodeFolder, NodeFolders } from './nodeFolder.ts';
+import { until } from './until.ts';
+
+/** Three real nodes in one process. */
+const folders = new NodeFolders();
+const places: NodeFolder[] = [];
+const nodes: HoldfastNode[] = [];
+let admin: AdminContext;
+let client: HoldfastClient;
+
+beforeAll(async () => {
+  const first = await folders.first('n1');
+  admin = first.admin;
+  places.push(first);
+  nodes.push(await folders.start(first));
+  client = await folders.client(first, nodes);
+  await until(async () => (await client.cluster.status()).leader !== '', 'a leader');
+  for (const name of ['n2', 'n3']) {
+    const folder = await folders.folder(name);
+    copyKeys(first, folder);
+    const { token } = await client.cluster.addToken({ role: 'voter' });
+    await joinNode(folder.configuration, token);
+    places.push(folder);
+    nodes.push(await folders.start(folder));
+    await until(async () => {
+      const { members } = await client.cluster.status();
+      return members.filter(({ role }) => role === 'voter').length === nodes.length;
+    }, `${name} is a voter`);
+  }
+  for (let i = 0; i < 20; i += 1) await client.put(`key/${i}`, 'value');
+}, 60_000);
+afterAll(() => folders.close());
+
+/** Takes a record away and makes the head agree with it: nothing on this disk tells that anything is wrong. */
+async function loseRecord({ configuration, logger }: NodeFolder): Promise<void> {
+  const { sealer, lock } = await openNode(configuration, logger);
+  const rows = new RowSealer(sealer);
+  const state = join(configuration.dataDir, 'state');
+  const path = join(state, readFileSync(join(state, 'current'), 'latin1').trim());
+  const database = await openLevelDatabase({ path, create: false });
+  const snapshot = database.snapshot();
+  const head = await readHead({ snapshot, sealer: rows });
+  const records: DatabaseRow[] = [];
+  for await (const portion of snapshot.rows('k')) records.push(...portion);
+  const [row] = records;
+  await snapshot.close();
+  if (row === undefined) throw new Error('no record');
+  const place = parseRowKey(row.key);
+  const share = Buffer.from(rowDigest(encodeRow(place, rows.open(place, row.envelope))), 'latin1');
+  const digest = Buffer.from(head.digest);
+  for (let at = 0; at < digest.length; at += 4) {
+    digest.writeUInt32BE((digest.readUInt32BE(at) - share.readUInt32BE(at)) >>> 0, at);
+  }
+  const writes = database.batch();
+  writes.del(row.key);
+  writeHead(writes, { head: { ...head, digest }, sealer: rows });
+  await writes.write();
+  await database.close();
+  await lock.release();
+}
+
+it('a node whose state differs finds out by itself, stops, and takes the state of the others', async () => {
+  const [, , third] = nodes;
+  const [, , folder] = places;
+  if (third === undefined || folder === undefined) throw new Error('three nodes');
+  await folders.stop(third);
+  await loseRecord(folder);
+  const diverged = await folders.start(folder);
+  await until(() => folders.fatal.length > 0, 'it stops', 20_000);
+  expect(folders.fatal[0]).toMatchObject({
+    code: 'STATE_CORRUPT',
+    message: expect.stringContaining('not that of the majority'),
+  });
+  await folders.stop(diverged);
+  folders.fatal.length = 0;
+  const rebuilt = await folders.start(folder);
+  expect(folder.logger.warnings).toContain('the state is rebuilt from the leader');
+  const status = async (node: HoldfastNode | undefined) =>
+    client.cluster.status({ endpoint: node?.apiAddress ?? '' });
+  await until(async () => {
+    const [one, other] = [await status(nodes[0]), await status(rebuilt)];
+    return one.appliedIndex === other.appliedIndex && one.digest === other.digest;
+  }, 'equal digests');
+  expect((await status(rebuilt)).warnings).toEqual([]);
+  const through = await folders.client({ admin }, [rebuilt]);
+  expect((await through.range({ prefix: 'key/', countOnly: true })).count).toBe(20);
+  expect(folders.fatal).toEqual([]);
+  const left = readdirSync(join(folder.configuration.dataDir, 'state'));
+  expect(left.filter((name) => name.startsWith('damaged'))).toEqual([]);
+}, 60_000);
