@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['cluster-tests/**/*.test.ts'],
+    // Minutes long: a suite of its own, vitest.chaos.config.ts.
+    exclude: ['cluster-tests/chaos/chaos.test.ts'],
     pool: 'forks',
     fileParallelism: false,
     testTimeout: 120_000,

@@ -24,7 +24,7 @@ export class Disks {
       await mkdir(this.mountPoint(slot), { recursive: true });
       const image = this.#image(slot);
       command('truncate', ['-s', IMAGE_BYTES, image]);
-      command('mkfs.ext4', ['-q', '-E', 'lazy_itable_init=0,lazy_journal_init=0', image]);
+      command('mkfs.ext4', ['-q', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', image]);
       cleanup.add(`mount of slot ${slot}`, () => {
         for (let i = 0; i < 20 && !succeeds('umount', [this.mountPoint(slot)]); i += 1) {
           if (!succeeds('mountpoint', ['-q', this.mountPoint(slot)])) return;
@@ -53,9 +53,9 @@ export class Disks {
   /** Leaves no room. */
   fill(slot: number): void {
     const { bavail, bsize } = statfsSync(this.mountPoint(slot));
-    // The last blocks go one by one: fallocate asks for a few more than it says.
-    succeeds('fallocate', ['-l', String(Math.max(1, (bavail - 8) * bsize)), this.#ballast(slot)]);
-    succeeds('dd', ['if=/dev/zero', `of=${this.#ballast(slot)}.rest`, 'bs=4k', 'count=64']);
+    // The last blocks go one by one: fallocate needs a few more than it is asked for.
+    succeeds('fallocate', ['-l', String(Math.max(1, (bavail - 512) * bsize)), this.#ballast(slot)]);
+    succeeds('dd', ['if=/dev/zero', `of=${this.#ballast(slot)}.rest`, 'bs=4k', 'conv=fsync']);
   }
 
   free(slot: number): void {

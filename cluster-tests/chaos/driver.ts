@@ -4,7 +4,7 @@ import { buildFailpointProgram, SMALL_WINDOWS } from '../../test/patches/failpoi
 import { DAMAGE_FAULTS } from './damageFaults.ts';
 import { DISK_FAULTS } from './diskFaults.ts';
 import { EtcdTarget } from './etcdTarget.ts';
-import type { FaultKind } from './faultKind.ts';
+import { BOTH, type FaultKind } from './faultKind.ts';
 import { HOLDFAST_FAULTS } from './holdfastFaults.ts';
 import { HoldfastTarget } from './holdfastTarget.ts';
 import { killLeaders } from './leaderKill.ts';
@@ -122,7 +122,10 @@ export class ChaosRun {
       return [];
     }
     const ours = kinds.filter(
-      ({ targets, name }) => targets.includes(target.kind) && (only === null || name === only),
+      ({ targets, name }) =>
+        targets.includes(target.kind) &&
+        (only === null || name === only) &&
+        (!this.#options.beside || targets === BOTH),
     );
     const why = (kind: FaultKind<T>): string | null => {
       const missing = kind.needs.filter((need) => !this.#stage.able.has(need));

@@ -31,10 +31,11 @@ export async function killLeaders(options: {
       const leader = await target.leader();
       if (leader === undefined) continue;
       const killedMs = performance.now();
+      const killedAt = new Date();
       await target.kill(leader);
       const afterMs = await probe.recovered(killedMs, RECOVER_WITHIN_MS);
       note(
-        `round ${round}: ${leader} killed, writes and reads again after ${Math.round(afterMs ?? Number.NaN)} ms`,
+        `round ${round}: ${leader} killed at ${killedAt.getTime()}, writes and reads again after ${Math.round(afterMs ?? Number.NaN)} ms`,
       );
       target.start(leader);
       records.push({

@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { runChaos } from './driver.ts';
 import { parseOptions, USAGE } from './options.ts';
-import { renderSummary } from './summary.ts';
+import { type ChaosSummary, renderComparison, renderSummary } from './summary.ts';
 
-/** `npm run test:chaos -- --help`. Exit code 0: no violation; 1: there are; 2: wrong options. */
+/** `npm run test:chaos -- --help`. CHAOS_SUMMARY names a file for the figures as JSON. Exit code 0: no violation; 1: there are; 2: wrong options. */
 async function main(args: readonly string[]): Promise<number> {
   if (args.includes('--help')) {
     process.stdout.write(USAGE);
@@ -16,11 +16,17 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`${thrown instanceof Error ? thrown.message : String(thrown)}\n\n${USAGE}`);
     return 2;
   }
-  const summary = await runChaos(options, (text) => process.stdout.write(`${text}\n`));
-  process.stdout.write(`\n${renderSummary(summary)}\n`);
+  const summaries: ChaosSummary[] = [];
+  for (const target of options.beside ? (['holdfast', 'etcd'] as const) : [options.target]) {
+    const summary = await runChaos({ ...options, target }, (text) => process.stdout.write(`${text}\n`));
+    process.stdout.write(`\n${renderSummary(summary)}\n`);
+    summaries.push(summary);
+  }
+  const [one, other] = summaries;
+  if (one !== undefined && other !== undefined) process.stdout.write(`\n${renderComparison(one, other)}\n`);
   const file = process.env['CHAOS_SUMMARY'] ?? '';
-  if (file !== '') writeFileSync(file, `${JSON.stringify(summary, null, 2)}\n`);
-  return summary.violations.length === 0 ? 0 : 1;
+  if (file !== '') writeFileSync(file, `${JSON.stringify(summaries, null, 2)}\n`);
+  return summaries.every((summary) => summary.violations.length === 0) ? 0 : 1;
 }
 
 process.exit(await main(process.argv.slice(2)));

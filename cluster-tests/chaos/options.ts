@@ -20,6 +20,8 @@ export interface ChaosOptions {
   readonly all: boolean;
   readonly segmentSeconds: number;
   readonly verbose: boolean;
+  /** The same faults on etcd afterwards, and both side by side; only what can be done to both. */
+  readonly beside: boolean;
 }
 
 export const USAGE = `npm run test:chaos -- [options]
@@ -27,6 +29,7 @@ export const USAGE = `npm run test:chaos -- [options]
   --seed S             decides what happens to whom (default 1)
   --nodes 3|5          (default 3)
   --target NAME        holdfast, or etcd: recovery times only, for comparison (default holdfast)
+  --beside             only what can be done to both, first on holdfast and then on etcd, and a table of both
   --only leader-kill   kills the leader --rounds N times (default 30) under load, and nothing else
   --only FAULT         only faults of this name
   --program NAME       dist, failpoints, or mixed: each start of a node decides (default mixed)
@@ -57,6 +60,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
       keep: { type: 'boolean', default: false },
       all: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
+      beside: { type: 'boolean', default: false },
     },
   });
   const { target, program } = values;
@@ -77,6 +81,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     keep: values.keep,
     all: values.all,
     verbose: values.verbose,
+    beside: values.beside,
   };
 }
 

@@ -3,7 +3,7 @@ import type { Prober } from './target.ts';
 
 const PROBE_EVERY_MS = 40;
 const PROBE_TIMEOUT_MS = 4_000;
-const UNDER_WAY_MAX = 40;
+const UNDER_WAY_MAX = 100;
 
 interface Success {
   readonly startedMs: number;

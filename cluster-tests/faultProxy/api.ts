@@ -48,7 +48,8 @@ export class ProxyApi {
           return { status, body: { error, status } };
         })
         .then(({ status, body }) => {
-          response.writeHead(status, { 'content-type': 'application/json' });
+          // A connection kept for later could be closed in the moment in which a caller uses it again.
+          response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
           response.end(body === undefined ? '' : JSON.stringify(body));
         }, request.destroy.bind(request));
     });
