@@ -158,6 +158,28 @@ describe('between members', () => {
     expect(a.forward(C, { sequence: 3, envelope: Buffer.alloc(1) })).toBe(false);
   });
 
+  test('a forward does not go round: its refusal is told once, and answered by nothing', async () => {
+    const receivers = [new RecordingReceiver(), new RecordingReceiver()] as const;
+    const a = await directory.listen(A);
+    const b = await directory.listen(B);
+    a.start(receivers[0]);
+    b.start(receivers[1]);
+    a.setPeers([B]);
+    b.setPeers([A]);
+    await waitFor(() => a.forward(B, { sequence: 1, envelope: Buffer.alloc(1) }));
+    await waitFor(() => receivers[1].forwards.length === 1);
+    await waitFor(() => {
+      b.refuseForward(A, 1);
+      return receivers[0].refusals.length > 0;
+    });
+    // What was sent after it has arrived: nothing else came of it on either side.
+    a.send([heartbeat(1)]);
+    await waitFor(() => receivers[1].received.length === 1);
+    expect(receivers[0].forwards).toEqual([]);
+    expect(receivers[1].forwards).toHaveLength(1);
+    expect(receivers[1].refusals).toEqual([]);
+  });
+
   test('a peer that comes back, at another address, is found again', async () => {
     const a = await directory.listen(A);
     a.setPeers([B]);
@@ -286,6 +308,27 @@ describe('what the port refuses', () => {
     );
     client.close();
     expect(answer?.clusterId).toBe('reached');
+  });
+
+  test('what the core refuses, counted with its own reason and logged once', async () => {
+    const warnings: object[] = [];
+    const warn = (fields: object): void => void warnings.push(fields);
+    const receiver = new RecordingReceiver();
+    receiver.refuse = ({ type }) => [{ type, reason: 'termJump' }];
+    const b = await directory.listen(B, { logger: { ...silentLogger, warn } });
+    b.start(receiver);
+    const wire = encodeMessage(heartbeat(1));
+    await rawFrames([{ messages: [wire, wire, wire], wallMs: 1, forwards: [], address: '' }]);
+    expect([...b.refused]).toEqual([['termJump', 3]]);
+    expect(warnings).toEqual([{ peerId: A, type: 'heartbeat', reason: 'termJump', count: 1 }]);
+  });
+
+  test('a forward in the name of another', async () => {
+    const b = await directory.listen(B);
+    b.start(new RecordingReceiver());
+    const forward = { nodeId: C, sequence: 1, envelope: Buffer.alloc(1), refused: false };
+    expect((await rawFrames([{ messages: [], wallMs: 1, forwards: [forward], address: '' }])).code).toBe(3);
+    expect([...b.refused]).toEqual([['wrongSender', 1]]);
   });
 
   test('a removed node, also on a stream that it has open', async () => {
