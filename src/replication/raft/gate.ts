@@ -67,11 +67,10 @@ function isLedBy(state: RaftState, message: Message): boolean {
 
 /**
  * Invariant 23. One message does not prove that two were elected. Whom this node follows in a term it has chosen with
- * the first message; a second leader is not followed, which is safe whoever of the two is false.
+ * the first message, and a leader follows itself; a second one is not followed, which is safe whoever of the two is false.
  */
 function isRival(state: RaftState, message: Message): boolean {
-  if (message.term !== state.term) return false;
-  return state.role === 'leader' || (state.leader !== null && state.leader !== message.from);
+  return message.term === state.term && state.leader !== null && state.leader !== message.from;
 }
 
 /**

@@ -143,6 +143,11 @@ export function refusalOf({ field }: HoldfastError): PortRefusal {
   return REFUSALS_BY_FIELD.get(field ?? '') ?? 'malformedMessage';
 }
 
+/** A bytes field that was not on the wire is an empty array to protobufjs, which nobody else takes for bytes. */
+export function presentBytes(field: Uint8Array): Uint8Array {
+  return field instanceof Uint8Array ? field : NO_BYTES;
+}
+
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
 /** The first 64-bit field that no number here can hold (protobufjs rounds what is beyond 2^53), or null. */
@@ -185,7 +190,13 @@ function decodeEntry(wire: LogEntry, expected: { index: LogIndex; termMin: Term;
   if (wire.term > expected.termMax) throw refused('entries.term', 'is above the term of the message');
   if (wire.hash.length !== HASH_BYTES) throw refused('entries.hash', `is not ${HASH_BYTES} bytes`);
   if (type === 'empty' && wire.payload.length > 0) throw refused('entries.payload', 'must be empty here');
-  return { index: expected.index, term: wire.term, type, payload: wire.payload, hash: wire.hash };
+  return {
+    index: expected.index,
+    term: wire.term,
+    type,
+    payload: presentBytes(wire.payload),
+    hash: wire.hash,
+  };
 }
 
 /**

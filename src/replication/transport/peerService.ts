@@ -17,7 +17,7 @@ import {
   peerService,
 } from '../../proto/peer.ts';
 import type { Message } from '../raft/types.ts';
-import { decodeMessage, refusalOf, refused } from './messageCodec.ts';
+import { decodeMessage, presentBytes, refusalOf, refused } from './messageCodec.ts';
 import type { GrpcService } from './peerServer.ts';
 import type { PortRefusal, Refusals } from './refusals.ts';
 import type { SnapshotServer } from './snapshotServer.ts';
@@ -182,7 +182,7 @@ function deliver(
   const refusals = parsed.messages.length > 0 ? receiver.messages(parsed.messages) : [];
   for (const { sequence, envelope, refused } of parsed.frame.forwards) {
     if (refused) receiver.forwardRefused({ from: peerId, sequence });
-    else receiver.forwarded({ from: peerId, sequence, envelope });
+    else receiver.forwarded({ from: peerId, sequence, envelope: presentBytes(envelope) });
   }
   return refusals;
 }

@@ -5,7 +5,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { systemClock } from '../../../src/base/clock.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
-import { joinService, type PeerFrame, peerService } from '../../../src/proto/peer.ts';
+import { type Forward, joinService, type PeerFrame, peerService } from '../../../src/proto/peer.ts';
 import type { MethodDefinition } from '../../../src/proto/registry.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import { encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
@@ -329,6 +329,18 @@ describe('what the port refuses', () => {
     const forward = { nodeId: C, sequence: 1, envelope: Buffer.alloc(1), refused: false };
     expect((await rawFrames([{ messages: [], wallMs: 1, forwards: [forward], address: '' }])).code).toBe(3);
     expect([...b.refused]).toEqual([['wrongSender', 1]]);
+  });
+
+  test('nothing for a forward without bytes: they are empty, and bytes', async () => {
+    const b = await directory.listen(B);
+    const receiver = new RecordingReceiver();
+    const envelopes: Uint8Array[] = [];
+    receiver.forwarded = ({ envelope }) => void envelopes.push(envelope);
+    b.start(receiver);
+    const forward = { nodeId: A, sequence: 1, refused: false } as Partial<Forward> as Forward;
+    expect((await rawFrames([{ messages: [], wallMs: 1, forwards: [forward], address: '' }])).code).toBe(0);
+    expect(envelopes).toEqual([new Uint8Array(0)]);
+    expect(envelopes[0]).toBeInstanceOf(Uint8Array);
   });
 
   test('a removed node, also on a stream that it has open', async () => {

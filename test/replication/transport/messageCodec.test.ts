@@ -1,7 +1,8 @@
 import { assert, integer, nat, property } from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { present } from '../../../src/base/assert.ts';
 import type { NodeId } from '../../../src/base/ids.ts';
-import { peerFrameCodec, type RaftMessage } from '../../../src/proto/peer.ts';
+import { type LogEntry, peerFrameCodec, type RaftMessage } from '../../../src/proto/peer.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import { decodeMessage, encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
 import { testNodeId } from './certificates.ts';
@@ -49,6 +50,15 @@ function overTheWire(wire: RaftMessage): RaftMessage {
 
 test.each(MESSAGES)('$type comes back as it was sent', (message) => {
   expect(decodeMessage(overTheWire(encodeMessage(message)), { from, to })).toEqual(message);
+});
+
+test('a payload that is not on the wire is empty bytes, and nothing else', () => {
+  const [entry] = encodeMessage(append).entries;
+  const { payload: _absent, ...bare } = present(entry, 'entry');
+  const wire = { ...encodeMessage(append), entries: [bare as LogEntry] };
+  const decoded = decodeMessage(overTheWire(wire), { from, to });
+  expect(decoded.type === 'append' && decoded.entries[0]?.payload).toEqual(new Uint8Array(0));
+  expect(decoded.type === 'append' && decoded.entries[0]?.payload).toBeInstanceOf(Uint8Array);
 });
 
 describe('refused', () => {
