@@ -5,7 +5,7 @@ import type { History } from '../../cluster-tests/history/types.ts';
 import type { Fault } from './faultyStore.ts';
 import { type RunOptions, simulate } from './simulatedRun.ts';
 
-const SEEDS = Array.from({ length: 12 }, (_, i) => i + 1);
+const SEEDS = Array.from({ length: 8 }, (_, i) => i + 1);
 
 const MIXES: Readonly<Record<string, Omit<RunOptions, 'seed'>>> = {
   'single keys': {},
