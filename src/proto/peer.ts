@@ -50,6 +50,10 @@ export interface RaftMessage {
   readonly requestId: number;
   readonly transfer: boolean;
   readonly target: string;
+  /** 0: none. */
+  readonly suspectMark: number;
+  /** 0: none. */
+  readonly suspectThrough: number;
 }
 
 export interface LogEntry {

@@ -45,6 +45,8 @@ class FakeLog {
       applied: 100,
       firstIndex: 1,
       lastIndex: 100,
+      lastHash: new Uint8Array(32),
+      suspectUntil: null,
       configuration: this.configuration,
       transferTarget: null,
       uncommittedBytes: 0,
@@ -54,6 +56,7 @@ class FakeLog {
         next: match + 1,
         state: 'replicate',
         recentlyActive: !this.silent.has(nodeId),
+        suspect: false,
       })),
     };
   }

@@ -41,8 +41,8 @@ const elections: readonly Mutation[] = [
   mutation('I25', {
     name: 'vote for a shorter log',
     file: `${RAFT}/election.ts`,
-    find: 'const granted = free && isUpToDate(message.last, votingPlace(state));',
-    replace: 'const granted = free;',
+    find: 'if (isUpToDate(last, log.last)) return true;',
+    replace: 'return true;',
   }),
   mutation('I1', {
     name: 'two votes in one term',
@@ -122,8 +122,8 @@ const commits: readonly Mutation[] = [
   mutation('I11', {
     name: 'append acknowledged before it is durable',
     file: `${RAFT}/follower.ts`,
-    find: "state.sendAfterPersist({ type: 'appendResponse'",
-    replace: "state.outgoing.push({ type: 'appendResponse'",
+    find: "state.sendAfterPersist({\n    type: 'appendResponse',",
+    replace: "state.outgoing.push({\n    type: 'appendResponse',",
   }),
   mutation('I11', {
     name: 'what waits for a write leaves with an empty turn',
@@ -146,14 +146,14 @@ const commits: readonly Mutation[] = [
   mutation('I6', {
     name: 'news of a commit believed without an append',
     file: `${RAFT}/follower.ts`,
-    find: 'commitTo(state, Math.min(message.commit, comparedThrough(state)));',
+    find: 'commitTo(state, Math.min(message.commit, state.comparedThrough));',
     replace: 'commitTo(state, Math.min(message.commit, state.log.lastIndex));',
   }),
   mutation('I6', {
     name: 'what an earlier leader compared still counts',
-    file: `${RAFT}/follower.ts`,
-    find: 'return compared.term === term ? compared.index : 0;',
-    replace: 'return compared.index;',
+    file: `${RAFT}/state.ts`,
+    find: 'return this.compared.term === this.term ? this.compared.index : 0;',
+    replace: 'return this.compared.index;',
   }),
   mutation('I10', {
     name: 'an old acknowledgement lowers the match',

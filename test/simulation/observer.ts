@@ -2,7 +2,7 @@ import { asBuffer } from '../../src/base/bytes.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { LogIndex, NodeId, Term } from '../../src/base/ids.ts';
 import type { Outcome } from '../../src/proto/storage.ts';
-import { membersOf } from '../../src/replication/raft/configuration.ts';
+import { membersOf, NO_CONFIGURATION } from '../../src/replication/raft/configuration.ts';
 import type {
   Configuration,
   Entry,
@@ -13,6 +13,7 @@ import type {
 } from '../../src/replication/raft/types.ts';
 import type { WalBatch, WalContents } from '../../src/replication/wal/types.ts';
 import type { Store } from '../../src/store/store.ts';
+import { watermarkOn } from './damage.ts';
 import { type Machine, TICK_MS } from './machine.ts';
 import type { AppliedEvent } from './machineState.ts';
 import { LogModel, type WalObserver } from './observedWal.ts';
@@ -59,8 +60,9 @@ export class Observer {
   readonly #committed: (Committed | undefined)[] = [];
   readonly #history: (History | undefined)[] = [];
   readonly #requests = new Map<string, { readonly index: LogIndex; readonly answer: string }>();
-  readonly #configurations: { readonly index: LogIndex; readonly configuration: Configuration }[] = [];
+  #newestConfiguration: Configuration = NO_CONFIGURATION;
   readonly toldRevisions: ToldRevisions = new Map();
+  readonly #damaged = new Set<Machine>();
   readonly #heard = new Map<
     Machine,
     { readonly from: Set<NodeId>; quietTimers: number; logTimeMs: number }
@@ -74,8 +76,14 @@ export class Observer {
     this.#world = world;
   }
 
-  get newestConfiguration(): Configuration | null {
-    return this.#configurations.at(-1)?.configuration ?? null;
+  /** What the founders begin with. */
+  begin(configuration: Configuration): void {
+    this.#newestConfiguration = configuration;
+  }
+
+  /** The configuration that was committed last, as far as anybody has applied it. */
+  get newestConfiguration(): Configuration {
+    return this.#newestConfiguration;
   }
 
   walOf(machine: Machine): WalObserver {
@@ -108,7 +116,9 @@ export class Observer {
     const before = this.#seen.get(machine);
     if (before !== undefined) {
       this.#checkHardState(machine, { before: before.durable.hardState, after: contents.hardState });
-      this.#checkFound(machine, { before, found });
+      const suspect = (contents.suspicion ?? null) !== null;
+      if (suspect) this.counts.suspected += 1;
+      if (!suspect) this.#checkFound(machine, { before, found });
     }
     for (const entry of contents.entries) this.#logged(entry);
     const handed = new LogModel(contents);
@@ -133,6 +143,29 @@ export class Observer {
     if (thrown instanceof HoldfastError && thrown.code === 'DISK_FAILED') return;
     const reason = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     this.#world.check(false, () => `${machine.nodeId} does not start: ${reason}`);
+  }
+
+  /** Whether the watermark on this disk names all that is durable there: only then is every loss found. */
+  isNamed(machine: Machine): boolean {
+    const seen = this.#seen.get(machine);
+    const named = watermarkOn(machine.disk);
+    if (seen === undefined || named === null || seen.pending.length > 0) return false;
+    const { hardState, lastIndex } = seen.durable;
+    return (
+      named.last.index === lastIndex &&
+      named.hardState.term === hardState.term &&
+      named.hardState.vote === hardState.vote
+    );
+  }
+
+  /** Something was done to the disk of a machine that is off: its log may be found shorter, and must say so. */
+  damaged(machine: Machine): void {
+    this.counts.damaged += 1;
+    this.#damaged.add(machine);
+  }
+
+  get damagedMachines(): ReadonlySet<Machine> {
+    return this.#damaged;
   }
 
   /** A node may stop itself for its disk and for nothing else here. */
@@ -258,6 +291,7 @@ export class Observer {
     seen.term = status.term;
     this.#checkCommit(machine, { seen, status });
     this.#checkBounds(machine, status);
+    if (status.suspectUntil === null) this.#damaged.delete(machine);
     seen.configuration = status.configuration;
     if (status.role === 'leader') this.#checkLeader(machine, { seen, status });
     else seen.matches.clear();
@@ -418,10 +452,13 @@ export class Observer {
       this.counts.elections += 1;
       this.#checkComplete(machine, { seen, term: status.term });
     }
-    for (const { nodeId, match, next } of status.progress) {
+    for (const { nodeId, match, next, suspect } of status.progress) {
       const before = seen.matches.get(nodeId) ?? 0;
       this.#check(match < next, () => `I10: match ${match} of ${nodeId} is not below next ${next}`);
-      this.#check(match >= before, () => `I10: the match of ${nodeId} fell from ${before} to ${match}`);
+      this.#check(
+        suspect || match >= before,
+        () => `I10: the match of ${nodeId} fell from ${before} to ${match}`,
+      );
       if (match !== before) this.#checkMatch(machine, { seen, nodeId, match, term: status.term });
       seen.matches.set(nodeId, match);
     }
@@ -458,8 +495,7 @@ export class Observer {
   /** I28: the quorums of configurations that follow each other meet. */
   #configured(index: LogIndex, configuration: Configuration): void {
     const before = this.newestConfiguration;
-    this.#configurations.push({ index, configuration });
-    if (before === null) return;
+    this.#newestConfiguration = configuration;
     this.#check(quorumsMeet(before, configuration), () => `I28: quorums at ${index} and before do not meet`);
     this.#check(membersOf(configuration).length > 0, () => `I18: nobody is left at ${index}`);
   }

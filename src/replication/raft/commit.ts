@@ -7,6 +7,7 @@ import type { RaftState } from './state.ts';
 export function commitTo(state: RaftState, index: LogIndex): boolean {
   const before = state.log.commit;
   if (!state.log.commitTo(index)) return false;
+  state.commitTerm = state.term;
   for (let committed = before + 1; committed <= index; committed += 1) {
     const entry = state.log.entryAt(committed);
     if (entry === null) continue;

@@ -1,4 +1,4 @@
-import { assert, present } from '../../base/assert.ts';
+import { assert } from '../../base/assert.ts';
 import type { NodeId } from '../../base/ids.ts';
 import { isVoter, votersOf } from './configuration.ts';
 import { voteResult } from './quorum.ts';
@@ -15,12 +15,13 @@ import type { Message, Place } from './types.ts';
 type VoteRequest = Extract<Message, { type: 'vote' | 'preVote' }>;
 type VoteResponse = Extract<Message, { type: 'voteResponse' | 'preVoteResponse' }>;
 
-/** Whether this node may try to lead. Invariants 16 (voters only), 19 (configuration known), 20 (no snapshot pending). */
+/** Whether this node may try to lead. Invariants 16 (voters only), 19 (configuration known), 20 (no snapshot pending); a log that is not suspect. */
 export function mayCampaign(state: RaftState): boolean {
   return (
     isVoter(state.configuration, state.nodeId) &&
     state.snapshotPending === null &&
     !state.stateMissing &&
+    state.suspicion === null &&
     !state.log.hasUnappliedConfiguration(state.log.commit)
   );
 }
@@ -80,25 +81,33 @@ function otherVoters(state: RaftState): NodeId[] {
   return votersOf(state.configuration).filter((voter) => voter !== state.nodeId);
 }
 
-/** Whether a log that ends at `last` may lead one that ends at `own` (Raft, section 5.4.1). */
+/** Whether a log that ends at `last` is not behind one that ends at `own`. */
 function isUpToDate(last: Place, own: Place): boolean {
   return last.term > own.term || (last.term === own.term && last.index >= own.index);
 }
 
 /**
- * What a candidate's log is compared with: the end of this node's log. But when this node knows that it is no voter
- * any more, and its log says nothing newer about members, only its committed part counts: what it holds above that
- * cannot be committed without a majority of the voters that remain, and they judge the candidate too. Else a leader
- * that removed itself, and holds entries of its own that nobody else has, could refuse the last vote that the others
- * need to finish the removal, for ever.
+ * Whether a log that ends at `last` may lead, as far as this node can say (Raft, section 5.4.1).
+ *
+ * When this node knows that it is no voter any more, and its log says nothing newer about members, it is enough that
+ * the candidate holds what this node knows to be committed. Else a leader that removed itself, and holds entries of its
+ * own that nobody else has, could refuse the last vote that the others need to finish the removal, for ever.
+ *
+ * Why that is safe. Let N be the entry that took this node out; it is applied here. A log that ends in a term later than
+ * the one in which a leader knew N to be committed, or in that term and not before the commit index, holds N (the term of
+ * the entry at the commit index would not do: a leader of a term in between may never have had it). N was proposed only
+ * once the joint configuration before it was applied, so that whoever holds N knows, also after a restart, that this is
+ * committed, and campaigns only with it or a later one applied (invariant 19). So the candidate needs a majority of
+ * voters of which this node is none, just as every entry above N does; and they compare their whole logs.
  */
-function votingPlace(state: RaftState): Place {
-  const { log, configuration } = state;
+function mayLead(state: RaftState, last: Place): boolean {
+  const { log, configuration, commitTerm } = state;
+  if (isUpToDate(last, log.last)) return true;
   const retired =
     configuration.voters.length > 0 &&
     !isVoter(configuration, state.nodeId) &&
     !log.hasUnappliedConfiguration(log.lastIndex);
-  return retired ? present(log.at(log.commit), 'the committed place') : log.last;
+  return retired && isUpToDate(last, { index: log.commit, term: commitTerm });
 }
 
 /**
@@ -111,7 +120,7 @@ export function onVoteRequest(state: RaftState, message: VoteRequest): void {
     state.vote === message.from ||
     (state.vote === null && state.leader === null) ||
     (preVote && message.term > state.term);
-  const granted = free && isUpToDate(message.last, votingPlace(state));
+  const granted = free && state.suspicion === null && mayLead(state, message.last);
   if (granted && !preVote) {
     assert(message.term === state.term, 'a vote is given in the current term');
     assert(state.vote === null || state.vote === message.from, 'I1: one vote in a term');

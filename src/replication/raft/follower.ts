@@ -6,6 +6,7 @@ import type { LogBase } from './log.ts';
 import { askForState } from './missingState.ts';
 import { becomeFollower, setLeader } from './roles.ts';
 import type { RaftState } from './state.ts';
+import { becomeSuspect, heedNotice, noteReplicated, suspectMark } from './suspicion.ts';
 import type { Entry, Message, Place } from './types.ts';
 
 type Append = Extract<Message, { type: 'append' }>;
@@ -25,14 +26,29 @@ export function followLeader(state: RaftState, leader: NodeId): void {
 
 export function onHeartbeat(state: RaftState, message: Extract<Message, { type: 'heartbeat' }>): void {
   followLeader(state, message.from);
-  commitTo(state, message.commit);
+  const { commit } = message;
+  // Invariant 7: the leader tells what this node has acknowledged in this term, and it is not here any more.
+  if (commit > state.log.lastIndex && state.suspicion === null) {
+    becomeSuspect(state, { index: commit, term: state.term });
+  }
+  // What a suspect log holds need not be what it held when it was acknowledged.
+  commitTo(state, state.suspicion === null ? commit : Math.min(commit, state.comparedThrough));
   state.send({
     type: 'heartbeatResponse',
     from: state.nodeId,
     to: message.from,
     term: state.term,
-    round: message.round,
+    // A read is not confirmed by a node that may have forgotten a later leader. 0 is before all rounds.
+    round: state.suspicion === null ? message.round : 0,
   });
+  if (state.suspicion?.announced === false) announceSuspicion(state, message.from);
+}
+
+/** A leader that has nothing to append would not learn of it. Refuses, unasked, what would come next. */
+function announceSuspicion(state: RaftState, leader: NodeId): void {
+  const { last } = state.log;
+  const hint = { index: last.index, term: last.term };
+  respond(state, leader, { index: last.index + 1, rejected: true, hint });
 }
 
 /**
@@ -41,12 +57,7 @@ export function onHeartbeat(state: RaftState, message: Extract<Message, { type: 
  */
 export function onCommit(state: RaftState, message: Extract<Message, { type: 'commit' }>): void {
   followLeader(state, message.from);
-  commitTo(state, Math.min(message.commit, comparedThrough(state)));
-}
-
-/** The last index at which this log is known to equal that of this term's leader. */
-function comparedThrough({ compared, term }: RaftState): number {
-  return compared.term === term ? compared.index : 0;
+  commitTo(state, Math.min(message.commit, state.comparedThrough));
 }
 
 /** The gate has seen that the entries follow each other: number, term and hash (invariant 3). */
@@ -57,9 +68,13 @@ export function onAppend(state: RaftState, message: Append): void {
     return respond(state, message.from, { index: 0, rejected: true, hint: { index: 0, term: 0 } });
   }
   const above = aboveBase(state, message);
-  if (above === null) return accept(state, message.from, state.log.commit);
+  if (above === null) {
+    heedNotice(state, message.suspicion);
+    return accept(state, message.from, state.log.commit);
+  }
   const { previous, entries } = above;
   if (!matches(state, previous)) {
+    heedNotice(state, message.suspicion);
     const hint = state.log.lastAtOrBelowTerm(
       Math.min(previous.index - 1, state.log.lastIndex),
       previous.term,
@@ -75,8 +90,11 @@ export function onAppend(state: RaftState, message: Append): void {
   const lastNew = previous.index + entries.length;
   // Invariant 6: what lies behind the new entries was not compared with the leader's log.
   commitTo(state, Math.min(message.commit, lastNew));
-  state.compared = { term: state.term, index: Math.max(comparedThrough(state), lastNew) };
-  accept(state, message.from, lastNew);
+  state.compared = { term: state.term, index: Math.max(state.comparedThrough, lastNew) };
+  heedNotice(state, message.suspicion);
+  noteReplicated(state, message.suspicion, { leader: message.from, index: lastNew });
+  // A leader that does not count this node wants to know all that it holds, not only what came last.
+  accept(state, message.from, message.suspicion === undefined ? lastNew : state.comparedThrough);
 }
 
 /** The part of an append that lies above what is compacted here; null when there is none. */
@@ -122,5 +140,12 @@ function respond(
   to: NodeId,
   response: { index: number; rejected: boolean; hint: Place },
 ): void {
-  state.sendAfterPersist({ type: 'appendResponse', from: state.nodeId, to, term: state.term, ...response });
+  state.sendAfterPersist({
+    type: 'appendResponse',
+    from: state.nodeId,
+    to,
+    term: state.term,
+    ...response,
+    ...suspectMark(state),
+  });
 }

@@ -76,7 +76,7 @@ function isRival(state: RaftState, message: Message): boolean {
 /**
  * Invariant 7. A leader tells no commit index beyond what this node has acknowledged to it, and in a term that began
  * while this process runs, it remembers what that was: a higher one is not true. In the term that it started in, the
- * leader may know of entries that the log has lost since; then the index stands, and stops this node.
+ * leader may know of entries that the log has lost since; then the index stands, and makes this log suspect.
  */
 function isCommitUnproven(state: RaftState, message: Extract<Message, { type: 'heartbeat' }>): boolean {
   if (message.term <= state.options.initial.hardState.term) return false;

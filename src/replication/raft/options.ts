@@ -1,6 +1,6 @@
 import type { LogIndex, NodeId } from '../../base/ids.ts';
 import type { RandomSource } from '../../base/random.ts';
-import type { Configuration, Entry, HardState, SnapshotMetadata } from './types.ts';
+import type { Configuration, Entry, HardState, Place, SnapshotMetadata } from './types.ts';
 
 /** How a core is made. Defaults for all numbers: base/limits.ts. */
 export interface RaftOptions {
@@ -36,6 +36,8 @@ export interface RaftInitialState {
    * since they speak of the log alone. Default: false.
    */
   readonly stateMissing?: boolean;
+  /** The log is SUSPECT (suspicion.ts): it has lost entries, perhaps up to this place. Default: null. */
+  readonly suspectUntil?: Place | null;
 }
 
 export type ProposalRefusal = { readonly refused: 'notLeader' | 'transferring' | 'overloaded' };

@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.ts';
 import type { LogIndex } from '../../base/ids.ts';
 import { InFlight } from './inflight.ts';
+import type { SuspicionNotice } from './types.ts';
 
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
@@ -11,7 +12,8 @@ export type ProgressState = 'probe' | 'replicate' | 'snapshot';
  * replicate: they agree; appends are sent ahead of the answers, as many as the window takes.
  * snapshot:  the member needs what is compacted; nothing is appended until it has pulled a snapshot.
  *
- * Invariant 10: match < next, and match never falls during one leadership.
+ * Invariant 10: match < next, and match never falls during one leadership, but when the member turns out to have lost
+ * what it held: then it is 0 until the member has been replicated to anew, and answers move nothing but `next`.
  */
 export class Progress {
   #match: LogIndex;
@@ -21,6 +23,7 @@ export class Progress {
   #recentlyActive: boolean;
   #nudgeDue = true;
   #sentCommit: LogIndex = 0;
+  #suspicion: SuspicionNotice | null = null;
   readonly #inFlight: InFlight;
 
   constructor(start: {
@@ -43,6 +46,11 @@ export class Progress {
   /** The next index to send. */
   get next(): LogIndex {
     return this.#next;
+  }
+
+  /** Set while nothing that the member acknowledges counts. */
+  get suspicion(): SuspicionNotice | null {
+    return this.#suspicion;
   }
 
   get state(): ProgressState {
@@ -120,6 +128,34 @@ export class Progress {
     return true;
   }
 
+  /** Counts nothing of this member from here on. A later call renews the mark. */
+  suspect(suspicion: SuspicionNotice): void {
+    if (this.#suspicion === null && this.#state === 'replicate') this.#move('probe', this.#next);
+    this.#suspicion = suspicion;
+    this.#match = 0;
+  }
+
+  /** It counts again, with what it acknowledges from here on. */
+  trust(): void {
+    this.#suspicion = null;
+  }
+
+  /** Suspect: it says to hold our log up to `index`. */
+  suspectHolds(index: LogIndex, firstIndex: LogIndex): void {
+    if (this.#state === 'snapshot' && index + 1 < firstIndex) return;
+    if (this.#state !== 'replicate') this.#move('replicate', index + 1);
+    this.#inFlight.freeThrough(index);
+    this.#next = Math.max(this.#next, index + 1);
+  }
+
+  /** Suspect: as `refused`, but whatever it acknowledged before. */
+  suspectRefused(rejected: LogIndex, candidate: LogIndex): boolean {
+    if (this.#state === 'snapshot') return false;
+    if (this.#state === 'probe' && rejected !== this.#next - 1) return false;
+    this.#move('probe', Math.max(1, Math.min(rejected, candidate + 1)));
+    return true;
+  }
+
   needsSnapshot(): void {
     this.#enter('snapshot');
   }
@@ -146,10 +182,14 @@ export class Progress {
   }
 
   #enter(state: ProgressState): void {
+    this.#move(state, this.#match + 1);
+  }
+
+  #move(state: ProgressState, next: LogIndex): void {
     this.#state = state;
     this.#probeSent = false;
     this.#inFlight.clear();
-    this.#next = this.#match + 1;
+    this.#next = next;
     this.#sentCommit = 0;
   }
 }

@@ -132,6 +132,16 @@ export class Raft {
     return { isLeader: role === 'leader', leader, term };
   }
 
+  /** Up to where this node's log may have lost entries while nothing that it says counts; null: it is sound. */
+  get suspectUntil(): Place | null {
+    return this.#state.suspicion?.until ?? null;
+  }
+
+  /** Leader: how often a member's acknowledgements stopped to count, since start. */
+  get suspicionsRaised(): number {
+    return this.#state.suspicionsRaised;
+  }
+
   /** How many messages had no effect, by reason. */
   get dropped(): ReadonlyMap<DropReason, number> {
     return this.#state.dropped;

@@ -4,6 +4,7 @@ import { onOwnVoteDurable } from './election.ts';
 import { startReadRound } from './reads.ts';
 import { flushReplication } from './replication.ts';
 import type { RaftState } from './state.ts';
+import { trustWhenDurable } from './suspicion.ts';
 import type { Message, PersistBatch, Ready } from './types.ts';
 
 /** Collects what the host has to do; null when there is nothing. */
@@ -62,5 +63,6 @@ function takePersist(state: RaftState): PersistBatch | null {
 export function persisted(state: RaftState, sequence: number): void {
   if (!state.durability.persisted(sequence)) return;
   onOwnVoteDurable(state);
+  trustWhenDurable(state);
   maybeCommit(state);
 }

@@ -4,6 +4,7 @@ import { entryBytes } from './log.ts';
 import type { Progress } from './progress.ts';
 import { confirmReads } from './reads.ts';
 import type { RaftState } from './state.ts';
+import { judgeMember } from './suspectMembers.ts';
 import { continueTransfer } from './transfer.ts';
 import type { Message } from './types.ts';
 
@@ -54,6 +55,7 @@ function sendAppend(
     previousHash: previous.hash,
     entries,
     commit: log.commit,
+    ...(progress.suspicion === null ? {} : { suspicion: progress.suspicion }),
   });
   let bytes = 0;
   for (const entry of entries) bytes += entryBytes(entry);
@@ -79,11 +81,14 @@ export function onAppendResponse(state: RaftState, message: AppendResponse): voi
   const progress = state.peers.get(message.from);
   if (state.role !== 'leader' || progress === undefined) return state.drop('notLeader');
   progress.heard();
+  judgeMember(state, message, progress);
   if (message.rejected) return onRejection(state, message, progress);
   // Invariant 29: nobody can hold more of this log than its leader.
   if (message.index > state.log.lastIndex) return state.drop('ackBeyondLog');
   state.replicationDue = true;
-  if (progress.acknowledged(message.index, state.log.firstIndex)) {
+  if (progress.suspicion !== null) {
+    progress.suspectHolds(message.index, state.log.firstIndex);
+  } else if (progress.acknowledged(message.index, state.log.firstIndex)) {
     maybeCommit(state);
     continueTransfer(state, message.from);
   }
@@ -98,7 +103,11 @@ function onRejection(state: RaftState, message: AppendResponse, progress: Progre
   }
   const { hint } = message;
   const candidate = hint.term > 0 ? state.log.lastAtOrBelowTerm(hint.index, hint.term).index : hint.index;
-  if (progress.refused(message.index, candidate)) state.replicationDue = true;
+  const news =
+    progress.suspicion === null
+      ? progress.refused(message.index, candidate)
+      : progress.suspectRefused(message.index, candidate);
+  if (news) state.replicationDue = true;
 }
 
 export function onHeartbeatResponse(

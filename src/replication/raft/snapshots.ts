@@ -4,6 +4,7 @@ import { sameHash } from './entryHash.ts';
 import { followLeader } from './follower.ts';
 import { becomeFollower } from './roles.ts';
 import type { RaftState } from './state.ts';
+import { suspectMark } from './suspicion.ts';
 import type { Message, SnapshotMetadata } from './types.ts';
 
 type SnapshotOffer = Extract<Message, { type: 'snapshotOffer' }>;
@@ -43,10 +44,12 @@ export function snapshotFetched(state: RaftState, metadata: SnapshotMetadata): b
   );
   if (equal) {
     log.fastForward(metadata.index);
+    state.commitTerm = state.term;
     if (metadata.index === log.base.index) state.baseConfiguration = metadata.configuration;
   } else {
     log.replaceBy(metadata);
     state.durability.replacedBy(metadata.index);
+    state.commitTerm = state.term;
     state.baseConfiguration = metadata.configuration;
     state.snapshotToPersist = metadata;
   }
@@ -78,5 +81,6 @@ function acknowledgeUpTo(state: RaftState, to: SnapshotOffer['from'], index: num
     index,
     rejected: false,
     hint: { index: 0, term: 0 },
+    ...suspectMark(state),
   });
 }

@@ -7,6 +7,7 @@ import { RaftLog } from './log.ts';
 import type { DropReason, RaftOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { ReadRounds } from './readRounds.ts';
+import { becomeSuspect, type OwnSuspicion } from './suspicion.ts';
 import type { Configuration, HardState, Message, Place, ReadState, Role, SnapshotMetadata } from './types.ts';
 
 /** A leadership transfer under way. Invariant 21. */
@@ -44,6 +45,14 @@ export class RaftState {
 
   /** The last configuration entry that became committed since the start. Its commit is written, not only noticed. */
   committedConfigurationIndex: LogIndex = 0;
+
+  /** A term in which a leader knew the commit index; the earliest one that is known. */
+  commitTerm: Term;
+
+  /** This node's log is suspect; null: it is sound. Changed only in suspicion.ts. */
+  suspicion: OwnSuspicion | null = null;
+  /** Leader: how often a member has turned out to be suspect or in doubt; across all terms. */
+  suspicionsRaised = 0;
 
   /** Ticks since start; only differences mean something. */
   ticks = 0;
@@ -83,6 +92,7 @@ export class RaftState {
 
   constructor(options: RaftOptions) {
     const { hardState, snapshot, entries, applied, configuration, stateMissing = false } = options.initial;
+    const { suspectUntil = null } = options.initial;
     assert(
       !stateMissing || applied === snapshot.index,
       'I20: without a state nothing above the base is applied',
@@ -112,6 +122,13 @@ export class RaftState {
     this.durability = new Durability({ last: this.log.lastIndex, hardState: { ...hardState, commit } });
     this.stateMissing = stateMissing;
     this.forwardedReads = new ForwardedReads(options.random);
+    this.commitTerm = hardState.term;
+    if (suspectUntil !== null) becomeSuspect(this, suspectUntil);
+  }
+
+  /** The last index at which this log is known to equal that of this term's leader. */
+  get comparedThrough(): LogIndex {
+    return this.compared.term === this.term ? this.compared.index : 0;
   }
 
   /** Term, vote and commit as they are now; the commit index no further than what is on its way to the disk. */

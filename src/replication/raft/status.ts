@@ -17,6 +17,8 @@ export function statusOf(state: RaftState): RaftStatus {
     applied: log.applied,
     firstIndex: log.firstIndex,
     lastIndex: log.lastIndex,
+    lastHash: log.last.hash,
+    suspectUntil: state.suspicion?.until ?? null,
     configuration: state.configuration,
     transferTarget: state.transfer?.target ?? null,
     uncommittedBytes: state.uncommittedBytes,
@@ -31,11 +33,12 @@ function members(state: RaftState): MemberStatus[] {
     next: state.log.lastIndex + 1,
     state: 'replicate',
     recentlyActive: true,
+    suspect: false,
   };
   return [own, ...[...state.peers].map(([nodeId, progress]) => memberStatus(nodeId, progress))];
 }
 
 function memberStatus(nodeId: MemberStatus['nodeId'], progress: Progress): MemberStatus {
-  const { match, next, state, recentlyActive } = progress;
-  return { nodeId, match, next, state, recentlyActive };
+  const { match, next, state, recentlyActive, suspicion } = progress;
+  return { nodeId, match, next, state, recentlyActive, suspect: suspicion !== null };
 }

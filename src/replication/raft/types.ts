@@ -62,6 +62,13 @@ export interface SnapshotMetadata extends Place {
   readonly configuration: Configuration;
 }
 
+/** Leader to a member: what that has to hold, or else is not counted (suspicion.ts). */
+export interface SuspicionNotice {
+  /** The mark that the member named last; 0: it has named none. */
+  readonly mark: number;
+  readonly through: LogIndex;
+}
+
 interface Routed {
   readonly from: NodeId;
   readonly to: NodeId;
@@ -78,6 +85,8 @@ export type Message =
       readonly previousHash: Uint8Array;
       readonly entries: readonly Entry[];
       readonly commit: LogIndex;
+      /** Only to a member that is not counted, or in doubt. */
+      readonly suspicion?: SuspicionNotice;
     })
   | (Routed & {
       readonly type: 'appendResponse';
@@ -89,6 +98,8 @@ export type Message =
       readonly rejected: boolean;
       /** With a rejection: where the leader should look next (term and index of a possible match). */
       readonly hint: Place;
+      /** Only while the sender's log is suspect: its mark. Nothing that it says counts. */
+      readonly suspect?: number;
     })
   /**
    * Leader: how far the entries that it has sent are committed. Not answered; when it is lost, the next append or
@@ -178,6 +189,10 @@ export interface RaftStatus {
   readonly applied: LogIndex;
   readonly firstIndex: LogIndex;
   readonly lastIndex: LogIndex;
+  /** Of the entry at `lastIndex`. */
+  readonly lastHash: Uint8Array;
+  /** This node's log has lost entries, perhaps up to here, and it is not counted; null: it is sound. */
+  readonly suspectUntil: Place | null;
   readonly configuration: Configuration;
   readonly transferTarget: NodeId | null;
   readonly uncommittedBytes: number;
@@ -188,5 +203,7 @@ export interface RaftStatus {
     readonly next: LogIndex;
     readonly state: 'probe' | 'replicate' | 'snapshot';
     readonly recentlyActive: boolean;
+    /** Its acknowledgements do not count, and `match` is 0, until it has been replicated to anew. */
+    readonly suspect: boolean;
   }[];
 }

@@ -39,10 +39,11 @@ export function isWellFormed(message: Message): boolean {
         message.previousHash.length === 32 &&
         isStartOrEntry(message.previous) &&
         (message.previous.index > 0 || sameHash(message.previousHash, ZERO_HASH)) &&
+        (message.suspicion === undefined || isCount(message.suspicion.mark, message.suspicion.through)) &&
         entriesFit(message.previous, message.entries, message.term)
       );
     case 'appendResponse':
-      return isCount(message.index) && isPlace(message.hint);
+      return isCount(message.index, message.suspect ?? 1) && message.suspect !== 0 && isPlace(message.hint);
     case 'commit':
       return isCount(message.commit);
     case 'heartbeat':

@@ -48,6 +48,8 @@ const UNUSED = {
   requestId: 0,
   transfer: false,
   target: '',
+  suspectMark: 0,
+  suspectThrough: 0,
 } as const;
 
 /** The fields of the flat wire shape that a type uses: the one table of what travels where. */
@@ -60,6 +62,9 @@ function bodyOf(message: Message): Partial<RaftMessage> {
         hash: message.previousHash,
         commit: message.commit,
         entries: message.entries.map(encodeEntry),
+        ...(message.suspicion === undefined
+          ? {}
+          : { suspectMark: message.suspicion.mark, suspectThrough: message.suspicion.through }),
       };
     case 'appendResponse':
       return {
@@ -67,6 +72,7 @@ function bodyOf(message: Message): Partial<RaftMessage> {
         rejected: message.rejected,
         hintIndex: message.hint.index,
         hintTerm: message.hint.term,
+        ...(message.suspect === undefined ? {} : { suspectMark: message.suspect }),
       };
     case 'commit':
       return { commit: message.commit };
@@ -153,6 +159,7 @@ const isCount = (value: number): boolean => Number.isSafeInteger(value) && value
 /** The first 64-bit field that no number here can hold (protobufjs rounds what is beyond 2^53), or null. */
 function unsafeField(wire: RaftMessage): string | null {
   const { term, index, logTerm, commit, hintIndex, hintTerm, round, requestId } = wire;
+  const { suspectMark, suspectThrough } = wire;
   const safe =
     isCount(term) &&
     isCount(index) &&
@@ -161,7 +168,9 @@ function unsafeField(wire: RaftMessage): string | null {
     isCount(hintIndex) &&
     isCount(hintTerm) &&
     isCount(round) &&
-    isCount(requestId);
+    isCount(requestId) &&
+    isCount(suspectMark) &&
+    isCount(suspectThrough);
   return safe ? null : nameUnsafeField(wire);
 }
 
@@ -175,6 +184,8 @@ function nameUnsafeField(wire: RaftMessage): string | null {
     hint_term: wire.hintTerm,
     round: wire.round,
     request_id: wire.requestId,
+    suspect_mark: wire.suspectMark,
+    suspect_through: wire.suspectThrough,
   };
   for (const [field, value] of Object.entries(numbers)) {
     if (!isCount(value)) return field;
@@ -225,6 +236,9 @@ function decodeAppend(wire: RaftMessage, routed: { from: NodeId; to: NodeId; ter
     previousHash: wire.hash,
     entries,
     commit: wire.commit,
+    ...(wire.suspectThrough === 0
+      ? {}
+      : { suspicion: { mark: wire.suspectMark, through: wire.suspectThrough } }),
   };
 }
 
@@ -255,6 +269,7 @@ export function decodeMessage(
         index: wire.index,
         rejected: wire.rejected,
         hint: { index: wire.hintIndex, term: wire.hintTerm },
+        ...(wire.suspectMark === 0 ? {} : { suspect: wire.suspectMark }),
       };
     case 'commit':
       return { ...routed, type, commit: wire.commit };

@@ -11,6 +11,7 @@ import type {
   HardState,
   Message,
   PersistBatch,
+  Place,
   ReadState,
   Ready,
   SnapshotMetadata,
@@ -62,6 +63,10 @@ export class Machine {
   /** Its state is gone, its log is not. */
   stateMissing = false;
   readonly appliedPayloads: string[] = [];
+
+  /** The mark beside a log that has lost entries, and the last that it lost; taken away once the core trusts it. */
+  suspectUntil: Place | null = null;
+  lostThrough = 0;
 
   constructor(id: NodeId, configuration: Configuration) {
     this.id = id;
@@ -166,8 +171,20 @@ export class Cluster {
         applied: state.index,
         configuration: state.configuration,
         stateMissing: machine.stateMissing,
+        suspectUntil: machine.suspectUntil,
       },
     });
+  }
+
+  /** Stops a machine and cuts its log behind `keep`, which is found out: it is suspect up to `until`. */
+  loseTail(machine: Machine, { keep, until }: { keep: number; until: number }): void {
+    this.crash(machine);
+    const { disk } = machine;
+    const last = disk.entries.at(-1) ?? disk.base;
+    machine.suspectUntil = { index: until, term: last.term };
+    machine.lostThrough = Math.max(machine.lostThrough, last.index);
+    disk.entries = disk.entries.filter(({ index }) => index <= keep);
+    disk.hardState = { ...disk.hardState, commit: Math.min(disk.hardState.commit, lastOnDisk(disk)) };
   }
 
   /** Stops a machine and takes its state away, not its log. */
@@ -204,8 +221,16 @@ export class Cluster {
       }
       machine.wanted = ready.snapshotWanted ?? machine.wanted;
     }
+    this.#noteTrust(machine);
     this.oracle.check(machine);
     return moved;
+  }
+
+  /** The host's part: the mark beside the log goes once the core trusts it. */
+  #noteTrust(machine: Machine): void {
+    if (machine.suspectUntil === null || machine.core.suspectUntil !== null) return;
+    machine.suspectUntil = null;
+    machine.lostThrough = 0;
   }
 
   #send(machine: Machine, message: Message): void {

@@ -116,17 +116,19 @@ export class Oracle {
   /** I10 and I29. */
   #checkMatches(
     machine: Machine,
-    progress: readonly { nodeId: NodeId; match: number; next: number }[],
+    progress: readonly { nodeId: NodeId; match: number; next: number; suspect: boolean }[],
   ): void {
     const before = this.#leaderMatches.get(machine.id) ?? new Map<NodeId, number>();
     const now = new Map<NodeId, number>();
-    for (const { nodeId, match, next } of progress) {
+    for (const { nodeId, match, next, suspect } of progress) {
       assert(match < next, 'I10: match < next');
-      assert(match >= (before.get(nodeId) ?? 0), 'I10: match fell');
+      assert(suspect || match >= (before.get(nodeId) ?? 0), 'I10: match fell');
       now.set(nodeId, match);
       if (match === (before.get(nodeId) ?? 0)) continue;
-      const disk = this.#machines.get(nodeId)?.disk;
-      if (disk === undefined) continue;
+      const member = this.#machines.get(nodeId);
+      // What a disk has lost was acknowledged nevertheless; the leader has not heard of it yet.
+      if (member === undefined || match <= member.lostThrough) continue;
+      const { disk } = member;
       const theirs = hashOnDisk(disk, match);
       const own = machine.core.hashAt(match);
       const equal = theirs === 'compacted' || own === null || theirs === hex(own);
@@ -161,8 +163,9 @@ export class Oracle {
     const { voters, votersOutgoing } = machine.core.configuration;
     const held = [voters, votersOutgoing].every((set) => {
       const holders = set.filter((voter) => {
-        const on = hashOnDisk(present(this.#machines.get(voter), 'voter').disk, index);
-        return on === hash || on === 'compacted';
+        const member = present(this.#machines.get(voter), 'voter');
+        const on = hashOnDisk(member.disk, index);
+        return on === hash || on === 'compacted' || index <= member.lostThrough;
       });
       return set.length === 0 || holders.length * 2 > set.length;
     });

@@ -286,13 +286,14 @@ describe('a commit index', () => {
     expect(two.status().commit).toBe(3);
   });
 
-  test('I7: past the end of the log, in the term that we restarted in, stops the node: entries were lost', () => {
+  test('I7: past the end of the log, in the term that we restarted in, makes the log suspect: entries were lost', () => {
     const cluster = new Cluster({ voters: [1, 2, 3] });
     const machine = cluster.machine(2);
     machine.disk.hardState = { term: 1, vote: null, commit: 0 };
     cluster.crash(machine);
     cluster.start(machine);
-    expect(() => machine.core.step(heartbeat({ commit: 5 }))).toThrow('I7');
+    machine.core.step(heartbeat({ commit: 5 }));
+    expect(machine.core.status()).toMatchObject({ commit: 0, suspectUntil: { index: 5, term: 1 } });
   });
 });
 

@@ -27,6 +27,7 @@ const append: Message = {
 
 const MESSAGES: readonly Message[] = [
   append,
+  { ...routed, type: 'appendResponse', index: 5, rejected: false, hint: { index: 0, term: 0 }, suspect: 77 },
   { ...routed, type: 'appendResponse', index: 5, rejected: true, hint: { index: 4, term: 2 } },
   { ...routed, type: 'commit', commit: 4 },
   { ...routed, type: 'heartbeat', commit: 4, round: 6 },

@@ -53,11 +53,9 @@ export const entriesText = (entries: readonly Entry[]): string => `[${entries.ma
 function details(message: Message): string {
   switch (message.type) {
     case 'append':
-      return ` after=${placeText(message.previous)} ${entriesText(message.entries)} commit=${message.commit}`;
+      return ` after=${placeText(message.previous)} ${entriesText(message.entries)} commit=${message.commit}${noticeText(message)}`;
     case 'appendResponse':
-      return message.rejected
-        ? ` refuses=${message.index} hint=${placeText(message.hint)}`
-        : ` has=${message.index}`;
+      return `${answerText(message)}${message.suspect === undefined ? '' : ' suspect'}`;
     case 'commit':
       return ` commit=${message.commit}`;
     case 'heartbeat':
@@ -84,6 +82,14 @@ function details(message: Message): string {
     default:
       return unreachable(message, 'message');
   }
+}
+
+function answerText({ rejected, index, hint }: Extract<Message, { type: 'appendResponse' }>): string {
+  return rejected ? ` refuses=${index} hint=${placeText(hint)}` : ` has=${index}`;
+}
+
+function noticeText({ suspicion }: Extract<Message, { type: 'append' }>): string {
+  return suspicion === undefined ? '' : ` suspicious-below=${suspicion.through}`;
 }
 
 const roundText = (round: number): string => (round === 0 ? '' : ` round=${round}`);
@@ -116,6 +122,7 @@ export function facts(status: RaftStatus): ReadonlyMap<string, string> {
     ['leader', nodeName(status.leader)],
     ['commit', String(status.commit)],
     ['transfer', nodeName(status.transferTarget)],
+    ['suspect-until', status.suspectUntil === null ? 'none' : placeText(status.suspectUntil)],
     ['members', configurationText(status.configuration)],
   ]);
 }
@@ -135,14 +142,14 @@ export function changesText(before: ReadonlyMap<string, string>, after: Readonly
 
 export function statusLines(status: RaftStatus): string[] {
   const words = [...facts(status)]
-    .filter(([name, value]) => name !== 'transfer' || value !== 'none')
+    .filter(([name, value]) => !['transfer', 'suspect-until'].includes(name) || value !== 'none')
     .map(([name, value]) => changed(name, value));
   const log = `applied=${status.applied} log=${status.firstIndex}..${status.lastIndex}`;
   return [
     `${nodeName(status.nodeId)} ${words.join(' ')} ${log}`,
     ...status.progress.map(
-      ({ nodeId, match, next, state, recentlyActive }) =>
-        `  ${nodeName(nodeId)} ${state} match=${match} next=${next}${recentlyActive ? '' : ' silent'}`,
+      ({ nodeId, match, next, state, recentlyActive, suspect }) =>
+        `  ${nodeName(nodeId)} ${state} match=${match} next=${next}${recentlyActive ? '' : ' silent'}${suspect ? ' suspect' : ''}`,
     ),
   ];
 }
