@@ -169,7 +169,7 @@ describe('chunks that do not add up', () => {
   const one = { rows: [row], rowsTotal: 0, last: false };
 
   /** What reading a stream of exactly these chunks, ended normally, comes to. */
-  async function outcome(chunks: readonly SnapshotChunk[]): Promise<number> {
+  async function outcome(chunks: readonly SnapshotChunk[], index = 1): Promise<number> {
     const server = new Server();
     const definition = { pullSnapshot: peerService['pullSnapshot'] } as unknown as ServiceDefinition;
     server.addService(definition, {
@@ -187,7 +187,7 @@ describe('chunks that do not add up', () => {
       const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
       const { signal } = new AbortController();
       const pulled = await pullSnapshot(client, {
-        index: 1,
+        index,
         nodeId: B,
         store: STORE,
         deadlineMs: 5_000,
@@ -206,6 +206,12 @@ describe('chunks that do not add up', () => {
 
   test('whole', async () => {
     expect(await outcome([first, one, { rows: [later], rowsTotal: 2, last: true }])).toBe(2);
+  });
+
+  test('older than what was asked for', async () => {
+    const chunks = [first, { rows: [row], rowsTotal: 1, last: true }];
+    expect(await outcome(chunks, metadata.index)).toBe(1);
+    await expect(outcome(chunks, metadata.index + 1)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
   });
 
   test.each<[string, SnapshotChunk[]]>([
