@@ -83,8 +83,16 @@ export const FAILPOINTS = {
   walRelease: before(RAFT_LOG, 'this.#options.wal.release(base)'),
 
   // The state's batches in the background.
-  stateBatchBefore: beforeAwaited('src/store/writer.ts', 'await writes.write();'),
-  stateBatchAfter: beforeAwaited('src/store/writer.ts', 'this.#settle({ entries, puts, head });'),
+  stateBatchBefore: beforeAwaited(
+    'src/store/writer.ts',
+    'writeHead(writes, { head, sealer: this.#options.sealer });',
+  ),
+  stateBatchAfter: {
+    file: 'src/store/writer.ts',
+    find: 'this.#settle({ entries, puts, head });',
+    replace: '{ await POINT; this.#settle({ entries, puts, head }); }',
+    awaited: true,
+  },
 
   watchBeforeSend: before('src/store/watch.ts', 'this.told = true;'),
   // The leader has used the token up, and has not answered.
