@@ -77,8 +77,6 @@ async function backAgain(world: OurWorld, name: string): Promise<void> {
   await world.target.replace(name, (text) => world.violation(text));
 }
 
-const DAMAGE = 'damage found at start leads to a rebuild from the others';
-
 export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
   {
     name: 'bit flip',
@@ -87,7 +85,6 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     takes: 'one',
     targets: OURS,
     expectation: 'the node finds it out, and is rebuilt from the others or stays away',
-    waitsFor: DAMAGE,
     inject: (world) =>
       damaged(world, (files, dataDir) => {
         const path = world.random.one(files);
@@ -103,7 +100,6 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     takes: 'one',
     targets: OURS,
     expectation: 'the node never opens empty; it is rebuilt from the others or stays away',
-    waitsFor: DAMAGE,
     inject: (world) =>
       damaged(world, (files, dataDir) => {
         const path = world.random.one(files);
@@ -118,11 +114,13 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     takes: 'one',
     targets: OURS,
     expectation: 'a log that is shorter than it was is no voter until it has caught up',
-    waitsFor: DAMAGE,
     inject: (world) =>
       damaged(world, (files, dataDir) => {
-        const path =
-          files.filter((file) => file.startsWith(join(dataDir, 'wal'))).at(-1) ?? world.random.one(files);
+        const log = files.filter((file) => file.startsWith(join(dataDir, 'wal')));
+        const segments = log.filter((file) => !file.endsWith('watermark'));
+        const path = world.random.chance(0.3)
+          ? world.random.one(log)
+          : (segments.at(-1) ?? world.random.one(files));
         const bytes = world.random.logarithmic(1, Math.max(2, Math.min(8_192, statSync(path).size)));
         truncateSync(path, Math.max(0, statSync(path).size - bytes));
         return `${path.slice(dataDir.length + 1)} ${bytes} bytes shorter`;
