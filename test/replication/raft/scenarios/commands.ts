@@ -1,7 +1,7 @@
 import { present } from '../../../../src/base/assert.ts';
 import type { MemberChange, Place } from '../../../../src/replication/raft/types.ts';
 import { nodeId } from '../cluster.ts';
-import { dropTail, type Knobs } from './cores.ts';
+import type { Knobs } from './cores.ts';
 import { elect, stabilize, tick } from './drivingCommands.ts';
 import { machinesOf, numberOf, onlyMachine, runningOf } from './named.ts';
 import { deliver, drop, duplicate, hold, release } from './networkCommands.ts';
@@ -121,7 +121,10 @@ function snapshotFailed(world: World, command: Command): void {
 function restart(world: World, command: Command): void {
   for (const machine of machinesOf(world, command)) {
     world.crash(machine);
-    world.start(machine, { stateMissing: command.words.includes('state-missing') });
+    world.start(machine, {
+      stateMissing: command.words.includes('state-missing'),
+      suspect: command.words.includes('suspect'),
+    });
     world.say(...statusLines(machine.core.status()));
   }
 }
@@ -133,9 +136,7 @@ function disk(world: World, command: Command): void {
 }
 
 function loseTail(world: World, command: Command): void {
-  const machine = onlyMachine(world, command);
-  world.crash(machine);
-  dropTail(machine.disk, numberOf(command, 'count') ?? 1);
+  world.loseTail(onlyMachine(world, command), numberOf(command, 'count') ?? 1);
 }
 
 function status(world: World, command: Command): void {
@@ -214,7 +215,7 @@ const COMMANDS: ReadonlyMap<string, Known> = new Map<string, Known>([
     'crash',
     { act: (world, command) => machinesOf(world, command).forEach((machine) => world.crash(machine)) },
   ],
-  ['restart', { act: restart, words: ['state-missing'] }],
+  ['restart', { act: restart, words: ['state-missing', 'suspect'] }],
   ['status', { act: status }],
   ['log', { act: log }],
 ]);

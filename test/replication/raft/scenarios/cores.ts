@@ -47,7 +47,7 @@ class ScriptedRandom implements RandomSource {
 
 /** A core that starts from what the machine's disk holds. `starts` counts the starts of this machine. */
 export function makeCore(
-  { id, disk }: Machine,
+  { id, disk, suspectUntil }: Machine,
   start: { knobs: Knobs; starts: number; stateMissing: boolean },
 ): Raft {
   const { electionTicks, ...knobs } = start.knobs;
@@ -64,6 +64,7 @@ export function makeCore(
       applied: disk.state.index,
       configuration: disk.state.configuration,
       stateMissing: start.stateMissing,
+      suspectUntil,
     },
   });
 }

@@ -5,7 +5,7 @@ import type { Raft } from '../../../../src/replication/raft/raft.ts';
 import type { Entry, Message, RaftStatus, SnapshotMetadata } from '../../../../src/replication/raft/types.ts';
 import { configurationOf, hashOnDisk, lastOnDisk, Machine, nodeId, store } from '../cluster.ts';
 import { Oracle } from '../oracle.ts';
-import { beginAt, KNOBS, type Knobs, makeCore, rewriteLog } from './cores.ts';
+import { beginAt, dropTail, KNOBS, type Knobs, makeCore, rewriteLog } from './cores.ts';
 import {
   changesText,
   entriesText,
@@ -94,7 +94,7 @@ export class World {
   }
 
   /** Starts a core from what the disk holds. A state ahead of its log wins, as at the start of a real node. */
-  start(machine: Machine, options: { stateMissing?: boolean } = {}): void {
+  start(machine: Machine, options: { stateMissing?: boolean; suspect?: boolean } = {}): void {
     const { disk } = machine;
     const { state } = disk;
     if (hashOnDisk(disk, state.index) !== state.digest) {
@@ -117,8 +117,25 @@ export class World {
     machine.digest = disk.state.digest;
     const starts = (this.#starts.get(machine.id) ?? 0) + 1;
     this.#starts.set(machine.id, starts);
+    if (options.suspect === true) {
+      machine.suspectUntil = { index: machine.lostThrough, term: disk.hardState.term };
+    }
     machine.raft = makeCore(machine, { knobs: this.#knobs, starts, stateMissing });
     this.oracle.check(machine);
+  }
+
+  /** A disk loses the last entries of its log, and its node has not noticed. */
+  loseTail(machine: Machine, count: number): void {
+    this.crash(machine);
+    machine.lostThrough = Math.max(machine.lostThrough, lastOnDisk(machine.disk));
+    dropTail(machine.disk, count);
+  }
+
+  /** The host's part: the mark beside the log goes once the core trusts it. */
+  #noteTrust(machine: Machine, before: RaftStatus): void {
+    if (before.suspectUntil === null || machine.core.suspectUntil !== null) return;
+    machine.suspectUntil = null;
+    machine.lostThrough = 0;
   }
 
   crash(machine: Machine): void {
@@ -146,6 +163,7 @@ export class World {
       this.crash(machine);
       return;
     }
+    this.#noteTrust(machine, before);
     this.#sayChanges(machine, before);
     for (const [reason, count] of core.dropped) {
       if (count !== dropped.get(reason)) this.say(`${nodeName(machine.id)} drops it: ${reason}`);
