@@ -106,6 +106,15 @@ export const LIMITS = {
   diskReserveBytesMax: 1024 * GiB,
   diskCheckIntervalMs: 2_000,
 
+  // reading again what is on disk
+  scrubIntervalMs: 86_400_000,
+  scrubIntervalMsMin: 60_000,
+  scrubIntervalMsMax: 14 * 86_400_000,
+  scrubFirstAfterMs: 300_000,
+  scrubRowsPerSecond: 5_000,
+  scrubBytesPerSecond: 16 * MiB,
+  scrubBusyWaitMs: 1_000,
+
   // transport
   peerMessageBytesMax: 16 * MiB,
   peerQueueMessagesMax: 4_096,

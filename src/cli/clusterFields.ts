@@ -33,7 +33,23 @@ export function statusFields(status: StatusResponse): object {
     logTime: timeText(status.logTimeMs),
     wallTime: timeText(status.wallTimeMs),
     uptimeMs: status.uptimeMs,
+    state: status.state ?? '',
+    disk: diskFields(status),
+    scrub: scrubFields(status),
     members: status.members.map(memberFields),
     warnings: status.warnings,
   };
+}
+
+function diskFields({ disk }: StatusResponse): object | null {
+  if (!disk) return null;
+  const { reserveBytes, freeBytes, low } = disk;
+  return { reserveBytes, freeBytes, low };
+}
+
+/** Null until a first pass has come to its end. */
+function scrubFields({ scrub }: StatusResponse): object | null {
+  if (!scrub || scrub.finishedMs === 0) return null;
+  const { finishedMs, durationMs, rows, logSegments, bytes } = scrub;
+  return { finished: timeText(finishedMs), durationMs, rows, logSegments, bytes };
 }

@@ -13,6 +13,7 @@ import { createJoinToken } from '../trust/joinToken.ts';
 import { spkiHash } from '../trust/publicKey.ts';
 import type { NodeCore } from './core.ts';
 import { outcomeFailure } from './outcome.ts';
+import type { Scrubber } from './scrubber.ts';
 import type { Submission } from './submit.ts';
 import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
 
@@ -26,7 +27,10 @@ export interface ClusterPortParts {
   readonly random: RandomSource;
   readonly version: string;
   readonly warnings: readonly string[];
+  readonly scrubber: Pick<Scrubber, 'last'>;
 }
+
+const NOT_SCRUBBED = { finishedMs: 0, durationMs: 0, rows: 0, logSegments: 0, bytes: 0 };
 
 /** A token tells the joiner where to go: this many addresses are enough. */
 const TOKEN_ADDRESSES_MAX = 3;
@@ -66,6 +70,13 @@ export class NodeClusterPort implements ClusterPort {
       members: this.#members(),
       warnings: this.#warnings(),
       uptimeMs: Math.round(clock.monotonicMs() - this.#startedMs),
+      state: this.#state(),
+      disk: {
+        reserveBytes: core.reserve.reserveBytes,
+        freeBytes: core.reserve.freeBytes ?? 0,
+        low: core.reserve.low,
+      },
+      scrub: this.#parts.scrubber.last ?? NOT_SCRUBBED,
     });
   }
 
@@ -176,6 +187,11 @@ export class NodeClusterPort implements ClusterPort {
         reachable: itself || (progress?.recentlyActive ?? false),
       };
     });
+  }
+
+  #state(): string {
+    if (this.#parts.store.missing !== null) return 'rebuilding';
+    return this.#parts.core.guard.refusal === null ? 'sound' : 'undecided';
   }
 
   #warnings(): readonly string[] {

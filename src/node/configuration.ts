@@ -27,6 +27,7 @@ export interface NodeConfiguration {
   readonly encryption: 'on' | 'off' | null;
   readonly requestTimeoutMs: number;
   readonly diskReserveBytes: number;
+  readonly scrubIntervalMs: number;
   readonly logLevel: string;
   /** Key material given in the environment, raw; empty strings are refused earlier. */
   readonly keyEnvironment: ReadonlyMap<string, string>;
@@ -84,6 +85,7 @@ export function loadConfiguration(sources: ConfigurationSources): NodeConfigurat
     encryption: settings.optional('encryption'),
     requestTimeoutMs: settings.required('requestTimeout'),
     diskReserveBytes: settings.required('diskReserve'),
+    scrubIntervalMs: settings.required('scrubInterval'),
     logLevel: settings.required('logLevel'),
     keyEnvironment: keyEnvironment(sources.environment),
   };

@@ -3,11 +3,15 @@ import type { Identity } from '../api/caller.ts';
 import { systemClock } from '../base/clock.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { systemRandom } from '../base/random.ts';
+import { systemScheduler } from '../base/scheduler.ts';
 import { RaftLog } from '../replication/raftLog/raftLog.ts';
 import { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
 import { DiskWal } from '../replication/wal/diskWal.ts';
+import { realSegmentFiles } from '../replication/wal/segmentFiles.ts';
+import { verifySealedSegments } from '../replication/wal/segmentReader.ts';
 import type { WalContents } from '../replication/wal/types.ts';
 import type { Store } from '../store/store.ts';
 import { type CertificateIdentity, certificateIdentity, nodeIdentity } from '../trust/identity.ts';
@@ -22,6 +26,7 @@ import { createJoinPort } from './joinPort.ts';
 import { NodeKvPort } from './kvPort.ts';
 import { type OpenedNode, openNode } from './openNode.ts';
 import { openState } from './openState.ts';
+import { Scrubber } from './scrubber.ts';
 import { loadSeedMembers } from './seedMembers.ts';
 import { formatAddress } from './settings.ts';
 import { snapshotMetadata } from './snapshotMetadata.ts';
@@ -148,7 +153,10 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
     announce: (announcement) => transport.announce(announcement),
   });
   onStop(() => housekeeping.stop());
-  const api = createApi({ ...assembly, store, core });
+  const scrubber = createScrubber({ ...assembly, store, core });
+  scrubber.start();
+  onStop(() => scrubber.stop());
+  const api = createApi({ ...assembly, store, core, scrubber });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
   const ready = (): void => api.setReady(true);
@@ -247,6 +255,25 @@ function listenForPeers({ configuration, options, opened, store, core }: Parts):
   });
 }
 
+function createScrubber({ configuration, options, opened, store, core }: Parts): Scrubber {
+  const log = {
+    directory: opened.directory.wal,
+    storeId: opened.identity.storeId,
+    segmentBytes: LIMITS.walSegmentBytes,
+    files: realSegmentFiles,
+  };
+  return new Scrubber({
+    scrubState: (pace) => store.scrub(pace),
+    verifyLog: (pace) => verifySealedSegments(log, pace),
+    isBusy: () => core.submit.waitingCount > 0 || store.unflushedBytes > LIMITS.stateGatherBytes,
+    intervalMs: configuration.scrubIntervalMs,
+    clock: systemClock,
+    scheduler: systemScheduler,
+    logger: options.logger,
+    onFatal: options.onFatal,
+  });
+}
+
 /** A certificate that is not a member node's makes its holder a stranger, whatever the reason. */
 function nodeOrNobody(identify: () => NodeId): NodeId | null {
   try {
@@ -257,7 +284,7 @@ function nodeOrNobody(identify: () => NodeId): NodeId | null {
   }
 }
 
-function createApi({ options, opened, store, core }: Parts): ApiServer {
+function createApi({ options, opened, store, core, scrubber }: Parts & { scrubber: Scrubber }): ApiServer {
   const { identity, credentials, sealer, keys, warnings } = opened;
   const context = {
     clusterId: identity.clusterId,
@@ -281,6 +308,7 @@ function createApi({ options, opened, store, core }: Parts): ApiServer {
       random: systemRandom,
       version: options.version,
       warnings,
+      scrubber,
     }),
     identify: (der) => clientOrNobody(certificateIdentity(der, context)),
     credentials: serverCredentials(new TlsMaterialHolder(tlsMaterial(credentials)), {

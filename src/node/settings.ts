@@ -204,6 +204,11 @@ export const SETTINGS = {
       fallback: formatByteSize(LIMITS.diskReserveBytes),
     },
   ),
+  scrubInterval: setting(duration({ minMs: LIMITS.scrubIntervalMsMin, maxMs: LIMITS.scrubIntervalMsMax }), {
+    flag: 'scrub-interval',
+    description: 'how often all that is on disk is read again and verified',
+    fallback: `${LIMITS.scrubIntervalMs / 3_600_000}h`,
+  }),
   logLevel: setting(choice(['debug', 'info', 'warn', 'error', 'silent'] as const), {
     flag: 'log-level',
     description: 'what is logged to standard error',

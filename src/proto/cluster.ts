@@ -1,6 +1,8 @@
 /** The shapes of proto/holdfast/v1/cluster.proto. */
 import { serviceDefinition } from './registry.ts';
 
+type Unset = null | undefined;
+
 export interface StatusResponse {
   readonly clusterId: string;
   readonly nodeId: string;
@@ -24,6 +26,25 @@ export interface StatusResponse {
   readonly members: readonly MemberStatus[];
   readonly warnings: readonly string[];
   readonly uptimeMs: number;
+  /** `sound`, `rebuilding` or `undecided`; empty from a node that does not tell. */
+  readonly state?: string;
+  readonly disk?: DiskStatus | Unset;
+  readonly scrub?: ScrubStatus | Unset;
+}
+
+export interface DiskStatus {
+  readonly reserveBytes: number;
+  readonly freeBytes: number;
+  readonly low: boolean;
+}
+
+export interface ScrubStatus {
+  /** Milliseconds since 1970; 0: not yet. */
+  readonly finishedMs: number;
+  readonly durationMs: number;
+  readonly rows: number;
+  readonly logSegments: number;
+  readonly bytes: number;
 }
 
 export interface MemberStatus {

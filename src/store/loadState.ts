@@ -47,9 +47,7 @@ export async function loadState(
   }
   state.clients.settleLoaded();
   if (!state.changes.digest.bytes().equals(head.digest)) {
-    throw corrupt(
-      'the rows of the state are not those that its head row was written for: some are missing or too many',
-    );
+    throw corruptState();
   }
   state.restore(head);
   return head;
@@ -100,6 +98,13 @@ function loadRow(
     throw corruptRow(place, 'does not decode', cause);
   }
   if (place.table === 's') plaintextOf(encoded).fill(0);
+}
+
+/** The rows as a whole are not what they should be. */
+export function corruptState(): HoldfastError {
+  return corrupt(
+    'the rows of the state are not those that its head row was written for: some are missing or too many',
+  );
 }
 
 function corrupt(message: string): HoldfastError {

@@ -12,7 +12,7 @@ import type {
   TokenRow,
 } from '../proto/storage.ts';
 import type { HistoryBounds } from './compaction.ts';
-import { diskFailed, type OpenDatabase } from './database.ts';
+import { diskFailed, type OpenDatabase, runningFailure } from './database.ts';
 import type { Generation } from './generation.ts';
 import {
   assertExpected,
@@ -23,6 +23,7 @@ import {
   writeEmptyState,
 } from './openGeneration.ts';
 import { readHistory, readKey, readRange } from './reads.ts';
+import { type ScrubbedState, type ScrubPace, scrubState } from './scrub.ts';
 import { type SealedRows, type StoreSnapshot, snapshotOf } from './snapshot.ts';
 import type { Generations } from './stateFolder.ts';
 import type {
@@ -271,6 +272,25 @@ export class Store {
   async openSnapshot(): Promise<StoreSnapshot> {
     this.requireState();
     return await snapshotOf(this.#generation.database, this.#generation.sealer);
+  }
+
+  /**
+   * Reads all of the state on disk again and verifies it, at the pace that is asked for. Null: there is no state, or
+   * it was replaced or closed meanwhile. What is found stops the node as any failure does.
+   * @throws HoldfastError STATE_CORRUPT, DISK_FAILED
+   */
+  async scrub(pace: ScrubPace): Promise<ScrubbedState | null> {
+    const generation = this.#generation;
+    const isCurrent = (): boolean => this.#generation === generation && !this.#closed;
+    if (this.#missing !== null || !isCurrent()) return null;
+    try {
+      return await scrubState(generation, async (next) => (await pace(next)) && isCurrent());
+    } catch (thrown) {
+      if (!isCurrent()) return null;
+      const error = runningFailure(thrown);
+      this.#failure.fail(error);
+      throw error;
+    }
   }
 
   /**

@@ -1,5 +1,5 @@
 import { assert, present } from '../base/assert.ts';
-import type { HoldfastError } from '../base/errors.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { polled, type Scheduler } from '../base/scheduler.ts';
 import { type HeadRow, headRowCodec } from '../proto/storage.ts';
@@ -85,7 +85,8 @@ export class StateWriter {
 
   /** Resolves when all that was added is on disk. Rejects when it never will be. */
   async flushed(): Promise<void> {
-    while (this.#failed === null && this.#state === 'open' && this.#waiting() > 0) {
+    // A batch that was taken from the queue may still be on its way.
+    while (this.#failed === null && this.#state === 'open' && this.#busy()) {
       this.#gathering.hurry();
       await this.#run();
     }
@@ -114,6 +115,10 @@ export class StateWriter {
     this.#queue = [];
     this.#queueHead = 0;
     this.#unflushedBytes = 0;
+  }
+
+  #busy(): boolean {
+    return this.#waiting() > 0 || this.#running !== null;
   }
 
   #waiting(): number {
@@ -145,6 +150,7 @@ export class StateWriter {
   }
 
   #fail(thrown: unknown): void {
+    if (this.#failed !== null) return;
     const error = runningFailure(thrown);
     this.#failed = error;
     this.#options.onFatal(error);
@@ -189,8 +195,28 @@ export class StateWriter {
     writeHead(writes, { head, sealer: this.#options.sealer });
     // The head moves with its index, so that its place too is never used twice.
     if (head.index !== this.#head.index) writes.del(rowKey(headPlace(this.#head)));
-    await writes.write();
-    this.#settle({ entries, puts, head });
+    await this.#watched(writes.write());
+    // A write that came back after all was given up before: nobody may rely on it.
+    if (this.#failed === null) this.#settle({ entries, puts, head });
+  }
+
+  /** A disk that hangs is as good as one that fails: the log would grow for ever behind it. */
+  async #watched(write: Promise<void>): Promise<void> {
+    const { scheduler } = this.#options;
+    let pending = true;
+    const stalled = async (): Promise<void> => {
+      // After a stall of the whole process the timer comes first, and what the disk has done after it.
+      await polled(scheduler);
+      await polled(scheduler);
+      if (pending) this.#fail(diskStalled());
+    };
+    const timer = scheduler.after(LIMITS.diskStallFatalMs, () => void stalled());
+    try {
+      await write;
+    } finally {
+      pending = false;
+      timer.stop();
+    }
   }
 
   async #seal(batch: {
@@ -219,6 +245,14 @@ export class StateWriter {
     for (const entry of batch.entries) this.#unflushedBytes -= entry.bytes;
     this.#options.onDurable(batch.head);
   }
+}
+
+function diskStalled(): HoldfastError {
+  return new HoldfastError(
+    'DISK_FAILED',
+    `a write of the state has not returned for ${LIMITS.diskStallFatalMs} ms`,
+    { hint: 'check the disk of the data directory before the node is started again' },
+  );
 }
 
 export function headPlace(head: { readonly index: number }): RowPlace {

@@ -49,6 +49,7 @@ describe('where a setting comes from', () => {
       encryption: null,
       requestTimeoutMs: 5_000,
       diskReserveBytes: 256 * 1024 * 1024,
+      scrubIntervalMs: 86_400_000,
       logLevel: 'info',
       keyEnvironment: new Map(),
     });
@@ -77,6 +78,7 @@ describe('where a setting comes from', () => {
       encryption: 'off',
       requestTimeout: '30s',
       diskReserve: '64MiB',
+      scrubInterval: '7d',
       logLevel: 'warn',
     } satisfies Record<keyof typeof SETTINGS, string>;
     const names = Object.keys(SETTINGS) as (keyof typeof SETTINGS)[];
@@ -92,6 +94,7 @@ describe('where a setting comes from', () => {
       encryption: 'off',
       requestTimeoutMs: 30_000,
       diskReserveBytes: 64 * 1024 * 1024,
+      scrubIntervalMs: 604_800_000,
     };
     expect(load({ file: lines.join('\n') })).toMatchObject(expected);
     expect(load({ environment })).toMatchObject(expected);

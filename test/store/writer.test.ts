@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
+import { type Scheduler, systemScheduler } from '../../src/base/scheduler.ts';
 import { type Database, openLevelDatabase } from '../../src/store/database.ts';
 import { Store } from '../../src/store/store.ts';
 import { command, put, remove, StoreRig, write } from './storeRig.ts';
@@ -10,6 +11,8 @@ class WatchedDisk {
   inFlight = 0;
   mostInFlight = 0;
   failWith: Error | null = null;
+  /** While set, a write waits for it. */
+  hang: Promise<void> | null = null;
 
   readonly open = async (options: { path: string; create: boolean }): Promise<Database> => {
     const database = await openLevelDatabase(options);
@@ -34,6 +37,7 @@ class WatchedDisk {
         this.inFlight += 1;
         this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
         if (this.failWith !== null) throw this.failWith;
+        if (this.hang !== null) await this.hang;
         await batch.write();
         this.inFlight -= 1;
       },
@@ -166,6 +170,90 @@ describe('the way to disk', () => {
     await expect(rig.store.flushed()).rejects.toMatchObject({ code: 'DISK_FAILED' });
     await expect(rig.store.close()).rejects.toMatchObject({ code: 'DISK_FAILED' });
     expect([disk.batches.length, rig.fatal.length, rig.durable.length]).toEqual([1, 1, 0]);
+  });
+
+  it('is waited for by whoever asks, also when the batch has left the queue', async () => {
+    await start();
+    let release = (): void => undefined;
+    disk.hang = new Promise((resolve) => {
+      release = resolve;
+    });
+    rig.run(put('k', 'v'.repeat(LIMITS.stateGatherBytes)));
+    while (disk.batches.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    let done = false;
+    const flushed = rig.store.flushed().then(() => {
+      done = true;
+    });
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(done).toBe(false);
+    release();
+    await flushed;
+    expect(rig.store.durable.index).toBe(1);
+  });
+
+  it('stops the node when it hangs, and believes nothing that comes back later', async () => {
+    disk = new WatchedDisk();
+    const timers: { delayMs: number; run: () => void }[] = [];
+    const scheduler: Scheduler = {
+      ...systemScheduler,
+      after(delayMs, run) {
+        if (delayMs !== LIMITS.diskStallFatalMs) return systemScheduler.after(delayMs, run);
+        const timer = { delayMs, run };
+        timers.push(timer);
+        return { stop: () => void timers.splice(timers.indexOf(timer), 1) };
+      },
+    };
+    rig = await StoreRig.create({ openDatabase: disk.open, scheduler });
+    rig.run(put('k', 'good'));
+    await rig.store.flushed();
+    expect(timers).toEqual([]);
+    const durable = rig.durable.length;
+    let release = (): void => undefined;
+    disk.hang = new Promise((resolve) => {
+      release = resolve;
+    });
+    rig.run(put('k', 'hangs'));
+    while (timers.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(rig.fatal).toEqual([]);
+    timers[0]?.run();
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(rig.fatal).toMatchObject([
+      { code: 'DISK_FAILED', message: expect.stringContaining('not returned') },
+    ]);
+    expect(() => rig.run(put('k', 'after'))).toThrow(expect.objectContaining({ code: 'DISK_FAILED' }));
+    release();
+    await expect(rig.store.close()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    expect(rig.durable.length).toBe(durable);
+    expect(rig.fatal).toHaveLength(1);
+  });
+
+  it('is not given up for a write that has returned while the process stood still', async () => {
+    disk = new WatchedDisk();
+    const late: (() => void)[] = [];
+    let polls: (() => void)[] | null = null;
+    const scheduler: Scheduler = {
+      ...systemScheduler,
+      afterPoll: (run) => (polls === null ? systemScheduler.afterPoll(run) : void polls.push(run)),
+      after(delayMs, run) {
+        if (delayMs !== LIMITS.diskStallFatalMs) return systemScheduler.after(delayMs, run);
+        late.push(run);
+        return { stop: () => undefined };
+      },
+    };
+    rig = await StoreRig.create({ openDatabase: disk.open, scheduler });
+    rig.run(put('k', 'v'));
+    while (late.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    polls = [];
+    late[0]?.();
+    // What the disk has done is told to the loop before it polls.
+    while (rig.store.durable.index === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(polls).toHaveLength(1);
+    for (let turn = 0; turn < 5; turn += 1) {
+      for (const run of polls.splice(0)) run();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    polls = null;
+    expect(rig.fatal).toEqual([]);
   });
 
   it('forgets nothing of a deletion that is on disk only', async () => {

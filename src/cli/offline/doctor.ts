@@ -6,6 +6,7 @@ import { checkCertificate } from '../../node/doctor/certificate.ts';
 import { checkClockAgainst } from '../../node/doctor/clock.ts';
 import { diagnose } from '../../node/doctor/diagnose.ts';
 import { type Finding, failureOf, ok, warning } from '../../node/doctor/finding.ts';
+import { checkScrub } from '../../node/doctor/scrub.ts';
 import { type Context, contextPath, readContextFile, resolveContext } from '../context.ts';
 import { connectTo, type Invocation, outputOf } from '../invocation.ts';
 import type { Output } from '../output.ts';
@@ -67,8 +68,9 @@ async function askNodes(context: Context): Promise<readonly Finding[]> {
       if ('error' in node) {
         return [warning('cluster', `${node.endpoint}: ${node.error.message}`, 'holdfast status')];
       }
-      const { name, wallTimeMs, warnings } = node.status;
+      const { name, wallTimeMs, warnings, scrub } = node.status;
       return [
+        ...checkScrub(name, scrub),
         checkClockAgainst({ name, theirMs: wallTimeMs, askedMs, answeredMs }),
         ...warnings.map((text) => warning('cluster', `${name}: ${text}`, 'holdfast status')),
       ];

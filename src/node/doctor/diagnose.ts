@@ -7,6 +7,7 @@ import { checkDataDirectory, checkDisk } from './directory.ts';
 import type { Finding } from './finding.ts';
 import { checkKeys } from './keys.ts';
 import { checkPorts } from './ports.ts';
+import { checkState } from './state.ts';
 
 /** Looks at everything that this machine holds for its node. Writes nothing, and needs no running node. */
 export async function diagnose(configuration: NodeConfiguration, clock: Clock): Promise<readonly Finding[]> {
@@ -17,7 +18,8 @@ export async function diagnose(configuration: NodeConfiguration, clock: Clock): 
     ...findings,
     ...checkKeys(configuration, directory),
     ...certificate,
-    ...(await checkDisk(directory)),
+    ...(await checkState(directory)),
+    ...(await checkDisk(directory, configuration)),
     ...(await checkPorts(configuration, directory, identity)),
     checkClock(clock),
   ];

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { systemErrorCode } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { type NodeIdentityFile, readIdentityFile } from '../../trust/identityFile.ts';
+import { formatByteSize } from '../byteSize.ts';
 import type { NodeConfiguration } from '../configuration.ts';
 import type { DataDirectory } from '../dataDirectory.ts';
 import { type Finding, failure, failureOf, ok, warning } from './finding.ts';
@@ -79,20 +80,30 @@ const UNFIT: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** Free space and file system type where the data lies or will lie. */
-export async function checkDisk({ root }: DataDirectory): Promise<readonly Finding[]> {
+export async function checkDisk(
+  { root }: DataDirectory,
+  { diskReserveBytes }: Pick<NodeConfiguration, 'diskReserveBytes'>,
+): Promise<readonly Finding[]> {
   const place = nearestExisting(root);
   try {
     const { type, bavail, bsize } = await statfs(place);
-    return [freeFinding(place, bavail * bsize), typeFinding(place, type)];
+    return [freeFinding(place, { freeBytes: bavail * bsize, diskReserveBytes }), typeFinding(place, type)];
   } catch (thrown) {
     const code = systemErrorCode(thrown) ?? 'unknown';
     return [failure('disk', `the file system of ${place} cannot be asked (${code})`, `df '${place}'`)];
   }
 }
 
-function freeFinding(place: string, freeBytes: number): Finding {
+function freeFinding(
+  place: string,
+  { freeBytes, diskReserveBytes }: { freeBytes: number; diskReserveBytes: number },
+): Finding {
   const free = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB are free at ${place}`;
   const mend = `free space, or name a larger disk with --data-dir; see: df -h '${place}'`;
+  if (freeBytes < diskReserveBytes) {
+    const reserve = formatByteSize(diskReserveBytes);
+    return failure('disk', `only ${free}: below the reserve of ${reserve}, writes are turned away`, mend);
+  }
   if (freeBytes < LIMITS.diskFreeBytesMin) return failure('disk', `only ${free}`, mend);
   if (freeBytes < LIMITS.diskFreeBytesAdvised) return warning('disk', `only ${free}`, mend);
   return ok('disk', free);

@@ -62,6 +62,57 @@ export async function readSegments(source: LogSource, record: number | null = nu
   return reader.finish();
 }
 
+/** What a look at the sealed part of a log has found. */
+export interface SealedPart {
+  readonly segments: number;
+  readonly bytes: number;
+  /** What does not check out, naming segment and offset; null: nothing. */
+  readonly damage: string | null;
+}
+
+/**
+ * Reads every segment but the newest again and verifies them as `readSegments` does, while the log is in use. Segments
+ * that are removed meanwhile are left out. Keeps no payload.
+ * @param pace called with the size of each segment before it is looked at; false ends the pass
+ * @throws HoldfastError DISK_FAILED (unreadable), DATA_DIR_INVALID, VERSION_UNSUPPORTED
+ */
+export async function verifySealedSegments(
+  source: LogSource,
+  pace: (bytes: number) => Promise<boolean>,
+): Promise<SealedPart> {
+  const sealed = (await listSequences(source)).slice(0, -1);
+  let reader = new LogReader(source, null, withoutPayload);
+  let [segments, bytes] = [0, 0];
+  for (const sequence of sealed) {
+    const contents = await readIfPresent(source, sequence);
+    if (contents === null) {
+      // Whatever came before it is gone too, and the log begins with the next one.
+      reader = new LogReader(source, null, withoutPayload);
+      continue;
+    }
+    if (!(await pace(contents.length))) break;
+    reader.read(sequence, contents, false);
+    segments += 1;
+    bytes += contents.length;
+    if (reader.unsound !== null) break;
+  }
+  return { segments, bytes, damage: reader.unsound };
+}
+
+const NO_PAYLOAD = new Uint8Array(0);
+const withoutPayload = (entry: Entry): Entry => ({ ...entry, payload: NO_PAYLOAD });
+
+async function readIfPresent(source: LogSource, sequence: number): Promise<Buffer | null> {
+  const { directory, files } = source;
+  const path = join(directory, segmentName(sequence));
+  try {
+    return await files.read(path);
+  } catch (thrown) {
+    if (systemErrorCode(thrown) === 'ENOENT') return null;
+    throw unreadable(path, thrown);
+  }
+}
+
 /** @throws HoldfastError DISK_FAILED */
 export async function readSegmentBytes({ directory, files }: LogSource, sequence: number): Promise<Buffer> {
   const path = join(directory, segmentName(sequence));
@@ -88,9 +139,21 @@ class LogReader {
   #damage: Omit<Damage, 'claims'> | null = null;
   #claims: Claims = NO_CLAIMS;
 
-  constructor(source: LogSource, askedRecord: number | null) {
+  readonly #keep: (entry: Entry) => Entry;
+
+  constructor(
+    source: LogSource,
+    askedRecord: number | null,
+    keep: (entry: Entry) => Entry = (entry) => entry,
+  ) {
     this.#source = source;
     this.#askedRecord = askedRecord;
+    this.#keep = keep;
+  }
+
+  /** Where and why what was read so far is not sound, or null. */
+  get unsound(): string | null {
+    return this.#damage?.reason ?? null;
   }
 
   read(sequence: number, bytes: Buffer, isLast: boolean): void {
@@ -176,7 +239,7 @@ class LogReader {
     }
     this.#record = record;
     this.#offset = reading.end;
-    return this.#shape ?? new LogShape(header.stand, (entry) => entry);
+    return this.#shape ?? new LogShape(header.stand, this.#keep);
   }
 
   /** False at the end of the segment. */

@@ -1,0 +1,19 @@
+import { systemErrorCode } from '../../base/errors.ts';
+import { StateFolder } from '../../store/stateFolder.ts';
+import type { DataDirectory } from '../dataDirectory.ts';
+import { type Finding, failure, warning } from './finding.ts';
+
+/** Whether the state was marked as not to be used. Whether it opens only a start can tell. */
+export async function checkState({ root }: DataDirectory): Promise<readonly Finding[]> {
+  try {
+    const damage = await new StateFolder(root).damage();
+    if (damage === null) return [];
+    const message = `the state in ${root} is not used any more: ${damage.reason}`;
+    const mend =
+      'start the node: it takes a whole state from the leader; if it is running, that is going on. Check the disk: dmesg';
+    return [warning('state', message, mend)];
+  } catch (thrown) {
+    const code = systemErrorCode(thrown) ?? 'unknown';
+    return [failure('state', `the state in ${root} cannot be looked at (${code})`, `ls -la '${root}/state'`)];
+  }
+}
