@@ -47,5 +47,7 @@ function stopRequested(interrupted: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     interrupted.addEventListener('abort', () => resolve(), { once: true });
     process.once('disconnect', () => resolve());
+    // Listening holds the channel open, and the channel the process: one that cannot start would stay for ever.
+    process.channel?.unref();
   });
 }
