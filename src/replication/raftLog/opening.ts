@@ -1,8 +1,10 @@
 import { HoldfastError } from '../../base/errors.ts';
+import type { NodeId } from '../../base/ids.ts';
+import { votersOf } from '../raft/configuration.ts';
 import { sameHash } from '../raft/entryHash.ts';
 import type { RaftInitialState } from '../raft/options.ts';
 import type { SnapshotMetadata } from '../raft/types.ts';
-import type { ChainEnd, WalBatch, WalContents } from '../wal/types.ts';
+import type { ChainEnd, Suspicion, WalBatch, WalContents } from '../wal/types.ts';
 
 export interface Opening {
   /** To be written before anything else, when the log does not lead up to the state. */
@@ -16,6 +18,7 @@ export interface Opening {
  * - The state lies past the log, or differs from an entry there that was not committed: a snapshot was installed
  *   and the log had not been restarted yet. It is restarted from the state now.
  * - The state lies before the log: entries between them are gone. Nothing here can mend that.
+ * With a suspect log all this holds of its sound part; it stays suspect, also when it is restarted.
  * A state that is lost is no contradiction: the log goes on from its base, and the state comes from a leader.
  * @param applied the durable place of the state machine; index 0 for an empty one, null for one that is lost
  * @throws HoldfastError STATE_CORRUPT
@@ -23,11 +26,12 @@ export interface Opening {
 export function reconcile(contents: WalContents, applied: SnapshotMetadata | null): Opening {
   if (applied === null) return { restart: null, initial: withoutState(contents) };
   const { hardState, snapshot, entries } = contents;
+  const suspectUntil = contents.suspicion?.until ?? null;
   if (applied.index < snapshot.index) {
     throw corrupt(`the state ends at ${applied.index}, but the log begins after ${snapshot.index}`);
   }
   const there = placeIn(contents, applied.index);
-  const initial = { applied: applied.index, configuration: applied.configuration };
+  const initial = { applied: applied.index, configuration: applied.configuration, suspectUntil };
   if (there !== null && there.term === applied.term && sameHash(there.hash, applied.hash)) {
     const commit = Math.max(hardState.commit, applied.index);
     return {
@@ -50,7 +54,22 @@ export function reconcile(contents: WalContents, applied: SnapshotMetadata | nul
   return { restart: restarted, initial: { ...initial, ...restarted } };
 }
 
-function withoutState({ hardState, snapshot, entries }: WalContents): RaftInitialState {
+/**
+ * A suspect log is mended by a leader, which the only voter of a cluster has none but itself to be.
+ * @throws HoldfastError LOG_CORRUPT
+ */
+export function refuseUnmendable(
+  { configuration }: RaftInitialState,
+  { nodeId, suspicion }: { readonly nodeId: NodeId; readonly suspicion: Suspicion },
+): void {
+  const [only, ...others] = votersOf(configuration);
+  if (only !== nodeId || others.length > 0) return;
+  throw new HoldfastError('LOG_CORRUPT', `the only voter has lost a part of its log: ${suspicion.reason}`, {
+    hint: 'no other node can give it back; keep a copy of the data directory and restore the cluster from a backup',
+  });
+}
+
+function withoutState({ hardState, snapshot, entries, suspicion }: WalContents): RaftInitialState {
   const commit = Math.max(hardState.commit, snapshot.index);
   return {
     hardState: { ...hardState, commit },
@@ -59,6 +78,7 @@ function withoutState({ hardState, snapshot, entries }: WalContents): RaftInitia
     applied: snapshot.index,
     configuration: snapshot.configuration,
     stateMissing: true,
+    suspectUntil: suspicion?.until ?? null,
   };
 }
 

@@ -2,7 +2,6 @@ import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
 import type { LogIndex, NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { type Scheduler, systemScheduler } from '../../base/scheduler.ts';
-import { membersOf, NO_CONFIGURATION } from '../raft/configuration.ts';
 import type { RaftInitialState } from '../raft/options.ts';
 import { Raft } from '../raft/raft.ts';
 import type {
@@ -18,14 +17,16 @@ import type {
 import type { MembershipRefusal, ProposalRefusal, ReplicatedLog, Seal } from '../replicatedLog.ts';
 import type { PeerReceiver, RefusedMessage } from '../transport/types.ts';
 import { Applier } from './applier.ts';
+import { ClockOffsets } from './clockOffsets.ts';
 import { CompactionWindow } from './compaction.ts';
-import { reconcile } from './opening.ts';
+import { reconcile, refuseUnmendable } from './opening.ts';
 import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
 import { PeerSet } from './peerSet.ts';
 import { ReadBarriers } from './readBarriers.ts';
 import { stepAll } from './receiving.ts';
 import { SnapshotInstaller } from './snapshotInstaller.ts';
 import { Ticker } from './ticker.ts';
+import { TrustWatch } from './trust.ts';
 
 /** Sent by a leader to keep its followers; a leader whose disk hangs must not send them (F5). */
 const LEADING_MESSAGES: ReadonlySet<Message['type']> = new Set([
@@ -66,7 +67,8 @@ export class RaftLog implements ReplicatedLog {
   readonly #ticker: Ticker;
   readonly #window: CompactionWindow;
   readonly #peers: PeerSet;
-  readonly #clockOffsets = new Map<NodeId, number>();
+  readonly #trust: TrustWatch;
+  readonly #clockOffsets = new ClockOffsets();
   #leadership: Leadership = { isLeader: false, leader: null, term: 0 };
   /** The tail of all writes handed over so far, each with what follows from it. */
   #writes: Promise<void> = Promise.resolve();
@@ -91,6 +93,8 @@ export class RaftLog implements ReplicatedLog {
       ...DEFAULT_BOUNDS,
       ...options.bounds,
     });
+    const onFailed = (error: unknown): void => this.#fail(error);
+    this.#trust = new TrustWatch({ ...options, raft: this.#raft, onFailed });
     const { applied, configuration, stateMissing = false } = initial;
     const sliceMs = LIMITS.applySliceMs;
     this.#applier = new Applier({
@@ -121,10 +125,17 @@ export class RaftLog implements ReplicatedLog {
 
   /**
    * Brings log and state together, then takes part.
-   * @throws HoldfastError STATE_CORRUPT when log and state do not belong together, DISK_FAILED
+   * @throws HoldfastError STATE_CORRUPT when log and state do not belong together, LOG_CORRUPT when the log is suspect
+   *   and nobody could mend it, DISK_FAILED
    */
   static async open(options: RaftLogOptions): Promise<RaftLog> {
+    const { suspicion = null } = options.walContents;
     const { restart, initial } = reconcile(options.walContents, options.applied);
+    if (suspicion !== null) {
+      const { index, term } = suspicion.until;
+      options.logger.warn({ index, term, reason: suspicion.reason }, 'the log is suspect');
+      refuseUnmendable(initial, { nodeId: options.nodeId, suspicion });
+    }
     if (restart !== null) {
       options.logger.warn({ index: initial.applied }, 'the log is restarted from the state on disk');
       await options.wal.append(restart);
@@ -173,13 +184,7 @@ export class RaftLog implements ReplicatedLog {
   }
 
   clockOffsets(): { nodeId: NodeId; aheadMs: number }[] {
-    const { voters, votersOutgoing } = this.#applier.configuration;
-    const offsets = [];
-    for (const nodeId of new Set([...voters, ...votersOutgoing])) {
-      const aheadMs = this.#clockOffsets.get(nodeId);
-      if (aheadMs !== undefined && nodeId !== this.#options.nodeId) offsets.push({ nodeId, aheadMs });
-    }
-    return offsets;
+    return this.#clockOffsets.ofVoters(this.#applier.configuration, this.#options.nodeId);
   }
 
   durable(metadata: SnapshotMetadata): void {
@@ -231,16 +236,14 @@ export class RaftLog implements ReplicatedLog {
           transport.refuseForward(from, sequence);
         }),
       forwardRefused: ({ sequence }) => this.#guard(() => stateMachine.forwardRefused(sequence)),
-      clockHeard: ({ nodeId, aheadMs }) => {
-        if (this.#clockOffsets.size < LIMITS.membersMax || this.#clockOffsets.has(nodeId)) {
-          this.#clockOffsets.set(nodeId, aheadMs);
-        }
-      },
+      clockHeard: (offset) => this.#clockOffsets.heard(offset),
       openSnapshot: () => stateMachine.openSnapshot(),
     };
   }
 
   #tick(): void {
+    const failure = this.#options.wal.failure();
+    if (failure !== null) return this.#fail(failure);
     const stalledMs = this.#options.wal.pendingWriteMs();
     if (stalledMs > this.#timing.diskStallFatalMs) {
       this.#fail(
@@ -281,6 +284,7 @@ export class RaftLog implements ReplicatedLog {
       for (let ready = this.#raft.ready(); ready !== null; ready = this.#raft.ready()) this.#perform(ready);
       this.#applySlice();
       this.#announceLeadership();
+      this.#trust.look();
     } finally {
       this.#processing = false;
     }
@@ -333,10 +337,7 @@ export class RaftLog implements ReplicatedLog {
 
   #configured(configuration: Configuration): void {
     this.#peers.configured(configuration);
-    // Clocks of those who left would take up the room of those who come.
-    const members = new Set(membersOf(configuration));
-    for (const nodeId of this.#clockOffsets.keys())
-      if (!members.has(nodeId)) this.#clockOffsets.delete(nodeId);
+    this.#clockOffsets.configured(configuration);
   }
 
   #announceLeadership(): void {
@@ -388,11 +389,3 @@ export class RaftLog implements ReplicatedLog {
     this.#reads.stop(error);
   }
 }
-
-/** What a node starts from that has no state yet: a joiner, before its first snapshot or entry. */
-export const NOTHING_APPLIED: SnapshotMetadata = {
-  index: 0,
-  term: 0,
-  hash: new Uint8Array(32),
-  configuration: NO_CONFIGURATION,
-};

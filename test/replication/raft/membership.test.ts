@@ -1,4 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { present } from '../../../src/base/assert.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
+import { Raft } from '../../../src/replication/raft/raft.ts';
 import type { MemberChange, Message } from '../../../src/replication/raft/types.ts';
 import { Cluster, configurationOf, nodeId } from './cluster.ts';
 
@@ -80,6 +83,55 @@ describe('membership', () => {
     const [leader, none] = cluster.leaders;
     expect([leader?.core.configuration, none]).toEqual([configurationOf([2, 3]), undefined]);
     expect(cluster.core(1).dropped.get('notPromotable')).toBeGreaterThan(0);
+  });
+
+  describe('a node that was taken out, with more in its log than it knows to be committed,', () => {
+    /** Node 1: entry 2 (term 1) took it out, entry 3 (term 3) followed; it knows of 2 that it is committed, from term 3. */
+    function retired(): Raft {
+      const hashes = [1, 2, 3].map((at) => Buffer.alloc(32, at));
+      const place = (index: number, term: number) => ({
+        index,
+        term,
+        type: 'normal' as const,
+        payload: Buffer.alloc(0),
+        hash: present(hashes[index - 1], 'hash'),
+      });
+      return new Raft({
+        nodeId: nodeId(1),
+        electionTicksMin: 10,
+        electionTicksMax: 20,
+        heartbeatTicks: 1,
+        random: new SeededRandom(1),
+        appendBytesMax: 1024,
+        inFlightMessagesMax: 8,
+        inFlightBytesMax: 8192,
+        uncommittedBytesMax: 65_536,
+        pendingReadRoundsMax: 16,
+        initial: {
+          hardState: { term: 3, vote: nodeId(2), commit: 2 },
+          snapshot: { index: 0, term: 0, hash: Buffer.alloc(32), configuration: configurationOf([1, 2, 3]) },
+          entries: [place(1, 1), place(2, 1), place(3, 3)],
+          applied: 2,
+          configuration: configurationOf([2, 3, 4]),
+        },
+      });
+    }
+
+    const votes = (last: { index: number; term: number }): boolean => {
+      const core = retired();
+      core.step({ type: 'vote', from: nodeId(3), to: nodeId(1), term: 4, last, transfer: false });
+      return core.status().vote === nodeId(3);
+    };
+
+    test('helps whoever holds what is committed, though its own log is longer', () => {
+      expect(votes({ index: 2, term: 3 })).toBe(true);
+      expect(votes({ index: 3, term: 3 })).toBe(true);
+    });
+
+    test('does not help a leader of a term in between, which may never have had that', () => {
+      expect(votes({ index: 9, term: 2 })).toBe(false);
+      expect(votes({ index: 1, term: 3 })).toBe(false);
+    });
   });
 
   test('a demoted leader steps down and stays as a learner', () => {

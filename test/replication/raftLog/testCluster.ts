@@ -143,6 +143,8 @@ export interface TestClusterOptions {
   readonly rowBytes?: number;
   /** Write-ahead logs in folders below this one, instead of in memory. */
   readonly walDirectory?: string;
+  /** Puts something between a node and its write-ahead log. */
+  readonly around?: (wal: WriteAheadLog, nodeId: NodeId) => WriteAheadLog;
 }
 
 /** Raft logs in one process that talk over real sockets with real certificates. */
@@ -179,7 +181,7 @@ export class TestCluster {
     const fatal: HoldfastError[] = [];
     const log = await RaftLog.open({
       nodeId,
-      wal,
+      wal: this.#options.around?.(wal, nodeId) ?? wal,
       walContents: contents,
       applied: stateMissing ? null : stateDisk.applied,
       stateMachine: state,

@@ -1,0 +1,34 @@
+import type { NodeId } from '../../base/ids.ts';
+import { LIMITS } from '../../base/limits.ts';
+import { membersOf, votersOf } from '../raft/configuration.ts';
+import type { Configuration } from '../raft/types.ts';
+
+export interface ClockOffset {
+  readonly nodeId: NodeId;
+  readonly aheadMs: number;
+}
+
+/** How far the clocks of other nodes are ahead of ours, as last heard. */
+export class ClockOffsets {
+  readonly #aheadMs = new Map<NodeId, number>();
+
+  heard({ nodeId, aheadMs }: ClockOffset): void {
+    if (this.#aheadMs.size < LIMITS.membersMax || this.#aheadMs.has(nodeId)) {
+      this.#aheadMs.set(nodeId, aheadMs);
+    }
+  }
+
+  /** Clocks of those who left would take up the room of those who come. */
+  configured(configuration: Configuration): void {
+    const members = new Set(membersOf(configuration));
+    for (const nodeId of this.#aheadMs.keys()) if (!members.has(nodeId)) this.#aheadMs.delete(nodeId);
+  }
+
+  /** Of the other voters that were heard. */
+  ofVoters(configuration: Configuration, ownId: NodeId): ClockOffset[] {
+    return votersOf(configuration).flatMap((nodeId) => {
+      const aheadMs = this.#aheadMs.get(nodeId);
+      return aheadMs === undefined || nodeId === ownId ? [] : [{ nodeId, aheadMs }];
+    });
+  }
+}
