@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkDigests, checkRequestIds } from '../../cluster-tests/history/applied.ts';
+import { checkApplied, checkDigests, checkRequestIds } from '../../cluster-tests/history/applied.ts';
 import { checkEvents } from '../../cluster-tests/history/eventLog.ts';
 import { checkRevisions } from '../../cluster-tests/history/revisions.ts';
 import { checkSums } from '../../cluster-tests/history/sums.ts';
@@ -13,6 +13,40 @@ import type {
 import { simulate } from './simulatedRun.ts';
 
 const verdicts = (findings: readonly Finding[]) => findings.map(({ verdict }) => verdict);
+
+describe('kept changes', () => {
+  const { history } = simulate({ seed: 6, infoRate: 0.1 });
+  const illegal = (change: Partial<typeof history>) =>
+    checkApplied({ ...history, ...change }).flatMap(({ verdict, subject }) =>
+      verdict === 'illegal' ? [subject] : [],
+    );
+  const without = (wanted: (line: OperationLine) => boolean) => {
+    const at = history.operations.findIndex(wanted);
+    return { operations: history.operations.toSpliced(at, 1) };
+  };
+
+  it('have one operation each behind them', () => {
+    expect(illegal({})).toEqual([]);
+    expect(illegal(without(({ f, rev }) => f === 'put' && rev !== null))).toEqual(['puts']);
+    expect(illegal(without((line) => line.f === 'delete' && line.out?.deleted === true))).toEqual([
+      'deletes',
+    ]);
+  });
+
+  it('are deleted by an operation of unknown outcome once at most', () => {
+    const at = history.operations.findIndex((line) => line.f === 'delete' && line.out?.deleted === true);
+    const deletion = history.operations[at] as OperationLine;
+    const unknown = { ...deletion, rev: null, out: null, status: 'info' } as OperationLine;
+    const operations = history.operations.toSpliced(at, 1, unknown);
+    expect(illegal({ operations })).toEqual([]);
+    const event = history.events.find(({ mod }) => mod === deletion.rev) as KeyEvent;
+    const open = operations.filter(
+      ({ f, key, status }) => f === 'delete' && key === event.key && status === 'info',
+    );
+    const again = open.map((_, i) => ({ ...event, mod: 9_000 + i }));
+    expect(illegal({ operations, events: [...history.events, ...again] })).toEqual(['deletes']);
+  });
+});
 
 describe('request ids', () => {
   const applied = (node: string, number: number, index: number): AppliedLine => ({
@@ -68,10 +102,14 @@ describe('digests', () => {
 
 describe('events', () => {
   const { history } = simulate({ seed: 2 });
-  const at = history.events.findIndex(({ type, version }) => type === 'put' && version > 2);
+  // The last of its key: no later event gives it away.
+  const at = history.events.findLastIndex(
+    ({ type, version, key, mod }) =>
+      type === 'put' && version > 2 && !history.events.some((other) => other.key === key && other.mod > mod),
+  );
+  const event = history.events[at];
   const changed = (change: Partial<KeyEvent>): readonly KeyEvent[] =>
     history.events.map((event, i) => (i === at ? { ...event, ...change } : event));
-  const event = history.events[at];
   const deletion = history.events.find(({ type }) => type === 'delete');
 
   it('follow from one another', () => {
@@ -79,10 +117,10 @@ describe('events', () => {
   });
 
   it.each([
-    ['a version is skipped', changed({ version: 9 })],
+    ['a version is skipped', changed({ version: (event?.version ?? 0) + 1 })],
     ['a creation moves', changed({ create: 0 })],
     ['a previous value is wrong', changed({ previous: null })],
-    ['one is missing', history.events.toSpliced(at, 1)],
+    ['one is missing', history.events.filter((other) => other.key !== event?.key || other.version !== 2)],
     ['one comes twice', history.events.toSpliced(at, 0, ...(event === undefined ? [] : [event]))],
     [
       'two are swapped',
@@ -94,7 +132,10 @@ describe('events', () => {
     ],
     [
       'a deletion has a version',
-      [...history.events, { ...(event as KeyEvent), type: 'delete', mod: 9_999 } as KeyEvent],
+      [
+        ...history.events,
+        { ...(event as KeyEvent), type: 'delete', mod: 9_999, previous: event ?? null } as KeyEvent,
+      ],
     ],
   ])('are no past when %s', (_, events) => {
     expect(verdicts(checkEvents(events))).toEqual(['illegal']);
@@ -117,6 +158,34 @@ describe('revisions', () => {
     });
     expect(illegal(history.operations)).toEqual([]);
     expect(illegal(swapped)).toEqual(expect.arrayContaining(['revision order', 'replay']));
+  });
+
+  it('tell which branch has run, also where both look alike', () => {
+    const a = {
+      compares: [{ key: 'none', relation: '=', target: 'version', wanted: 0 }],
+      success: [{ op: 'get', key: 'none' }],
+      failure: [{ op: 'get', key: 'none' }],
+    } as const;
+    const out = { succeeded: true, results: [{ op: 'get', item: null }] } as const;
+    const end = Math.max(...history.operations.map(({ ret }) => ret ?? 0));
+    const { rev } = history.operations.at(-1) as OperationLine;
+    const line = {
+      f: 'txn',
+      key: '',
+      a,
+      b: null,
+      out,
+      rev,
+      client: 99,
+      call: end + 1,
+      ret: end + 2,
+      status: 'ok',
+      node: 'any',
+    } as const;
+    expect(illegal([...history.operations, line])).toEqual([]);
+    expect(illegal([...history.operations, { ...line, out: { ...out, succeeded: false } }])).toEqual([
+      'replay',
+    ]);
   });
 
   it('of unanswered writes, found among the events, must not lie before their calls', () => {

@@ -85,6 +85,22 @@ const ANOMALIES: Readonly<Record<string, readonly Transaction[]>> = {
     { at: [2, 11], appends: { x: 'a,b' } },
     { at: [3, 12], reads: { x: 'b,a' } },
   ],
+  'reads that do not agree on writes of unknown outcome': [
+    { at: [1, 2], appends: { x: 'a' }, status: 'info' },
+    { at: [3, 4], appends: { x: 'b' }, status: 'info' },
+    { at: [5, 12], reads: { x: 'a,b' } },
+    { at: [6, 11], reads: { x: 'b,a' } },
+  ],
+  'writes in two orders': [
+    { at: [1, 2], appends: { x: 'a', y: 'd,c' }, status: 'info' },
+    { at: [3, 4], appends: { x: 'a,b', y: 'd' }, status: 'info' },
+    { at: [5, 6], reads: { x: 'a,b', y: 'd,c' } },
+  ],
+  'an element of two appends': [
+    { at: [1, 10], appends: { x: 'a' } },
+    { at: [2, 11], appends: { x: 'a' } },
+    { at: [12, 13], reads: { x: 'a' } },
+  ],
   'an element twice': [
     { at: [1, 2], appends: { x: 'a' } },
     { at: [3, 4], reads: { x: 'a,a' } },

@@ -243,6 +243,15 @@ describe('a watch', () => {
     expect(illegal(history, { ...watch, startedAfter: 7 })).toContain('resumable');
   });
 
+  it('that splits a revision shows it without any events', () => {
+    const { history, watch } = example(1);
+    const split = present(
+      WRONGS.find(({ what }) => what.startsWith('splits')),
+      'split',
+    ).batches(watch.batches);
+    expect(illegal({ ...history, events: [], log: null }, { ...watch, batches: split })).toEqual(['atomic']);
+  });
+
   it('has every promise broken by one of these', () => {
     expect(new Set(WRONGS.map(({ breaks }) => breaks))).toEqual(new Set(WATCH_CHECKS));
   });
