@@ -118,7 +118,9 @@ export class ChaosRun {
     const { only, rounds, all } = this.#options;
     if (only === 'leader-kill') {
       const note = (text: string) => this.#say(text);
-      this.#records.push(...(await killLeaders({ target, rounds, note, seed: this.#options.seed })));
+      const kills = await killLeaders({ target, rounds, note, seed: this.#options.seed });
+      this.#records.push(...kills.records);
+      this.#operations += kills.operations;
       return [];
     }
     const ours = kinds.filter(

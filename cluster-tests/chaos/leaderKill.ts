@@ -15,7 +15,7 @@ export async function killLeaders(options: {
   readonly rounds: number;
   readonly seed: number;
   readonly note: (text: string) => void;
-}): Promise<readonly FaultRecord[]> {
+}): Promise<{ readonly records: readonly FaultRecord[]; readonly operations: number }> {
   const { target, rounds, note } = options;
   const random = new SeededChoice(options.seed);
   const records: FaultRecord[] = [];
@@ -42,7 +42,7 @@ export async function killLeaders(options: {
         kind: 'kill leader',
         what: leader,
         injectedMs: killedMs,
-        healedMs: performance.now(),
+        healedMs: null,
         afterInjectMs: afterMs,
         afterHealMs: null,
       });
@@ -50,5 +50,5 @@ export async function killLeaders(options: {
   } finally {
     await probe.stop();
   }
-  return records;
+  return { records, operations: probe.attempts };
 }

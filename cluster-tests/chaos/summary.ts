@@ -49,7 +49,9 @@ export function kindSummaries(records: readonly FaultRecord[]): readonly KindSum
       kind,
       count: ours.length,
       afterInject: timesOf(ours.map((record) => record.afterInjectMs)),
-      afterHeal: timesOf(ours.map((record) => record.afterHealMs)),
+      afterHeal: timesOf(
+        ours.filter((record) => record.healedMs !== null).map((record) => record.afterHealMs),
+      ),
     };
   });
 }
