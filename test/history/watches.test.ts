@@ -150,6 +150,37 @@ const WRONGS: readonly {
     batches: (all) => changeEvent(all, () => ({ key: 'sum/none' })),
   },
   {
+    what: 'tells of one change more than there was',
+    breaks: 'reliable',
+    batches: (all) =>
+      change(
+        all,
+        pick(all, () => true),
+        ({ events }) => ({
+          events: [...events, { ...present(events.at(-1), 'event'), key: 'sum/none' }],
+        }),
+      ),
+  },
+  {
+    what: 'tells of more than it says',
+    breaks: 'ordered',
+    batches: (all) =>
+      change(
+        all,
+        pick(all, ({ rev }, i) => rev > (all[i - 1]?.rev ?? 0) + 1),
+        ({ rev }) => ({ rev: rev - 1 }),
+      ),
+  },
+  {
+    what: 'says that it is less far than it was',
+    breaks: 'ordered',
+    batches: (all) => {
+      const i = pick(all, () => true);
+      const batch = present(all[i], 'batch');
+      return all.toSpliced(i + 1, 0, { ...batch, rev: batch.rev - 1, events: [] });
+    },
+  },
+  {
     what: 'begins too late',
     breaks: 'resumable',
     batches: (all) => all.slice(all.findIndex(({ events }) => events.length > 0) + 1),
@@ -241,6 +272,18 @@ describe('a watch', () => {
   it('fails where it begins elsewhere than it was asked to', () => {
     const { history, watch } = example(1);
     expect(illegal(history, { ...watch, startedAfter: 7 })).toContain('resumable');
+  });
+
+  it.each([true, false])('tells previous values exactly where they were asked for: %s', (previous) => {
+    const { history, watch } = example(1);
+    const open = { ...watch.open, previous };
+    const batches = watch.batches.map((batch) => ({
+      ...batch,
+      events: batch.events.map(({ previous: before, ...event }) =>
+        previous || before === undefined ? event : { ...event, previous: before },
+      ),
+    }));
+    expect(illegal(history, { ...watch, open, batches })).toEqual(['previous value']);
   });
 
   it('that splits a revision shows it without any events', () => {
