@@ -78,7 +78,7 @@ export function rewriteLog(disk: Disk, past: { terms: readonly number[]; term: n
     before = entryHash(before, place, 'normal', payload);
     return { ...place, type: 'normal', payload, hash: before };
   });
-  disk.hardState = { ...disk.hardState, term: past.term, vote: null };
+  disk.hardState = { term: past.term, vote: null, commit: disk.base.index };
 }
 
 /** The last entries are gone from the disk, whatever their node has said of them; term and vote are still there. */

@@ -88,6 +88,7 @@ export class World {
   /** Gives a node another past: a log of entries of these terms, a term of its own, nothing committed or applied. */
   writeDisk(machine: Machine, past: { terms: readonly number[]; term: number }): void {
     this.crash(machine);
+    machine.lostThrough = Math.max(machine.lostThrough, lastOnDisk(machine.disk));
     rewriteLog(machine.disk, past);
     this.oracle.logged(machine.disk.entries);
     this.start(machine);
