@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { HoldfastClient } from '../src/client/index.ts';
 import { LocalCluster } from './localCluster.ts';
@@ -67,7 +66,7 @@ class Reader {
         if (item?.value.toString() === valueOf(i)) this.right += 1;
         else this.wrong.push(`key/${i}: ${item?.value.toString().slice(0, 20) ?? 'nothing'}`);
       } catch {
-        await delay(5);
+        await new Promise((resolve) => setImmediate(resolve));
       }
     }
     await client?.close();

@@ -22,7 +22,7 @@ export class StateGuard {
   readonly #parts: StateGuardParts;
   #comparison: Comparison = { verdict: 'agreed', index: 0, differing: [] };
   #undecidedSinceMs: number | null = null;
-  #said = '';
+  #said = 'agreed ';
   #stopped = false;
 
   constructor(parts: StateGuardParts) {

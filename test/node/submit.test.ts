@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { commandBatchCodec } from '../../src/proto/storage.ts';
 import { refusalOf } from './refusal.ts';
@@ -356,18 +355,6 @@ describe('bounds', () => {
     const fates = [1, 2, 3, 4].map(() => rig.write({ valueBytes }));
     await turn();
     expect(states(fates)).toEqual(['waiting', 'waiting', 'waiting', 'OVERLOADED']);
-  });
-
-  it('turns away what the node says, of its own callers and of others', async () => {
-    rig.ports.away = new HoldfastError('NO_SPACE', 'full');
-    const fate = rig.write();
-    await turn();
-    expect(fate.state).toBe('NO_SPACE');
-    expect(rig.submit.waitingCount).toBe(0);
-    const other = { origin: 'elsewhere', sequence: 1, principal: null };
-    expect(rig.submit.proposeForwarded([other])).toBe(false);
-    rig.ports.away = null;
-    expect(rig.submit.proposeForwarded([other])).toBe(true);
   });
 
   it('turn away writes while the disk is behind, from callers and from followers', async () => {

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SubmitRig, turn } from './submitRig.ts';
 
@@ -33,5 +34,19 @@ describe('bounds on what small commands make large', () => {
     const commands = Array.from({ length: LIMITS.entryCommandsMax }, () => command);
     expect(rig.submit.proposeForwarded(commands)).toBe(true);
     expect(rig.submit.proposeForwarded([...commands, command])).toBe(false);
+  });
+});
+
+describe('a node in trouble', () => {
+  it('turns away what the node says, of its own callers and of others', async () => {
+    rig.ports.away = new HoldfastError('NO_SPACE', 'full');
+    const fate = rig.write();
+    await turn();
+    expect(fate.state).toBe('NO_SPACE');
+    expect(rig.submit.waitingCount).toBe(0);
+    const other = { origin: 'elsewhere', sequence: 1, principal: null };
+    expect(rig.submit.proposeForwarded([other])).toBe(false);
+    rig.ports.away = null;
+    expect(rig.submit.proposeForwarded([other])).toBe(true);
   });
 });

@@ -271,6 +271,33 @@ describe('a damaged state is not opened', () => {
     await expect(Store.open(options)).rejects.toMatchObject({ code: 'KEY_UNKNOWN' });
   });
 
+  it.each([
+    ['LEVEL_IO_ERROR', 'DISK_FAILED'],
+    ['LEVEL_CORRUPTION', 'STATE_CORRUPT'],
+  ])('and a read that fails with %s stops a running store', async (levelCode, code) => {
+    await database.close();
+    const fatal: string[] = [];
+    let failing = false;
+    const openDatabase = async (options: { path: string; create: boolean }) => {
+      const real = await openLevelDatabase(options);
+      const getSync = (key: Buffer) => {
+        if (failing) throw Object.assign(new Error('it fails'), { code: levelCode });
+        return real.getSync(key);
+      };
+      return { ...real, getSync };
+    };
+    const onFatal = (error: { code: string }) => fatal.push(error.code);
+    const store = await Store.open({ ...rig.options(), openDatabase, onFatal });
+    failing = true;
+    expect(() => store.get('a')).toThrow(expect.objectContaining({ code }));
+    failing = false;
+    expect(fatal).toEqual([code]);
+    expect(() =>
+      store.apply({ kind: 'nothing', place: { index: 4, term: 1, hash: Buffer.alloc(32) } }),
+    ).toThrow(expect.objectContaining({ code }));
+    await store.close();
+  });
+
   it('and a value that changes under a running store stops it', async () => {
     await database.close();
     const fatal: string[] = [];

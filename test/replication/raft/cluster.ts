@@ -187,14 +187,6 @@ export class Cluster {
     disk.hardState = { ...disk.hardState, commit: Math.min(disk.hardState.commit, lastOnDisk(disk)) };
   }
 
-  /** Stops a machine and takes its state away, not its log. */
-  loseState(machine: Machine): void {
-    this.crash(machine);
-    const { index, term, hash, configuration } = machine.disk.base;
-    machine.disk.state = { index, term, digest: Buffer.from(hash).toString('hex'), configuration };
-    machine.stateMissing = true;
-  }
-
   crash(machine: Machine): void {
     machine.raft = null;
     machine.writes = [];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Cluster, nodeId } from './cluster.ts';
+import { Cluster, type Machine, nodeId } from './cluster.ts';
 
 /** Three voters with a compacted log; node 3 has lost its state and starts again. */
 function damaged({ compact = true } = {}): Cluster {
@@ -12,9 +12,17 @@ function damaged({ compact = true } = {}): Cluster {
     cluster.checkpoint(cluster.machine(number));
     if (compact) cluster.compact(cluster.machine(number), 4);
   }
-  cluster.loseState(cluster.machine(3));
+  loseState(cluster, cluster.machine(3));
   cluster.start(cluster.machine(3));
   return cluster;
+}
+
+/** Stops a machine and takes its state away, not its log. */
+function loseState(cluster: Cluster, machine: Machine): void {
+  cluster.crash(machine);
+  const { index, term, hash, configuration } = machine.disk.base;
+  machine.disk.state = { index, term, digest: Buffer.from(hash).toString('hex'), configuration };
+  machine.stateMissing = true;
 }
 
 describe('a node whose state is lost and whose log is not', () => {
