@@ -123,6 +123,14 @@ describe('events', () => {
     ['one is missing', history.events.filter((other) => other.key !== event?.key || other.version !== 2)],
     ['one comes twice', history.events.toSpliced(at, 0, ...(event === undefined ? [] : [event]))],
     [
+      'a key changes twice at a revision',
+      history.events.toSpliced(at + 1, 0, {
+        ...(event as KeyEvent),
+        version: (event?.version ?? 0) + 1,
+        previous: event ?? null,
+      }),
+    ],
+    [
       'two are swapped',
       history.events.with(at, history.events[at + 1] as KeyEvent).with(at + 1, event as KeyEvent),
     ],
