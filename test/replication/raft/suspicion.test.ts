@@ -136,6 +136,22 @@ describe('a suspect node', () => {
     expect(made.core(3).status().suspectUntil).toBeNull();
   });
 
+  test('is not trusted before it holds all that the leader asks for', () => {
+    const made = cluster();
+    lose(made, 2);
+    made.lose = (message) => message.type === 'append' && message.entries.length > 1;
+    made.tickAll(1);
+    const whole = present(made.sent.findLast(made.lose), 'append');
+    const cut = present(whole.type === 'append' ? whole : null, 'append');
+    made.lose = isFrom(1, 'append');
+    made.deliver({ ...cut, entries: cut.entries.slice(0, -1) });
+    made.settle();
+    expect(made.core(3).status()).toMatchObject({ lastIndex: 5, suspectUntil: { index: 5, term: 1 } });
+    made.heal();
+    made.tickAll(2);
+    expect(made.core(3).status().suspectUntil).toBeNull();
+  });
+
   test('is not trusted before what it was given is durable', () => {
     const made = cluster();
     lose(made, 2);
