@@ -114,7 +114,8 @@ function describeAll({ world }: Run): string {
       const peers = progress.map((one) => `${one.nodeId.slice(-2)}:${one.state}:${one.match}`).join(',');
       const voters = configuration.voters.map((one) => one.slice(-2)).join('');
       const outgoing = configuration.votersOutgoing.map((one) => one.slice(-2)).join('');
-      return `${id} ${role} term=${term} commit=${commit} applied=${applied} log=${firstIndex}..${lastIndex} voters=${voters}/${outgoing} ${peers}`;
+      const mark = status.suspectUntil === null ? '' : ` suspect=${status.suspectUntil.index}`;
+      return `${id} ${role}${mark} term=${term} commit=${commit} applied=${applied} log=${firstIndex}..${lastIndex} voters=${voters}/${outgoing} ${peers}`;
     })
     .join('; ');
 }

@@ -1,10 +1,13 @@
 import type { NodeId } from '../../src/base/ids.ts';
 import type { Sealer } from '../../src/envelope/sealer.ts';
 import { sealContext } from '../../src/node/entryPayload.ts';
+import { membersOf } from '../../src/replication/raft/configuration.ts';
 import type { Configuration, MemberChange } from '../../src/replication/raft/types.ts';
+import { loseTail } from './damage.ts';
 import type { Fault } from './knobs.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
+import type { Observer } from './observer.ts';
 import type { World } from './world.ts';
 
 export const MACHINES_MAX = 7;
@@ -15,11 +18,14 @@ export interface FaultParts {
   readonly sealer: Sealer;
   /** Sets up one more machine, with nothing on it. */
   readonly addMachine: () => Machine | null;
+  readonly observer: Observer;
 }
 
 /** Does harm, at random times, of the kinds that this run has. */
 export class Faults {
   readonly #parts: FaultParts;
+  /** Ids that were members once; they never come back. */
+  readonly #joined = new Set<NodeId>();
   counts = new Map<string, number>();
 
   constructor(parts: FaultParts) {
@@ -39,12 +45,13 @@ export class Faults {
       ['hungDisks', () => this.#hangDisk()],
       ['diskErrors', () => this.#failDisk()],
       ['transfers', () => this.#transfer()],
+      ['lostTails', () => this.#loseTail()],
     ];
     for (const [fault, harm] of kinds) {
       if (world.knobs.faults.has(fault)) this.#every(world.knobs.faultEveryMs * 4, harm);
     }
     if (world.knobs.faults.has('membership'))
-      this.#every(world.knobs.faultEveryMs, () => this.#changeMembers());
+      this.#every(world.knobs.faultEveryMs / 3, () => this.#changeMembers());
     this.#every(200, () => this.#repair());
   }
 
@@ -59,7 +66,7 @@ export class Faults {
     again();
   }
 
-  #count(fault: Fault): void {
+  #count(fault: string): void {
     this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
   }
 
@@ -176,6 +183,26 @@ export class Faults {
     victim.failNextWrite = true;
   }
 
+  /**
+   * A machine that goes down comes up with a log that has lost what it had promised to keep: never so many that
+   * nobody is left who holds it.
+   */
+  #loseTail(): void {
+    const { world, observer } = this.#parts;
+    const { damage } = world.chances;
+    const configuration = observer.newestConfiguration;
+    const victim = damage.pick(this.#machines().filter((machine) => observer.isNamed(machine)));
+    if (victim === undefined || observer.isChangePending) return;
+    const lost = new Set([...observer.damagedMachines, victim].map(({ nodeId }) => nodeId));
+    for (const set of [configuration.voters, configuration.votersOutgoing]) {
+      if (set.length > 0 && set.filter((nodeId) => lost.has(nodeId)).length * 2 >= set.length) return;
+    }
+    if (victim.running !== null || victim.starting) victim.crash();
+    if (!loseTail(victim.disk, damage)) return;
+    this.#count('lostTails');
+    observer.damaged(victim);
+  }
+
   #transfer(): void {
     const { faults } = this.#parts.world.chances;
     const asked = faults.happens(0.5) ? this.#leader() : faults.pick(this.#running());
@@ -188,17 +215,45 @@ export class Faults {
 
   #changeMembers(): void {
     const { sealer } = this.#parts;
+    // Who takes voters out while another cannot be counted on leaves nobody to elect a leader.
+    if (this.#parts.observer.damagedMachines.size > 0) return;
     const leader = this.#leader();
     const running = leader?.running;
     if (leader === undefined || running === null || running === undefined) return;
     const { configuration } = running.log.status();
+    this.#scrapRemoved(configuration);
     const changes = this.#changes(configuration, leader.nodeId);
     if (changes.length === 0) return;
     const timeMs = Math.max(running.store.logTimeMs, leader.clock.wallMs());
     const outcome = running.log.proposeMembership(changes, (place) =>
       sealContext(sealer, { member: memberOf(changes[0]), timeMs }, place),
     );
-    if (!('refused' in outcome)) this.#count('membership');
+    this.#count('refused' in outcome ? `members ${outcome.refused}` : 'membership');
+  }
+
+  /** A machine that was never a member: one that stands about, or a new one. */
+  #spare(members: readonly NodeId[]): Machine | null {
+    const { addMachine } = this.#parts;
+    const idle = this.#machines().find(
+      ({ nodeId }) => !members.includes(nodeId) && !this.#joined.has(nodeId),
+    );
+    return idle ?? addMachine();
+  }
+
+  /** Who was taken out is switched off a while later, so that there is room for others; until then it may disturb. */
+  #scrapRemoved(configuration: Configuration): void {
+    const { world } = this.#parts;
+    const members = membersOf(configuration);
+    for (const nodeId of members) this.#joined.add(nodeId);
+    for (const machine of this.#machines()) {
+      if (members.includes(machine.nodeId) || !this.#joined.has(machine.nodeId)) continue;
+      const { nodeId } = machine;
+      world.plan(world.chances.members.between(500, 3_000), 'fault', () => {
+        if (!world.faulty || membersOf(this.#parts.observer.newestConfiguration).includes(nodeId)) return;
+        machine.scrapped = true;
+        machine.crash();
+      });
+    }
   }
 
   /** One to three changes at once, of those that leave at least one voter. */
@@ -237,7 +292,7 @@ export class Faults {
     const learner = members.pick(learners);
     switch (kind) {
       case 'add': {
-        const machine = voters.length + learners.length < MACHINES_MAX - 1 ? this.#parts.addMachine() : null;
+        const machine = this.#spare([...voters, ...learners]);
         const role = members.happens(0.3) ? 'voter' : 'learner';
         return machine === null ? null : { kind: 'set', nodeId: machine.nodeId, role };
       }

@@ -84,8 +84,6 @@ export function observed(wal: WriteAheadLog, observer: WalObserver): WriteAheadL
       await wal.release(metadata);
       observer.released(metadata);
     },
-    suspect: (until) => wal.suspect(until),
-    failure: () => wal.failure(),
     roll: () => wal.roll(),
     suspect: (until) => wal.suspect(until),
     failure: () => wal.failure(),

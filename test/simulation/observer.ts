@@ -61,6 +61,7 @@ export class Observer {
   readonly #history: (History | undefined)[] = [];
   readonly #requests = new Map<string, { readonly index: LogIndex; readonly answer: string }>();
   #newestConfiguration: Configuration = NO_CONFIGURATION;
+  #newestConfigurationIndex: LogIndex = 0;
   readonly toldRevisions: ToldRevisions = new Map();
   readonly #damaged = new Set<Machine>();
   readonly #heard = new Map<
@@ -84,6 +85,17 @@ export class Observer {
   /** The configuration that was committed last, as far as anybody has applied it. */
   get newestConfiguration(): Configuration {
     return this.#newestConfiguration;
+  }
+
+  /** Whether another configuration than the newest may come into force: one is joint, or lies in some log. */
+  get isChangePending(): boolean {
+    if (this.#newestConfiguration.votersOutgoing.length > 0) return true;
+    for (const { handed } of this.#seen.values()) {
+      for (const { type, index } of handed.entries) {
+        if (type === 'configuration' && index > this.#newestConfigurationIndex) return true;
+      }
+    }
+    return false;
   }
 
   walOf(machine: Machine): WalObserver {
@@ -496,6 +508,7 @@ export class Observer {
   #configured(index: LogIndex, configuration: Configuration): void {
     const before = this.newestConfiguration;
     this.#newestConfiguration = configuration;
+    this.#newestConfigurationIndex = index;
     this.#check(quorumsMeet(before, configuration), () => `I28: quorums at ${index} and before do not meet`);
     this.#check(membersOf(configuration).length > 0, () => `I18: nobody is left at ${index}`);
   }

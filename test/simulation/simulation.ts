@@ -152,6 +152,7 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
   let machinesMade = 0;
   const founders = Array.from({ length: knobs.voters }, (_, place) => nodeIdOf(place + 1));
   const genesis = await genesisOf(founders, sealer);
+  observer.begin(genesis.contents.snapshot.configuration);
   const addMachine = (): Machine | null => {
     const inUse = [...world.machines.values()].filter(({ scrapped }) => !scrapped).length;
     if (inUse >= MACHINES_MAX) return null;
@@ -199,7 +200,7 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
     while (!made) await driver.step();
   }
   for (const machine of world.machines.values()) machine.start();
-  const faults = new Faults({ world, network, sealer, addMachine });
+  const faults = new Faults({ world, network, sealer, addMachine, observer });
   faults.start();
   workload.start();
   return { world, network, observer, workload, faults };

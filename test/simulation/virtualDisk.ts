@@ -127,6 +127,12 @@ export class VirtualDisk implements SegmentFiles {
       .map(([path, inode]) => ({ path, bytes: inode.bytes }));
   }
 
+  /** The file ends here now. For damage. */
+  truncate(path: string, bytes: number): void {
+    const inode = this.#inode(path);
+    inode.bytes = Buffer.from(inode.bytes.subarray(0, bytes));
+  }
+
   #inode(path: string): Inode {
     const inode = this.#names.get(path);
     if (inode === undefined) throw Object.assign(new Error(`${path} is not there`), { code: 'ENOENT' });

@@ -121,6 +121,8 @@ export function onVoteRequest(state: RaftState, message: VoteRequest): void {
     (state.vote === null && state.leader === null) ||
     (preVote && message.term > state.term);
   const granted = free && state.suspicion === null && mayLead(state, message.last);
+  // No message carries term 0, so a node that has not left it has nothing to tell.
+  if (!granted && state.term === 0) return state.drop('notExpected');
   if (granted && !preVote) {
     assert(message.term === state.term, 'a vote is given in the current term');
     assert(state.vote === null || state.vote === message.from, 'I1: one vote in a term');
