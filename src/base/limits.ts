@@ -78,6 +78,7 @@ export const LIMITS = {
   walBatchBytesMax: 16 * MiB,
   walRecordBytesMax: 64 * MiB,
   walKeptAsideMax: 16,
+  walWatermarkBusyMs: 1,
 
   // state on disk
   stateBatchRowsMax: 4_096,

@@ -88,6 +88,7 @@ export class DiskWal implements WriteAheadLog {
       file: watermark,
       clock,
       scheduler,
+      isLogBusy: () => this.#commit.busy,
       onFailed: (thrown) => void this.#commit.fail(thrown),
     });
   }
@@ -160,7 +161,10 @@ export class DiskWal implements WriteAheadLog {
   }
 
   async roll(): Promise<void> {
-    await this.#commit.step(() => this.#writer.roll(this.#durable));
+    await this.#commit.step(async () => {
+      await this.#writer.roll(this.#durable);
+      this.#watermark.note(this.#tail);
+    });
     await this.#removeUnneeded();
   }
 

@@ -41,6 +41,11 @@ export class GroupCommit<Item extends CommitItem> {
     this.#clock = options.clock;
   }
 
+  /** Whether something is on its way to the disk. */
+  get busy(): boolean {
+    return this.#running !== null;
+  }
+
   get failure(): HoldfastError | null {
     return this.#failure;
   }

@@ -57,13 +57,16 @@ function wholeLog(reading: LogReading): FoundLog {
 }
 
 /** What is missing at the end of a log that has no damage of its own. */
-function shortfall(source: LogSource, reading: LogReading, { record, last }: Watermark): Damage | null {
+function shortfall(source: LogSource, reading: LogReading, watermark: Watermark): Damage | null {
+  const { record, last, suspectUntil } = watermark;
   const { shape, segments, nextRecord, end, lastAtRecord } = wholeLog(reading);
+  let reason = `${source.directory}: the log ends at record ${nextRecord - 1}, but record ${record} was durable`;
   if (nextRecord > record) {
     if (lastAtRecord === null || sameEnd(lastAtRecord, last)) return null;
-    throw logCorrupt(`${source.directory}: record ${record} is not the one that the watermark names`);
+    reason = `${source.directory}: record ${record} is not the one that the watermark names`;
+    // But for a log that was begun anew when the mending was cut off.
+    if (suspectUntil === null) throw logCorrupt(reason);
   }
-  const reason = `${source.directory}: the log ends at record ${nextRecord - 1}, but record ${record} was durable`;
   const sequence = segments.at(-1)?.sequence ?? 0;
   return { sequence, offset: end, reason, claims: claimsOf(shape.stand) };
 }

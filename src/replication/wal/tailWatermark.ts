@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { LIMITS } from '../../base/limits.ts';
 import type { Scheduler } from '../../base/scheduler.ts';
 import type { Watermark } from './watermark.ts';
 import type { WatermarkFile } from './watermarkFile.ts';
@@ -7,6 +8,8 @@ export interface TailWatermarkOptions {
   readonly file: WatermarkFile;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
+  /** Whether the log has a write under way: another `note` will follow. */
+  readonly isLogBusy: () => boolean;
   /** The disk refused; nothing is written any more. */
   readonly onFailed: (thrown: unknown) => void;
 }
@@ -14,7 +17,8 @@ export interface TailWatermarkOptions {
 /**
  * Keeps the watermark close behind the log. It is told what is durable and writes that beside the log's own writes, one
  * write at a time, the newest only: while batch n is on its way to the disk, the end of batch n-1 is named, and when
- * nothing follows, that of the last batch. Nobody waits for it but who calls `settled`.
+ * nothing follows, that of the last batch. Both share the disk, so under full load it is written once a millisecond at
+ * most. Nobody waits for it but who calls `settled`.
  */
 export class TailWatermark {
   readonly #options: TailWatermarkOptions;
@@ -22,6 +26,7 @@ export class TailWatermark {
   #startPlanned = false;
   #running: Promise<void> | null = null;
   #writeStartedMs: number | null = null;
+  #lastStartedMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(options: TailWatermarkOptions) {
@@ -31,12 +36,7 @@ export class TailWatermark {
   /** `watermark` is durable in the log by now. Written after what waits for that batch has been told. */
   note(watermark: Watermark): void {
     this.#due = watermark;
-    if (this.#running !== null || this.#startPlanned) return;
-    this.#startPlanned = true;
-    this.#options.scheduler.afterPoll(() => {
-      this.#startPlanned = false;
-      void this.#run();
-    });
+    this.#planStart();
   }
 
   /** Resolves when all that was noted is durable, or the disk has refused it. */
@@ -64,25 +64,40 @@ export class TailWatermark {
     await this.#options.file.close();
   }
 
+  #planStart(): void {
+    if (this.#running !== null || this.#startPlanned) return;
+    this.#startPlanned = true;
+    this.#options.scheduler.afterPoll(() => {
+      this.#startPlanned = false;
+      if (!this.#isTooSoon()) void this.#run();
+    });
+  }
+
+  #isTooSoon(): boolean {
+    const { clock, isLogBusy } = this.#options;
+    return isLogBusy() && clock.monotonicMs() - this.#lastStartedMs < LIMITS.walWatermarkBusyMs;
+  }
+
   async #run(): Promise<void> {
-    if (this.#running === null && this.#due !== null) this.#running = this.#writeDue();
+    if (this.#running === null && this.#due !== null && !this.#stopped) {
+      this.#running = this.#write(this.#due);
+      this.#due = null;
+    }
     await this.#running;
   }
 
-  async #writeDue(): Promise<void> {
+  async #write(watermark: Watermark): Promise<void> {
     const { file, clock, onFailed } = this.#options;
-    while (this.#due !== null && !this.#stopped) {
-      const watermark = this.#due;
-      this.#due = null;
-      this.#writeStartedMs = clock.monotonicMs();
-      try {
-        await file.write(watermark);
-      } catch (thrown) {
-        this.#stopped = true;
-        onFailed(thrown);
-      }
-      this.#writeStartedMs = null;
+    this.#writeStartedMs = clock.monotonicMs();
+    this.#lastStartedMs = this.#writeStartedMs;
+    try {
+      await file.write(watermark);
+    } catch (thrown) {
+      this.#stopped = true;
+      onFailed(thrown);
     }
+    this.#writeStartedMs = null;
     this.#running = null;
+    if (this.#due !== null) this.#planStart();
   }
 }

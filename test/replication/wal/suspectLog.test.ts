@@ -112,6 +112,20 @@ describe('a log that ends before its watermark', () => {
     expect((await opened(options)).hardState).toMatchObject({ term: 5, vote: NODE_B });
   });
 
+  it('is suspect up to where it first was, though it is cut once more', async () => {
+    const log = await writtenLog(inMemory(), { batches: 4 });
+    const { path, whole } = await onlySegment(log.options);
+    log.options.files.put(path, whole.subarray(0, recordOffsets(whole)[2]));
+    const { wal, contents } = await DiskWal.open(log.options);
+    await wal.append(
+      batchOf(run(present(contents.entries.at(-1), 'entry'), 1, 1), { vote: NODE_A, commit: 1 }),
+    );
+    await wal.close();
+    const { whole: shorter } = await onlySegment(log.options);
+    log.options.files.put(path, shorter.subarray(0, recordOffsets(shorter)[1]));
+    await expectSuspectUntil(log.options, log.lastIndex);
+  });
+
   it('is not suspect any more once it was cleared', async () => {
     const log = await writtenLog(inMemory(), { batches: 3 });
     const { path, whole } = await onlySegment(log.options);
