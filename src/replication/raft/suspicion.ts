@@ -4,7 +4,7 @@ import type { Place, SuspicionNotice } from './types.ts';
 
 /**
  * This node's own log is SUSPECT: it has lost entries that it may have acknowledged (PAR/CTRL, Alagappan and others
- * 2018). Nothing that it says may count until a leader has replicated everything anew:
+ * 2018). Invariant 42: nothing that it says may count until a leader has replicated everything anew:
  * - it votes for nobody, not even in a pre-vote, and does not campaign;
  * - its answers to appends carry `suspect`; the leader lets them move what it sends next, and nothing else;
  * - its answers to heartbeats confirm no read round; it believes no commit index beyond what it has compared.

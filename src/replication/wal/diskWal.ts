@@ -58,7 +58,7 @@ interface Parts {
  * write, so that after a crash the log holds a batch entirely or not at all.
  *
  * Beside it lies a watermark that names the last record but one, or the last: what is named and not there has been
- * lost. It never names bytes that are not durable. No acknowledgement of entries waits for it, so the loss of exactly
+ * lost. Invariant 43: it never names bytes that are not durable. No acknowledgement of entries waits for it, so the loss of exactly
  * the last record, in the moment before that is named, looks like a torn write. Term and vote are promises that a node
  * must not forget whatever happens to its log: a batch that changes them is durable only once it is named.
  */
