@@ -1,4 +1,4 @@
-import { assert } from '../../base/assert.ts';
+import { assert, present } from '../../base/assert.ts';
 import type { NodeId } from '../../base/ids.ts';
 import { isVoter, votersOf } from './configuration.ts';
 import { voteResult } from './quorum.ts';
@@ -94,8 +94,9 @@ function isUpToDate(last: Place, own: Place): boolean {
  * own that nobody else has, could refuse the last vote that the others need to finish the removal, for ever.
  *
  * Why that is safe. Let N be the entry that took this node out; it is applied here. A log that ends in a term later than
- * the one in which a leader knew N to be committed, or in that term and not before the commit index, holds N (the term of
- * the entry at the commit index would not do: a leader of a term in between may never have had it). N was proposed only
+ * the one in which a leader knew N to be committed, or in that term and not before the commit index, holds N. So does one
+ * that ends in the very term of the entry at the commit index, and not before it: one leader made both. (A term in
+ * between would not do: its leader may never have had N.) N was proposed only
  * once the joint configuration before it was applied, so that whoever holds N knows, also after a restart, that this is
  * committed, and campaigns only with it or a later one applied (invariant 19). So the candidate needs a majority of
  * voters of which this node is none, just as every entry above N does; and they compare their whole logs.
@@ -107,7 +108,10 @@ function mayLead(state: RaftState, last: Place): boolean {
     configuration.voters.length > 0 &&
     !isVoter(configuration, state.nodeId) &&
     !log.hasUnappliedConfiguration(log.lastIndex);
-  return retired && isUpToDate(last, { index: log.commit, term: commitTerm });
+  if (!retired) return false;
+  const committed = present(log.at(log.commit), 'the committed place');
+  const holdsCommitted = last.term === committed.term && last.index >= committed.index;
+  return holdsCommitted || isUpToDate(last, { index: log.commit, term: commitTerm });
 }
 
 /**
