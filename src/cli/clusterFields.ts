@@ -7,7 +7,8 @@ import { timeText } from './value.ts';
  */
 export function memberFields(member: MemberStatus): object {
   const { nodeId, name, role, leader, apiAddress, peerAddress, matchIndex, reachable } = member;
-  return { nodeId, name, role, leader, apiAddress, peerAddress, matchIndex, reachable };
+  const { suspect = false } = member;
+  return { nodeId, name, role, leader, apiAddress, peerAddress, matchIndex, reachable, suspect };
 }
 
 /** What a node says of itself, in JSON. */
@@ -36,6 +37,7 @@ export function statusFields(status: StatusResponse): object {
     state: status.state ?? '',
     disk: diskFields(status),
     scrub: scrubFields(status),
+    log: logFields(status),
     members: status.members.map(memberFields),
     warnings: status.warnings,
   };
@@ -45,6 +47,12 @@ function diskFields({ disk }: StatusResponse): object | null {
   if (!disk) return null;
   const { reserveBytes, freeBytes, low } = disk;
   return { reserveBytes, freeBytes, low };
+}
+
+function logFields({ log }: StatusResponse): object | null {
+  if (!log) return null;
+  const { lastIndex, lastHash, suspect, suspectUntil } = log;
+  return { lastIndex, lastHash, suspect, suspectUntil };
 }
 
 /** Null until a first pass has come to its end. */

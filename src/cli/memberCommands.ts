@@ -29,7 +29,7 @@ function addList(member: Command, invocation: Invocation): void {
               one.name,
               one.role,
               one.leader ? 'yes' : '',
-              one.reachable ? 'yes' : output.bad('no'),
+              one.suspect ? output.bad('suspect') : one.reachable ? 'yes' : output.bad('no'),
               one.apiAddress,
               one.peerAddress,
             ]),

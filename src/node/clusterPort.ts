@@ -1,5 +1,6 @@
 import type { Caller, ClusterPort } from '../api/ports.ts';
 import { present } from '../base/assert.ts';
+import { asBuffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
@@ -77,6 +78,12 @@ export class NodeClusterPort implements ClusterPort {
         low: core.reserve.low,
       },
       scrub: this.#parts.scrubber.last ?? NOT_SCRUBBED,
+      log: {
+        lastIndex: raft.lastIndex,
+        lastHash: asBuffer(raft.lastHash).toString('hex'),
+        suspect: raft.suspectUntil !== null,
+        suspectUntil: raft.suspectUntil?.index ?? 0,
+      },
     });
   }
 
@@ -185,6 +192,7 @@ export class NodeClusterPort implements ClusterPort {
         leader: member.nodeId === raft.leader,
         matchIndex: itself ? raft.lastIndex : (progress?.match ?? 0),
         reachable: itself || (progress?.recentlyActive ?? false),
+        suspect: itself ? raft.suspectUntil !== null : (progress?.suspect ?? false),
       };
     });
   }
@@ -204,6 +212,13 @@ export class NodeClusterPort implements ClusterPort {
       );
     }
     if (isTakenOut(store, identity.nodeId)) warnings.push(TAKEN_OUT_WARNING);
+    const { suspectUntil } = this.#parts.core.log().status();
+    if (suspectUntil !== null) {
+      warnings.push(
+        `the log of this node has lost entries, perhaps up to ${suspectUntil.index}: ` +
+          'it neither votes nor counts until a leader has replicated them to it anew',
+      );
+    }
     warnings.push(...this.#parts.core.guard.warnings, ...this.#parts.core.reserve.warnings);
     if (leadership.leader === null) warnings.push('no leader is known: writes and linearizable reads wait');
     if (leadership.isLeader && !logClock.trusted()) {

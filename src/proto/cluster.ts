@@ -30,6 +30,16 @@ export interface StatusResponse {
   readonly state?: string;
   readonly disk?: DiskStatus | Unset;
   readonly scrub?: ScrubStatus | Unset;
+  readonly log?: LogStatus | Unset;
+}
+
+export interface LogStatus {
+  readonly lastIndex: number;
+  /** Hex. */
+  readonly lastHash: string;
+  readonly suspect: boolean;
+  /** 0 unless suspect. */
+  readonly suspectUntil: number;
 }
 
 export interface DiskStatus {
@@ -56,6 +66,8 @@ export interface MemberStatus {
   readonly leader: boolean;
   readonly matchIndex: number;
   readonly reachable: boolean;
+  /** False from a node that does not tell. */
+  readonly suspect?: boolean;
 }
 
 export interface MemberListResponse {

@@ -9,7 +9,7 @@ beforeAll(async () => {
   const address = '127.0.0.1:1';
   const member = { nodeId: 'a1', name: 'n1', peerAddress: '', apiAddress: '', role: 'voter' };
   rig.node.members = [
-    { ...member, leader: true, matchIndex: 9, reachable: true },
+    { ...member, leader: true, matchIndex: 9, reachable: true, suspect: false },
     {
       ...member,
       nodeId: 'a2',
@@ -18,6 +18,7 @@ beforeAll(async () => {
       leader: false,
       matchIndex: 0,
       reachable: false,
+      suspect: true,
     },
   ];
 });
