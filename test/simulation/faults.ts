@@ -39,6 +39,7 @@ export class Faults {
       ['oneWayCuts', () => this.#cut({ oneWay: true })],
       ['crashes', () => this.#crashOne()],
       ['massCrashes', () => this.#crashMany()],
+      ['assassinations', () => this.#assassinate()],
       ['pauses', () => this.#pause()],
       ['clockJumps', () => this.#jumpClock()],
       ['slowDisks', () => this.#slowDisk()],
@@ -136,6 +137,33 @@ export class Faults {
     this.#count('massCrashes');
     const all = faults.happens(0.5);
     for (const machine of this.#machines()) if (all || faults.happens(0.6)) machine.crash();
+  }
+
+  /**
+   * One leader after another dies, or is cut off, soon after it was elected: entries of many terms lie about, each on a
+   * few nodes (Raft, figure 8).
+   */
+  #assassinate(): void {
+    const { world, network } = this.#parts;
+    const { faults } = world.chances;
+    this.#count('assassinations');
+    const seen = new Set<number>();
+    const endMs = world.timeMs + 1_500;
+    const watch = (): void => {
+      const leader = this.#leader();
+      const term = leader?.running?.log.status().term ?? 0;
+      if (leader !== undefined && !seen.has(term)) {
+        seen.add(term);
+        const cut = faults.happens(0.3);
+        world.plan(faults.between(0, 6) * world.knobs.networkDelayMs, 'fault', () => {
+          if (!world.faulty) return;
+          if (cut) for (const to of world.machines.keys()) network.cut(leader.nodeId, to);
+          else leader.crash();
+        });
+      }
+      if (world.timeMs < endMs && world.faulty) world.plan(5, 'fault', watch);
+    };
+    watch();
   }
 
   #pause(): void {

@@ -10,6 +10,7 @@ export const FAULTS = [
   'oneWayCuts',
   'crashes',
   'massCrashes',
+  'assassinations',
   'pauses',
   'clockSkew',
   'clockJumps',

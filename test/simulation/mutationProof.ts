@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { buildPatched, checkPatches } from '../patches/patchedBuild.ts';
+import { FAULTS } from './knobs.ts';
 import { MUTATIONS, type Mutation } from './mutations.ts';
 import { kindOf } from './shrink.ts';
 import { Workers } from './workers.ts';
@@ -15,6 +16,8 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '2000' },
     workers: { type: 'string', default: String(availableParallelism()) },
     only: { type: 'string' },
+    /** Kinds of faults left out, comma separated. */
+    without: { type: 'string', default: '' },
     report: { type: 'string' },
   },
 });
@@ -41,6 +44,7 @@ async function prove(mutation: Mutation): Promise<Proof> {
     const orders = Array.from({ length: range.to - range.from }, (_, place) => ({
       seed: range.from + place,
       steps: Number(values.steps),
+      without: FAULTS.filter((fault) => values.without.split(',').includes(fault)),
     }));
     await workers.run(orders, ({ failure }) => {
       seeds += 1;

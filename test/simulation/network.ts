@@ -27,6 +27,7 @@ export class Network {
   readonly #remembered: Frame[] = [];
   onSend: (from: Machine, message: Message) => void = () => undefined;
   onDeliver: (to: Machine, message: Message) => void = () => undefined;
+  onDelivered: (to: Machine, messages: readonly Message[]) => void = () => undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -102,6 +103,7 @@ export class Network {
     const messages = peerFrameCodec.decode(bytes).messages.map((wire) => decodeMessage(wire, route));
     for (const message of messages) this.onDeliver(to, message);
     to.receive(messages);
+    this.onDelivered(to, messages);
   }
 }
 

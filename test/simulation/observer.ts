@@ -63,7 +63,8 @@ export class Observer {
   #newestConfiguration: Configuration = NO_CONFIGURATION;
   #newestConfigurationIndex: LogIndex = 0;
   readonly toldRevisions: ToldRevisions = new Map();
-  readonly #damaged = new Set<Machine>();
+  /** Machines whose disk has lost something and that are not trusted again, with what they had held. */
+  readonly #damaged = new Map<Machine, LogModel>();
   readonly #heard = new Map<
     Machine,
     { readonly from: Set<NodeId>; quietTimers: number; logTimeMs: number }
@@ -173,11 +174,17 @@ export class Observer {
   /** Something was done to the disk of a machine that is off: its log may be found shorter, and must say so. */
   damaged(machine: Machine): void {
     this.counts.damaged += 1;
-    this.#damaged.add(machine);
+    this.#damaged.set(machine, this.#of(machine).durable);
   }
 
   get damagedMachines(): ReadonlySet<Machine> {
-    return this.#damaged;
+    return new Set(this.#damaged.keys());
+  }
+
+  /** It holds everything again, and its disk says so: a crash does not bring the doubt back. */
+  #trusted(machine: Machine, status: RaftStatus): void {
+    if (!this.#damaged.has(machine) || status.suspectUntil !== null) return;
+    if (watermarkOn(machine.disk)?.suspectUntil === null) this.#damaged.delete(machine);
   }
 
   /** A node may stop itself for its disk and for nothing else here. */
@@ -229,6 +236,11 @@ export class Observer {
       this.counts.applied += 1;
       const hash = text(entry.hash);
       const digest = text(store.digest);
+      const own = this.#of(machine).durable.hashAt(entry.index);
+      this.#check(
+        own === 'compacted' || (own !== null && sameBytes(own, entry.hash)),
+        () => `I2: ${machine.nodeId} applies ${entry.index} before it is durable there`,
+      );
       const listening = this.#listening(machine);
       this.#check(
         store.logTimeMs >= listening.logTimeMs,
@@ -303,7 +315,7 @@ export class Observer {
     seen.term = status.term;
     this.#checkCommit(machine, { seen, status });
     this.#checkBounds(machine, status);
-    if (status.suspectUntil === null) this.#damaged.delete(machine);
+    this.#trusted(machine, status);
     seen.configuration = status.configuration;
     if (status.role === 'leader') this.#checkLeader(machine, { seen, status });
     else seen.matches.clear();
@@ -313,6 +325,16 @@ export class Observer {
   /** A message has arrived; who is heard counts for the check of a leader's quorum. */
   heard(machine: Machine, from: NodeId): void {
     this.#listening(machine).from.add(from);
+  }
+
+  /** I14: pre-votes alone change no term. `look` came after the event before this one. */
+  preVotesDelivered(machine: Machine): void {
+    const term = machine.running?.log.status().term;
+    const before = this.#seen.get(machine)?.term;
+    this.#check(
+      term === undefined || term === before,
+      () => `I14: a pre-vote took ${machine.nodeId} to term ${term}`,
+    );
   }
 
   /**
@@ -431,8 +453,7 @@ export class Observer {
     return [voters, votersOutgoing].every((set) => {
       const holders = set.filter((voter) => {
         const machine = this.#world.machines.get(voter);
-        const there = machine === undefined ? null : (this.#seen.get(machine)?.durable.hashAt(index) ?? null);
-        return there !== null && (there === 'compacted' || sameBytes(there, own));
+        return machine !== undefined && this.#holds(machine, { index, hash: own });
       });
       return set.length === 0 || holders.length * 2 > set.length;
     });
@@ -484,13 +505,22 @@ export class Observer {
     const peer = this.#world.machines.get(nodeId);
     const theirs = peer === undefined ? undefined : this.#seen.get(peer)?.durable;
     const own = seen.handed.hashAt(match);
-    if (theirs === undefined || own === null || own === 'compacted') return;
-    const there = theirs.hashAt(match);
-    const holds = there === 'compacted' || (there !== null && sameBytes(there, own));
+    if (peer === undefined || theirs === undefined || own === null || own === 'compacted') return;
     this.#check(
-      holds || theirs.hardState.term > term,
+      this.#holds(peer, { index: match, hash: own }) || theirs.hardState.term > term,
       () => `I29: ${machine.nodeId} believes that ${nodeId} holds ${match}`,
     );
+  }
+
+  /** Whether it is on that disk; or was when that was acknowledged, and the disk has lost it since. */
+  #holds(
+    machine: Machine,
+    { index, hash }: { readonly index: LogIndex; readonly hash: Uint8Array },
+  ): boolean {
+    return [this.#seen.get(machine)?.durable, this.#damaged.get(machine)].some((log) => {
+      const there = log?.hashAt(index) ?? null;
+      return there !== null && (there === 'compacted' || sameBytes(there, hash));
+    });
   }
 
   /** I25: a new leader holds everything that was committed in earlier terms. */

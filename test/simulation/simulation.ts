@@ -179,6 +179,9 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
     observer.heard(to, message.from);
     options.coverage?.delivered(to, message);
   };
+  network.onDelivered = (to, messages) => {
+    if (messages.every(({ type }) => type === 'preVote')) world.guard(() => observer.preVotesDelivered(to));
+  };
   for (const _ of founders) {
     machinesMade += 1;
     const nodeId = nodeIdOf(machinesMade);

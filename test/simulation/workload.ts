@@ -9,6 +9,11 @@ import type { Observer } from './observer.ts';
 import type { World } from './world.ts';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e'] as const;
+/** Of all that is asked. */
+const READS = 0.4;
+const BURSTS = 0.01;
+const BURST_WRITES = 40;
+const READERS = 12;
 const PRINCIPAL = { kind: 'client', name: 'simulated', address: '' } as const;
 
 /** One caller, who asks one thing at a time. */
@@ -35,6 +40,7 @@ export class Workload {
   readonly #sealer: Sealer;
   readonly #clients: Client[];
   readonly #proposed = new Map<Machine, Map<LogIndex, Proposed>>();
+  #reading = 0;
   #stopped = false;
   #value = 0;
   counts = { asked: 0, written: 0, read: 0, refused: 0, repeated: 0, unknown: 0 };
@@ -93,21 +99,29 @@ export class Workload {
     this.#stopped = true;
   }
 
-  plainWrite(): Command {
+  plainWrite(padding = ''): Command {
     this.#value += 1;
-    return commandOf({
-      transaction: { compares: [], success: [put('z', `plain-${this.#value}`)], failure: [] },
-    });
+    const value = `plain-${this.#value}${padding}`;
+    return commandOf({ transaction: { compares: [], success: [put('z', value)], failure: [] } });
   }
 
   #ask(): void {
     const { work } = this.#world.chances;
-    const client = work.pick(this.#clients);
     const machine = this.#choose();
-    if (client === undefined || machine === undefined || client.waiting) return;
+    if (machine === undefined) return;
     this.counts.asked += 1;
-    if (work.happens(0.3)) this.#read(client, machine);
-    else this.#write(client, machine);
+    if (work.happens(READS)) return this.#read(machine);
+    if (work.happens(BURSTS)) return this.#burst(machine);
+    const client = work.pick(this.#clients);
+    if (client !== undefined && !client.waiting) this.#write(client, machine);
+  }
+
+  /** More than may wait at once. */
+  #burst(machine: Machine): void {
+    for (let count = 0; count < BURST_WRITES; count += 1) {
+      const index = this.write(machine, this.plainWrite('.'.repeat(200)), () => undefined);
+      if (index === null) this.counts.refused += 1;
+    }
   }
 
   /** Mostly who leads, now and then anybody. */
@@ -120,25 +134,26 @@ export class Workload {
     return work.pick(leaders.length > 0 && work.happens(0.85) ? leaders : up);
   }
 
-  #read(client: Client, machine: Machine): void {
+  /** Nobody's in particular: readers do not wait for each other, so that those at a leader that is none are seen. */
+  #read(machine: Machine): void {
     const running = machine.running;
-    if (running === null) return;
-    const { life } = machine;
+    if (running === null || this.#reading >= READERS) return;
     const askedAtCommit = Math.max(this.#observer.maxCommit, this.#observer.maxAnswered);
-    client.waiting = true;
-    this.#world.plan(3_000, 'work', () => {
-      client.waiting = false;
-    });
-    running.log.readBarrier(machine.clock.monotonicMs() + 2_000).then(
-      (index) => {
-        this.#world.guard(() => this.#observer.read({ index, askedAtCommit }));
-        this.counts.read += 1;
-        client.waiting = false;
-      },
-      () => {
-        if (machine.life === life) client.waiting = false;
-      },
-    );
+    const { life } = machine;
+    let open = true;
+    this.#reading += 1;
+    const done = (): void => {
+      if (open) this.#reading -= 1;
+      open = false;
+    };
+    // A machine that has crashed answers nobody.
+    this.#world.plan(3_000, 'work', done);
+    running.log.readBarrier(machine.clock.monotonicMs() + 2_000).then((index) => {
+      done();
+      if (machine.life !== life) return;
+      this.#world.guard(() => this.#observer.read({ index, askedAtCommit }));
+      this.counts.read += 1;
+    }, done);
   }
 
   #write(client: Client, machine: Machine): void {
