@@ -8,6 +8,9 @@ import {
   becomeLeader,
   becomePreCandidate,
   restartElectionTimer,
+  retrySoon,
+  retryTicksMin,
+  tryNext,
 } from './roles.ts';
 import type { RaftState } from './state.ts';
 import type { Message, Place } from './types.ts';
@@ -133,6 +136,7 @@ export function onVoteRequest(state: RaftState, message: VoteRequest): void {
     state.vote = message.from;
     state.electionElapsed = 0;
   }
+  if (preVote && isBetterPlaced(state, message.last)) tryNext(state);
   state.sendAfterPersist({
     type: preVote ? 'preVoteResponse' : 'voteResponse',
     from: state.nodeId,
@@ -143,11 +147,23 @@ export function onVoteRequest(state: RaftState, message: VoteRequest): void {
   });
 }
 
+/**
+ * Another node asks that has waited long enough, and cannot win against this node's log: it is this node's turn, not
+ * only when its own timeout is over. Not while somebody leads or may just be winning.
+ */
+function isBetterPlaced(state: RaftState, last: Place): boolean {
+  if (state.role !== 'follower' || isUpToDate(last, state.log.last) || !mayCampaign(state)) return false;
+  const { electionTicksMin } = state.options;
+  return state.electionElapsed >= (state.leader === null ? retryTicksMin(state) : electionTicksMin);
+}
+
 export function onVoteResponse(state: RaftState, message: VoteResponse): void {
   const expected = message.type === 'voteResponse' ? 'candidate' : 'preCandidate';
   if (state.role !== expected) return state.drop('notExpected');
   if (!state.votes.has(message.from)) state.votes.set(message.from, !message.rejected);
   evaluate(state);
+  // The vote is split, perhaps, and who could decide it is down: that is not waited for as long as for a disk.
+  if (message.rejected && state.role === 'candidate') retrySoon(state);
 }
 
 /** The own vote is on the disk: from now on it counts. */
@@ -162,6 +178,7 @@ function evaluate(state: RaftState): void {
   const result = voteResult(state.configuration, state.votes);
   if (result === 'lost') {
     becomeFollower(state, state.term, null);
+    retrySoon(state);
   } else if (result === 'won') {
     if (state.role === 'preCandidate') startElection(state, false);
     else if (state.votes.get(state.nodeId) === true) becomeLeader(state);

@@ -13,7 +13,7 @@ import type {
 import { propose } from './proposals.ts';
 import { requestRead } from './reads.ts';
 import { persisted, takeReady } from './readying.ts';
-import { restartElectionTimer } from './roles.ts';
+import { retrySoon } from './roles.ts';
 import { snapshotFailed, snapshotFetched } from './snapshots.ts';
 import { RaftState } from './state.ts';
 import { statusOf } from './status.ts';
@@ -39,7 +39,7 @@ export class Raft {
 
   constructor(options: RaftOptions) {
     this.#state = new RaftState(options);
-    restartElectionTimer(this.#state);
+    retrySoon(this.#state);
   }
 
   /** One unit of time passed. */

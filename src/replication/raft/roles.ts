@@ -21,6 +21,7 @@ export function becomePreCandidate(state: RaftState): void {
   state.role = 'preCandidate';
   reset(state);
   setLeader(state, null);
+  retrySoon(state);
 }
 
 /** A new term, with the own vote given; it counts once it is durable (election.ts). */
@@ -63,6 +64,31 @@ export function restartElectionTimer(state: RaftState): void {
   const { electionTicksMin: min, electionTicksMax: max } = state.options;
   state.electionElapsed = 0;
   state.electionTimeout = state.options.random.integer({ min, max });
+}
+
+/**
+ * Where no leader is known, who is ready to lead asks around sooner than after a full timeout: at the start of a
+ * process, when nobody answered, and after an election without a winner. To ask is harmless (invariant 14), and only
+ * who has not heard of a leader for the shortest timeout agrees.
+ */
+export function retrySoon(state: RaftState): void {
+  const { electionTicksMin } = state.options;
+  state.electionElapsed = 0;
+  state.electionTimeout = state.options.random.integer({
+    min: retryTicksMin(state),
+    max: Math.max(electionTicksMin, retryTicksMin(state) + 1),
+  });
+}
+
+/** The next try of a node that may wait no longer than others for its turn. */
+export function tryNext(state: RaftState): void {
+  const inTicks = state.options.random.integer({ min: 1, max: retryTicksMin(state) + 1 });
+  state.electionTimeout = Math.min(state.electionTimeout, state.electionElapsed + inTicks);
+}
+
+/** A round of questions and answers, between nodes that are far from each other too, fits into this. */
+export function retryTicksMin({ options }: RaftState): number {
+  return Math.max(1, Math.floor(options.electionTicksMin / 4));
 }
 
 function enterTerm(state: RaftState, term: Term): void {
