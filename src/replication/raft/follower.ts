@@ -6,7 +6,7 @@ import type { LogBase } from './log.ts';
 import { askForState } from './missingState.ts';
 import { becomeFollower, setLeader } from './roles.ts';
 import type { RaftState } from './state.ts';
-import { becomeSuspect, heedNotice, noteReplicated, suspectMark } from './suspicion.ts';
+import { becomeSuspect, heedNotice, knownThrough, noteReplicated, suspectMark } from './suspicion.ts';
 import type { Entry, Message, Place } from './types.ts';
 
 type Append = Extract<Message, { type: 'append' }>;
@@ -94,7 +94,7 @@ export function onAppend(state: RaftState, message: Append): void {
   heedNotice(state, message.suspicion);
   noteReplicated(state, message.suspicion, { leader: message.from, index: lastNew });
   // A leader that does not count this node wants to know all that it holds, not only what came last.
-  accept(state, message.from, message.suspicion === undefined ? lastNew : state.comparedThrough);
+  accept(state, message.from, message.suspicion === undefined ? lastNew : knownThrough(state));
 }
 
 /** The part of an append that lies above what is compacted here; null when there is none. */

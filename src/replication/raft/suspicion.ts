@@ -58,18 +58,27 @@ export function suspectMark({ suspicion }: RaftState): { readonly suspect?: numb
 }
 
 /**
- * The leader counts on this node for what it asks for here, or does not count it until then. If this node does not know
- * by now that it holds that, its log has lost something without a trace, as when an old disk is put back: it suspects
- * itself.
+ * A notice without mark asks whether this node holds what it has acknowledged. If it does not know that by now, its log
+ * has lost something without a trace, as when an old disk is put back: it suspects itself. A notice with a mark asks for
+ * more than was ever acknowledged; a sound node, of whose suspicion an old message told, just comes to hold that.
  */
 export function heedNotice(state: RaftState, notice: SuspicionNotice | undefined): void {
   if (notice === undefined) return;
   const { suspicion } = state;
   if (suspicion !== null) {
     suspicion.announced ||= notice.mark === suspicion.mark;
-  } else if (state.comparedThrough < notice.through) {
+  } else if (notice.mark === 0 && knownThrough(state) < notice.through) {
     becomeSuspect(state, { index: notice.through, term: state.term });
   }
+}
+
+/**
+ * Up to where this log is the leader's, as far as this node can know. What ends in an entry of the leader's own term is
+ * so wholly (invariant 24), also where a restart has made the node forget what it compared.
+ */
+export function knownThrough(state: RaftState): LogIndex {
+  const { last, lastIndex } = state.log;
+  return last.term === state.term ? lastIndex : state.comparedThrough;
 }
 
 /** An append of `leader` was accepted; the logs agree through `index`. */

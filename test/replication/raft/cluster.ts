@@ -218,11 +218,10 @@ export class Cluster {
     return moved;
   }
 
-  /** The host's part: the mark beside the log goes once the core trusts it. */
+  /** The host's part: the mark beside the log is what the core thinks of it. */
   #noteTrust(machine: Machine): void {
-    if (machine.suspectUntil === null || machine.core.suspectUntil !== null) return;
-    machine.suspectUntil = null;
-    machine.lostThrough = 0;
+    machine.suspectUntil = machine.core.suspectUntil;
+    if (machine.suspectUntil === null) machine.lostThrough = 0;
   }
 
   #send(machine: Machine, message: Message): void {

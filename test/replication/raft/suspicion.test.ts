@@ -273,6 +273,24 @@ describe('the leader of a suspect node', () => {
   });
 });
 
+describe('a sound node that its leader does not count yet', () => {
+  test('does not suspect itself when it restarts', () => {
+    const made = cluster();
+    lose(made, 2);
+    made.lose = (message) =>
+      message.from === nodeId(3) && message.type === 'appendResponse' && message.suspect === undefined;
+    made.tickAll(2);
+    expect([made.core(3).status().suspectUntil, suspectAt(made, 1)]).toEqual([null, true]);
+    made.crash(made.machine(3));
+    made.start(made.machine(3));
+    made.tickAll(2);
+    expect(made.core(3).status().suspectUntil).toBeNull();
+    made.heal();
+    made.tickAll(2);
+    expect(suspectAt(made, 1)).toBe(false);
+  });
+});
+
 describe('a log that was exchanged for an older one, unnoticed', () => {
   function putBack(made: Cluster, keep: number): void {
     lose(made, keep);
