@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
-import { Cluster, lastOnDisk, nodeId } from './cluster.ts';
+import { Cluster, type ClusterOptions, lastOnDisk, nodeId } from './cluster.ts';
 
 /** Three nodes, led by 1, with so many entries everywhere. */
-function cluster(entries = 4): Cluster {
-  const made = new Cluster({ voters: [1, 2, 3] });
+function cluster(entries = 4, raft: ClusterOptions['raft'] = {}): Cluster {
+  const made = new Cluster({ voters: [1, 2, 3], raft });
   made.elect(1);
   for (let entry = 0; entry < entries; entry += 1) made.propose(1, `entry ${entry}`);
   made.settle();
@@ -288,6 +288,25 @@ describe('a sound node that its leader does not count yet', () => {
     made.heal();
     made.tickAll(2);
     expect(suspectAt(made, 1)).toBe(false);
+  });
+
+  test('does not suspect itself because its leader heard late of a suspicion that is over', () => {
+    const made = cluster(4, { appendBytesMax: 1 });
+    lose(made, 2);
+    made.tickAll(2);
+    const isMarked = (message: Message): boolean =>
+      message.type === 'appendResponse' && message.suspect !== undefined;
+    const late = present(made.sent.findLast(isMarked), 'a marked answer');
+    expect([made.core(3).status().suspectUntil, suspectAt(made, 1)]).toEqual([null, false]);
+    made.lose = (message) => message.to === nodeId(3);
+    for (const text of ['one', 'two', 'three']) made.propose(1, text);
+    made.settle();
+    made.deliver(late);
+    made.heal();
+    const before = made.sent.length;
+    made.tickAll(3);
+    expect(made.sent.slice(before).filter(isMarked)).toEqual([]);
+    expect([made.core(3).status().lastIndex, suspectAt(made, 1)]).toEqual([10, false]);
   });
 });
 
