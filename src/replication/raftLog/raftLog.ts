@@ -36,6 +36,9 @@ const LEADING_MESSAGES: ReadonlySet<Message['type']> = new Set([
   'snapshotOffer',
 ]);
 
+/** A node that stood still makes up for so much of an election timeout: one part of these. */
+const LATE_TICKS_SHARE = 5;
+
 interface Leadership {
   readonly isLeader: boolean;
   readonly leader: NodeId | null;
@@ -113,7 +116,13 @@ export class RaftLog implements ReplicatedLog {
       onFailed: (error) => this.#guard(() => this.#installFailed(error)),
     });
     this.#reads = new ReadBarriers({ clock, request: (requestId) => this.#raft.requestRead(requestId) });
-    this.#ticker = new Ticker({ clock, scheduler, tickMs, onTick: () => this.#guard(() => this.#tick()) });
+    this.#ticker = new Ticker({
+      clock,
+      scheduler,
+      tickMs,
+      lateTicksMax: Math.max(1, Math.floor(electionTicksMin / LATE_TICKS_SHARE)),
+      onTick: () => this.#guard(() => this.#tick()),
+    });
     const { trailingEntries, trailingBytes } = this.#timing;
     this.#window = new CompactionWindow(
       { entries: trailingEntries, bytes: trailingBytes },

@@ -106,26 +106,71 @@ describe('Ticker', () => {
 
   const poll = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-  test('ticks at once when it is in time, and late by two turns, once, after a stall', async () => {
+  function started() {
+    const clock = new ManualClock();
+    const seen = { ticks: 0 };
+    const onTick = () => (seen.ticks += 1);
+    const ticker = new Ticker({ clock, scheduler: systemScheduler, tickMs: 50, lateTicksMax: 4, onTick });
+    ticker.start();
+    /** The timer fires once, so long after it did the last time. */
+    const fire = (afterMs: number) => {
+      clock.advance(afterMs);
+      vi.advanceTimersByTime(50);
+    };
+    return { ticker, seen, fire };
+  }
+
+  test('ticks at once when it is in time, and late by two turns after a stall, of which it makes up for little', async () => {
+    const { ticker, seen, fire } = started();
+    fire(50);
+    expect(seen.ticks).toBe(1);
+    fire(3_000);
+    expect(seen.ticks).toBe(1);
+    await poll();
+    expect(seen.ticks).toBe(1);
+    await poll();
+    expect(seen.ticks).toBe(5);
+    expect(ticker.lateTicks).toBe(1);
+    fire(50);
+    expect(seen.ticks).toBe(6);
+    ticker.stop();
+    fire(50);
+    vi.advanceTimersByTime(500);
+    expect(seen.ticks).toBe(6);
+  });
+
+  test('a timer that is always late costs no time', async () => {
+    const { ticker, seen, fire } = started();
+    for (let i = 0; i < 100; i += 1) fire(70);
+    expect(seen.ticks).toBe(140);
+    for (let i = 0; i < 100; i += 1) {
+      fire(130);
+      await poll();
+      await poll();
+    }
+    expect(seen.ticks).toBe(140 + 260);
+    ticker.stop();
+  });
+
+  test('who is stopped by a tick is not ticked again', async () => {
     const clock = new ManualClock();
     let ticks = 0;
-    const ticker = new Ticker({ clock, scheduler: systemScheduler, tickMs: 50, onTick: () => (ticks += 1) });
+    const ticker: Ticker = new Ticker({
+      clock,
+      scheduler: systemScheduler,
+      tickMs: 50,
+      lateTicksMax: 4,
+      onTick: () => {
+        ticks += 1;
+        ticker.stop();
+      },
+    });
     ticker.start();
-    clock.advance(50);
+    clock.advance(500);
     vi.advanceTimersByTime(50);
-    expect(ticks).toBe(1);
-    clock.advance(3_000);
-    vi.advanceTimersByTime(50);
-    expect(ticks).toBe(1);
+    await poll();
     await poll();
     expect(ticks).toBe(1);
-    await poll();
-    expect(ticks).toBe(2);
-    expect(ticker.lateTicks).toBe(1);
-    ticker.stop();
-    clock.advance(50);
-    vi.advanceTimersByTime(500);
-    expect(ticks).toBe(2);
   });
 });
 
