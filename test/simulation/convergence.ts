@@ -95,9 +95,9 @@ function isConverged(run: Run): boolean {
     const running = machine?.running;
     if (running === null || running === undefined) return false;
     const { applied } = running.log.status();
-    const digest = run.observer.digestAt(applied);
+    const digest = run.observer.history.digestAt(applied);
     return (
-      applied >= run.observer.maxAnswered &&
+      applied >= run.observer.history.maxAnswered &&
       applied >= status.commit - 5 &&
       (digest === null || digest === running.store.digest.toString('latin1'))
     );

@@ -218,7 +218,7 @@ export class Faults {
   #loseTail(): void {
     const { world, observer } = this.#parts;
     const { damage } = world.chances;
-    const configuration = observer.newestConfiguration;
+    const configuration = observer.history.newestConfiguration;
     const victim = damage.pick(this.#machines().filter((machine) => observer.isNamed(machine)));
     if (victim === undefined || observer.isChangePending) return;
     const lost = new Set([...observer.damagedMachines, victim].map(({ nodeId }) => nodeId));
@@ -277,7 +277,8 @@ export class Faults {
       if (members.includes(machine.nodeId) || !this.#joined.has(machine.nodeId)) continue;
       const { nodeId } = machine;
       world.plan(world.chances.members.between(500, 3_000), 'fault', () => {
-        if (!world.faulty || membersOf(this.#parts.observer.newestConfiguration).includes(nodeId)) return;
+        if (!world.faulty || membersOf(this.#parts.observer.history.newestConfiguration).includes(nodeId))
+          return;
         machine.scrapped = true;
         machine.crash();
       });

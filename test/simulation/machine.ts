@@ -210,32 +210,34 @@ export class Machine {
   }
 
   #driver(): DiskDriver {
-    const { world } = this.#parts;
-    const machine = this;
-    const { disk } = world.chances;
+    const { knobs, chances } = this.#parts.world;
     return {
-      chance: disk,
-      tears: world.knobs.faults.has('tornWrites'),
+      chance: chances.disk,
+      tears: knobs.faults.has('tornWrites'),
       failsNow: () => {
-        const fails = machine.failNextWrite;
-        machine.failNextWrite = false;
+        const fails = this.failNextWrite;
+        this.failNextWrite = false;
         return fails;
       },
-      operation<T>(perform: () => T): Promise<T> {
-        return new Promise((resolve, reject) => {
-          const usualMs = world.knobs.diskDelayMs * disk.between(0.5, 2) * machine.diskFactor;
-          const delayMs = Math.max(usualMs, machine.diskHungUntilMs - world.timeMs);
-          const run = (): void => {
-            try {
-              resolve(perform());
-            } catch (thrown) {
-              reject(thrown);
-            }
-          };
-          world.planFor(machine, { delayMs, kind: 'disk', run });
-        });
-      },
+      operation: <T>(perform: () => T) => this.#diskOperation(perform),
     };
+  }
+
+  #diskOperation<T>(perform: () => T): Promise<T> {
+    const { world } = this.#parts;
+    const { disk } = world.chances;
+    return new Promise((resolve, reject) => {
+      const usualMs = world.knobs.diskDelayMs * disk.between(0.5, 2) * this.diskFactor;
+      const delayMs = Math.max(usualMs, this.diskHungUntilMs - world.timeMs);
+      const run = (): void => {
+        try {
+          resolve(perform());
+        } catch (thrown) {
+          reject(thrown instanceof Error ? thrown : new Error(String(thrown)));
+        }
+      };
+      world.planFor(this, { delayMs, kind: 'disk', run });
+    });
   }
 
   #storeOptions(onDurable: () => void): Parameters<typeof Store.open>[0] {
@@ -278,7 +280,7 @@ export class Machine {
         observer.applied(this, { event, store });
         world.guard(() => workload.applied(this, event));
       },
-      onInstalled: (index) => observer.installed(this, { index, store }),
+      onInstalled: (index) => observer.history.installed(this, { index, store }),
       onLeadership: () => undefined,
     });
     const { knobs } = world;

@@ -1,8 +1,6 @@
 import { asBuffer } from '../../src/base/bytes.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { LogIndex, NodeId, Term } from '../../src/base/ids.ts';
-import type { Outcome } from '../../src/proto/storage.ts';
-import { membersOf, NO_CONFIGURATION } from '../../src/replication/raft/configuration.ts';
 import type {
   Configuration,
   Entry,
@@ -13,11 +11,13 @@ import type {
 } from '../../src/replication/raft/types.ts';
 import type { WalBatch, WalContents } from '../../src/replication/wal/types.ts';
 import type { Store } from '../../src/store/store.ts';
+import { AppliedHistory } from './appliedHistory.ts';
+import { claimOf } from './claims.ts';
 import { watermarkOn } from './damage.ts';
-import { type Machine, TICK_MS } from './machine.ts';
+import type { Machine } from './machine.ts';
 import type { AppliedEvent } from './machineState.ts';
 import { LogModel, type WalObserver } from './observedWal.ts';
-import { isQuorum, quorumsMeet } from './quorums.ts';
+import { QuorumWatch } from './quorumWatch.ts';
 import type { ToldRevisions } from './watcher.ts';
 import type { World } from './world.ts';
 
@@ -41,16 +41,6 @@ interface Committed {
   readonly seenInTerm: Term;
 }
 
-/** One entry as the first node to apply it did. */
-interface History {
-  readonly hash: string;
-  readonly digest: string;
-  readonly outcomes: readonly Outcome[];
-}
-
-/** Only who leads, or believes so, sends these. */
-const LEADING: ReadonlySet<Message['type']> = new Set(['append', 'commit', 'heartbeat', 'snapshotOffer']);
-
 /** Sees everything, over all lives of all machines, and ends the run when an invariant of the whole breaks. */
 export class Observer {
   readonly #world: World;
@@ -58,42 +48,27 @@ export class Observer {
   readonly #leaders = new Map<Term, NodeId>();
   readonly #hashes = new Map<string, string>();
   readonly #committed: (Committed | undefined)[] = [];
-  readonly #history: (History | undefined)[] = [];
-  readonly #requests = new Map<string, { readonly index: LogIndex; readonly answer: string }>();
-  #newestConfiguration: Configuration = NO_CONFIGURATION;
-  #newestConfigurationIndex: LogIndex = 0;
+  readonly history: AppliedHistory;
+  readonly quorums: QuorumWatch;
   readonly toldRevisions: ToldRevisions = new Map();
   /** Machines whose disk has lost something and that are not trusted again, with what they had held. */
   readonly #damaged = new Map<Machine, LogModel>();
-  readonly #heard = new Map<
-    Machine,
-    { readonly from: Set<NodeId>; quietTimers: number; logTimeMs: number }
-  >();
   maxCommit: LogIndex = 0;
-  /** Everything up to here has been told to some client. */
-  maxAnswered: LogIndex = 0;
-  counts = { elections: 0, applied: 0, installed: 0, fatal: 0, damaged: 0, suspected: 0 };
+  counts = { elections: 0, fatal: 0, damaged: 0, suspected: 0 };
 
   constructor(world: World) {
     this.#world = world;
-  }
-
-  /** What the founders begin with. */
-  begin(configuration: Configuration): void {
-    this.#newestConfiguration = configuration;
-  }
-
-  /** The configuration that was committed last, as far as anybody has applied it. */
-  get newestConfiguration(): Configuration {
-    return this.#newestConfiguration;
+    this.history = new AppliedHistory(world);
+    this.quorums = new QuorumWatch(world);
   }
 
   /** Whether another configuration than the newest may come into force: one is joint, or lies in some log. */
   get isChangePending(): boolean {
-    if (this.#newestConfiguration.votersOutgoing.length > 0) return true;
+    const { newestConfiguration, newestConfigurationIndex } = this.history;
+    if (newestConfiguration.votersOutgoing.length > 0) return true;
     for (const { handed } of this.#seen.values()) {
       for (const { type, index } of handed.entries) {
-        if (type === 'configuration' && index > this.#newestConfigurationIndex) return true;
+        if (type === 'configuration' && index > newestConfigurationIndex) return true;
       }
     }
     return false;
@@ -147,7 +122,8 @@ export class Observer {
   }
 
   crashed(machine: Machine): void {
-    this.#heard.delete(machine);
+    this.quorums.crashed(machine);
+    this.history.crashed(machine);
     const seen = this.#seen.get(machine);
     if (seen !== undefined) seen.matches = new Map();
   }
@@ -201,108 +177,31 @@ export class Observer {
   /** I30: what is said is already durable. */
   sent(machine: Machine, message: Message): void {
     const { hardState } = this.#of(machine).durable;
-    if (LEADING.has(message.type)) this.#checkDiskAnswers(machine, message);
-    switch (message.type) {
-      case 'vote':
-        this.#check(
-          hardState.term > message.term ||
-            (hardState.term === message.term && hardState.vote === machine.nodeId),
-          () => `I30: ${machine.nodeId} asks for votes in term ${message.term} before that is durable`,
-        );
-        return;
-      case 'voteResponse':
-        if (message.rejected) return;
-        this.#check(
-          hardState.term > message.term || (hardState.term === message.term && hardState.vote === message.to),
-          () => `I30: ${machine.nodeId} votes in term ${message.term} before that is durable`,
-        );
-        return;
-      case 'appendResponse':
-        if (message.rejected) return;
-        this.#check(
-          hardState.term > message.term ||
-            (hardState.term === message.term && this.#of(machine).durable.lastIndex >= message.index),
-          () => `I30: ${machine.nodeId} acknowledges ${message.index} before that is durable`,
-        );
-        return;
-      default:
-    }
+    this.quorums.sent(machine, message);
+    const claim = claimOf(machine.nodeId, message);
+    if (claim === null) return;
+    this.#check(
+      hardState.term > message.term ||
+        (hardState.term === message.term && claim.isDurable(this.#of(machine).durable)),
+      () => `I30: ${machine.nodeId} ${claim.text} in term ${message.term} before that is durable`,
+    );
   }
 
-  /** I13, I27, I32, I34: every node applies the same entry to the same effect at the same index, once. */
+  /** I2: what is applied is committed, and durable here. */
   applied(machine: Machine, { event, store }: { event: AppliedEvent; store: Store }): void {
     this.#world.guard(() => {
-      const { entry, outcomes } = event;
-      this.counts.applied += 1;
-      const hash = text(entry.hash);
-      const digest = text(store.digest);
+      const { entry } = event;
       const own = this.#of(machine).durable.hashAt(entry.index);
       this.#check(
         own === 'compacted' || (own !== null && sameBytes(own, entry.hash)),
         () => `I2: ${machine.nodeId} applies ${entry.index} before it is durable there`,
       );
-      const listening = this.#listening(machine);
-      this.#check(
-        store.logTimeMs >= listening.logTimeMs,
-        () => `I34: log time runs backwards at ${entry.index}`,
-      );
-      listening.logTimeMs = store.logTimeMs;
-      const known = this.#history[entry.index];
-      if (known === undefined) {
-        this.#history[entry.index] = { hash, digest, outcomes };
-        this.#checkOnce(event);
-        if (entry.type === 'configuration') this.#configured(entry.index, entry.configuration);
-      } else {
-        this.#check(
-          known.hash === hash,
-          () => `I27: ${machine.nodeId} applies another entry at ${entry.index}`,
-        );
-        this.#check(
-          known.digest === digest,
-          () => `I27: the state of ${machine.nodeId} differs at ${entry.index}`,
-        );
-      }
       this.#check(
         entry.index <= this.maxCommit || this.#isCommittedHere(machine, entry.index),
         () => `I2: ${entry.index} is applied and not committed`,
       );
+      this.history.applied(machine, { event, store });
     });
-  }
-
-  installed(machine: Machine, { index, store }: { index: LogIndex; store: Store }): void {
-    this.#world.guard(() => {
-      this.counts.installed += 1;
-      const known = this.#history[index];
-      if (known === undefined) return;
-      this.#check(
-        known.digest === text(store.digest),
-        () => `I27: ${machine.nodeId} installed another state at ${index}`,
-      );
-    });
-  }
-
-  /** The answer that a client gets for what was applied at `index`. */
-  outcomesAt(index: LogIndex): readonly Outcome[] {
-    return this.#history[index]?.outcomes ?? [];
-  }
-
-  digestAt(index: LogIndex): string | null {
-    return this.#history[index]?.digest ?? null;
-  }
-
-  /** A client has been told of everything up to `index`; `askedAt` is what others had been told when it asked. */
-  answered({ index, askedAt }: { readonly index: LogIndex; readonly askedAt: LogIndex }): void {
-    this.#check(
-      index > askedAt,
-      () => `I32: an answer at ${index} to a request made after one at ${askedAt}`,
-    );
-    this.maxAnswered = Math.max(this.maxAnswered, index);
-  }
-
-  /** I31: a read misses nothing that was committed anywhere when it was asked for. */
-  read({ index, askedAtCommit }: { readonly index: LogIndex; readonly askedAtCommit: LogIndex }): void {
-    this.#check(index >= askedAtCommit, () => `I31: a read at ${index} misses ${askedAtCommit}`);
-    this.maxAnswered = Math.max(this.maxAnswered, index);
   }
 
   /** Looks at a running machine after something happened to it. */
@@ -322,11 +221,6 @@ export class Observer {
     return status;
   }
 
-  /** A message has arrived; who is heard counts for the check of a leader's quorum. */
-  heard(machine: Machine, from: NodeId): void {
-    this.#listening(machine).from.add(from);
-  }
-
   /** I14: pre-votes alone change no term. `look` came after the event before this one. */
   preVotesDelivered(machine: Machine): void {
     const term = machine.running?.log.status().term;
@@ -334,50 +228,6 @@ export class Observer {
     this.#check(
       term === undefined || term === before,
       () => `I14: a pre-vote took ${machine.nodeId} to term ${term}`,
-    );
-  }
-
-  /**
-   * CheckQuorum: a leader that a quorum has not spoken to for several of its election timeouts does not lead any more.
-   */
-  timerFired(machine: Machine): void {
-    const status = machine.running?.log.status();
-    const listening = this.#listening(machine);
-    const { electionTicksMin } = this.#world.knobs;
-    if (status === undefined || status.role !== 'leader') {
-      listening.from.clear();
-      listening.quietTimers = 0;
-      return;
-    }
-    const heard = new Set([...listening.from, machine.nodeId]);
-    listening.quietTimers += 1;
-    if (isQuorum(status.configuration, heard)) {
-      listening.from.clear();
-      listening.quietTimers = 0;
-    }
-    this.#check(
-      listening.quietTimers <= 4 * electionTicksMin + 20,
-      () =>
-        `CheckQuorum: ${machine.nodeId} leads, and has not heard from a quorum for ${listening.quietTimers} ticks`,
-    );
-  }
-
-  #listening(machine: Machine): { readonly from: Set<NodeId>; quietTimers: number; logTimeMs: number } {
-    const known = this.#heard.get(machine);
-    if (known !== undefined) return known;
-    const listening = { from: new Set<NodeId>(), quietTimers: 0, logTimeMs: 0 };
-    this.#heard.set(machine, listening);
-    return listening;
-  }
-
-  /** F5: a leader whose disk hangs does not keep its followers. */
-  #checkDiskAnswers(machine: Machine, message: Message): void {
-    const { electionTicksMin } = this.#world.knobs;
-    const pendingMs = machine.running?.wal.pendingWriteMs() ?? 0;
-    this.#check(
-      pendingMs <= electionTicksMin * TICK_MS + 1,
-      () =>
-        `F5: ${machine.nodeId} sends ${message.type}, and its disk has not answered for ${Math.round(pendingMs)} ms`,
     );
   }
 
@@ -532,42 +382,6 @@ export class Observer {
       const holds = own !== null && (own === 'compacted' || text(own) === committed.hash);
       this.#check(holds, () => `I25: ${machine.nodeId} leads term ${term} without ${index}`);
     }
-  }
-
-  /** I28: the quorums of configurations that follow each other meet. */
-  #configured(index: LogIndex, configuration: Configuration): void {
-    const before = this.newestConfiguration;
-    this.#newestConfiguration = configuration;
-    this.#newestConfigurationIndex = index;
-    this.#check(quorumsMeet(before, configuration), () => `I28: quorums at ${index} and before do not meet`);
-    this.#check(membersOf(configuration).length > 0, () => `I18: nobody is left at ${index}`);
-  }
-
-  /** I32: a request is executed once, and answered the same whenever it comes again. */
-  #checkOnce({ entry, batch, outcomes }: AppliedEvent): void {
-    batch?.commands.forEach((command, place) => {
-      const { request } = command;
-      const outcome = outcomes[place];
-      if (!request || outcome === undefined) return;
-      const id = `${request.clientId}/${request.number}`;
-      const answer = JSON.stringify({
-        revision: outcome.transaction?.revision,
-        succeeded: outcome.transaction?.succeeded,
-        code: outcome.failure?.code,
-      });
-      const known = this.#requests.get(id);
-      if (outcome.failure?.code === 'REQUEST_FORGOTTEN') return;
-      if (known === undefined) {
-        this.#requests.set(id, { index: entry.index, answer });
-        this.#check(!outcome.replayed, () => `I32: ${id} is replayed before it was executed`);
-        return;
-      }
-      this.#check(
-        outcome.replayed,
-        () => `I32: ${id} is executed at ${known.index} and again at ${entry.index}`,
-      );
-      this.#check(known.answer === answer, () => `I32: ${id} is answered ${known.answer} and then ${answer}`);
-    });
   }
 
   #check(condition: boolean, message: () => string): void {

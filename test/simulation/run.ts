@@ -83,17 +83,18 @@ const summary = {
   simulatedHours: Number((simulatedMs / 3_600_000).toFixed(2)),
   seconds: Math.round(seconds),
   seedsPerSecondAndWorker: Number((done / seconds / Number(values.workers)).toFixed(1)),
-  counts: Object.fromEntries([...sums].toSorted()),
+  counts: inOrder(sums),
   meetings: coverage.counts.size,
 };
 console.log(JSON.stringify(summary, null, 2));
 if (values.report !== undefined) {
-  writeFileSync(
-    values.report,
-    JSON.stringify({ ...summary, coverage: Object.fromEntries([...coverage.counts].toSorted()) }),
-  );
+  writeFileSync(values.report, JSON.stringify({ ...summary, coverage: inOrder(coverage.counts) }));
 }
 process.exitCode = failures.length + missing.length > 0 ? 1 : 0;
+
+function inOrder(counts: ReadonlyMap<string, number>): Record<string, number> {
+  return Object.fromEntries([...counts].toSorted(([one], [other]) => (one < other ? -1 : 1)));
+}
 
 async function explain(report: SeedReport): Promise<void> {
   const { seed, failure } = report;

@@ -2,7 +2,7 @@ import type { NodeId } from '../../src/base/ids.ts';
 import type { Message } from '../../src/replication/raft/types.ts';
 import { chancesOf } from './chance.ts';
 import { convergence } from './convergence.ts';
-import { Coverage } from './coverage.ts';
+import type { Coverage } from './coverage.ts';
 import { disturbance } from './disturbance.ts';
 import { Faults, MACHINES_MAX } from './faults.ts';
 import { genesisOf, sealerOf } from './genesis.ts';
@@ -77,7 +77,12 @@ export async function simulate(options: RunOptions): Promise<RunResult> {
     simulatedMs: Math.round(world.timeMs),
     knobs,
     failure: message === null ? null : { message, step: driver.count },
-    counts: { ...run.observer.counts, ...run.workload.counts, ...Object.fromEntries(run.faults.counts) },
+    counts: {
+      ...run.observer.counts,
+      ...run.observer.history.counts,
+      ...run.workload.counts,
+      ...Object.fromEntries(run.faults.counts),
+    },
   };
 }
 
@@ -122,7 +127,7 @@ export class Driver {
         `${this.count} ${this.#world.timeMs.toFixed(2)} ${event.kind} ${machine?.nodeId.slice(-2) ?? ''} ${machine === null ? '' : describe(machine)}`,
       );
     if (event.kind === 'timer' && machine !== null)
-      this.#world.guard(() => this.observer?.timerFired(machine));
+      this.#world.guard(() => this.observer?.quorums.timerFired(machine));
     if (machine !== null) this.observer?.look(machine);
     else for (const each of this.#world.machines.values()) this.observer?.look(each);
     if (this.#world.failure !== null) throw this.#world.failure;
@@ -152,7 +157,7 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
   let machinesMade = 0;
   const founders = Array.from({ length: knobs.voters }, (_, place) => nodeIdOf(place + 1));
   const genesis = await genesisOf(founders, sealer);
-  observer.begin(genesis.contents.snapshot.configuration);
+  observer.history.begin(genesis.contents.snapshot.configuration);
   const addMachine = (): Machine | null => {
     const inUse = [...world.machines.values()].filter(({ scrapped }) => !scrapped).length;
     if (inUse >= MACHINES_MAX) return null;
@@ -176,7 +181,7 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
     world.guard(() => observer.sent(from, message));
   };
   network.onDeliver = (to, message) => {
-    observer.heard(to, message.from);
+    observer.quorums.heard(to, message.from);
     options.coverage?.delivered(to, message);
   };
   network.onDelivered = (to, messages) => {
@@ -195,12 +200,11 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
       workload,
     });
     world.machines.set(nodeId, machine);
-    const making = machine.makeFounder(genesis);
-    let made = false;
-    void making.then(() => {
-      made = true;
+    const made = { yet: false };
+    void machine.makeFounder(genesis).then(() => {
+      made.yet = true;
     });
-    while (!made) await driver.step();
+    while (!made.yet) await driver.step();
   }
   for (const machine of world.machines.values()) machine.start();
   const faults = new Faults({ world, network, sealer, addMachine, observer });

@@ -138,7 +138,7 @@ export class Workload {
   #read(machine: Machine): void {
     const running = machine.running;
     if (running === null || this.#reading >= READERS) return;
-    const askedAtCommit = Math.max(this.#observer.maxCommit, this.#observer.maxAnswered);
+    const askedAtCommit = Math.max(this.#observer.maxCommit, this.#observer.history.maxAnswered);
     const { life } = machine;
     let open = true;
     this.#reading += 1;
@@ -151,7 +151,7 @@ export class Workload {
     running.log.readBarrier(machine.clock.monotonicMs() + 2_000).then((index) => {
       done();
       if (machine.life !== life) return;
-      this.#world.guard(() => this.#observer.read({ index, askedAtCommit }));
+      this.#world.guard(() => this.#observer.history.read({ index, askedAtCommit }));
       this.counts.read += 1;
     }, done);
   }
@@ -159,7 +159,7 @@ export class Workload {
   #write(client: Client, machine: Machine): void {
     const again = client.open !== null;
     const command = client.open ?? this.#nextCommand(client);
-    const askedAt = this.#observer.maxAnswered;
+    const askedAt = this.#observer.history.maxAnswered;
     let settled = false;
     let index: LogIndex | null = null;
     const settle = (outcomes: readonly Outcome[] | null): void => {
@@ -197,7 +197,7 @@ export class Workload {
     client.open = null;
     this.counts.written += 1;
     if (!again && outcome?.replayed !== true)
-      this.#world.guard(() => this.#observer.answered({ index, askedAt }));
+      this.#world.guard(() => this.#observer.history.answered({ index, askedAt }));
     if (command.registerClient) {
       client.clientId = outcome?.client?.clientId ?? null;
       client.nextNumber = 1;
