@@ -150,7 +150,8 @@ export class Observer {
   /** Something was done to the disk of a machine that is off: its log may be found shorter, and must say so. */
   damaged(machine: Machine): void {
     this.counts.damaged += 1;
-    this.#damaged.set(machine, this.#of(machine).durable);
+    // Until it is trusted again, what it had acknowledged is what it held before the first loss.
+    if (!this.#damaged.has(machine)) this.#damaged.set(machine, this.#of(machine).durable);
   }
 
   get damagedMachines(): ReadonlySet<Machine> {

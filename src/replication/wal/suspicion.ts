@@ -9,6 +9,9 @@ import type { ChainEnd, Suspicion } from './types.ts';
 import type { Watermark } from './watermark.ts';
 import { readWatermark, WatermarkFile, type WatermarkReading } from './watermarkFile.ts';
 
+/** A cut, then a beginning anew; one more than can be needed. */
+const MENDINGS_MAX = 3;
+
 /** A log that reads as whole, with what is to be thought of it. */
 export interface OpenedLog {
   readonly log: FoundLog;
@@ -110,13 +113,7 @@ async function reopened(source: LogSource, { damage, mark }: Loss): Promise<Open
   const marked = { record, last: named.last, hardState, suspectUntil: until };
   await watermark.writeAll(marked);
   const stand = { ...EMPTY_STAND, hardState: { ...hardState, commit: 0 } };
-  const { keptAside, removed } = await mend(source, damage, { stand, record });
-  const log = wholeLog(await readSegments(source));
-  const reason = [
-    damage.reason,
-    ...(keptAside.length === 0 ? [] : [`kept aside: ${keptAside.join(', ')}`]),
-    ...(removed.length === 0 ? [] : [`kept aside too long, removed: ${removed.join(', ')}`]),
-  ].join('; ');
+  const { log, reason } = await mended(source, { damage, start: { stand, record } });
   const { commit } = log.shape.hardState;
   return {
     log,
@@ -126,4 +123,21 @@ async function reopened(source: LogSource, { damage, mark }: Loss): Promise<Open
     named: marked,
     cut: true,
   };
+}
+
+/** What a cut leaves may be unsound in turn: without the record that raised its base, a log may lack its beginning. */
+async function mended(
+  source: LogSource,
+  { damage, start }: { readonly damage: Damage; readonly start: Parameters<typeof mend>[2] },
+): Promise<{ readonly log: FoundLog; readonly reason: string }> {
+  const reasons: string[] = [];
+  let reading: LogReading = { kind: 'damaged', damage };
+  for (let time = 0; reading.kind === 'damaged' && time < MENDINGS_MAX; time += 1) {
+    const { keptAside, removed } = await mend(source, reading.damage, start);
+    reasons.push(reading.damage.reason);
+    if (keptAside.length > 0) reasons.push(`kept aside: ${keptAside.join(', ')}`);
+    if (removed.length > 0) reasons.push(`kept aside too long, removed: ${removed.join(', ')}`);
+    reading = await readSegments(source);
+  }
+  return { log: wholeLog(reading), reason: reasons.join('; ') };
 }

@@ -234,6 +234,23 @@ describe('damage that no torn write explains', () => {
     expect(await keptAside(log.options)).toHaveLength(paths.length - 1 - which);
   });
 
+  it('leaves nothing where it hit the record without which the log lacks its beginning', async () => {
+    const options = inMemory();
+    const wal = await DiskWal.create(options, EMPTY);
+    const entries = run(ZERO_END, 40, 1, 400);
+    for (const entry of entries) await wal.append(batchOf([entry], { vote: NODE_A, commit: entry.index }));
+    await wal.release(metadataAt(present(entries[39], 'entry')));
+    await wal.close();
+    const { path, whole } = await onlySegment(options);
+    const at = present(recordOffsets(whole).at(-2), 'the record of the release') + 30;
+    whole[at] = (whole[at] ?? 0) ^ 1;
+    options.files.put(path, whole);
+    const contents = await expectSuspectUntil(options, 40);
+    expect([contents.snapshot.index, contents.entries]).toEqual([0, []]);
+    expect(contents.hardState).toEqual({ term: 1, vote: NODE_A, commit: 0 });
+    expect((await expectSuspectUntil(options, 40)).entries).toEqual([]);
+  });
+
   it("is found where a segment is exchanged for one of another node's log", async () => {
     const ours = await writtenLog(inMemory(), { batches: 12, payloadBytes: 400 });
     const theirs = await writtenLog(inMemory(), { batches: 12, payloadBytes: 401 });
