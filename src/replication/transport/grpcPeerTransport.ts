@@ -93,6 +93,7 @@ export class GrpcPeerTransport implements PeerTransport {
           firstWordMs,
           onAddress: options.onAddress ?? (() => undefined),
           onAnnouncement: options.onAnnouncement ?? (() => undefined),
+          onStream: (opener) => transport.#appeared(opener),
         }),
     });
     return transport;
@@ -188,6 +189,12 @@ export class GrpcPeerTransport implements PeerTransport {
     for (const peer of this.#peers.values()) closePeer(peer);
     this.#peers.clear();
     await this.#server?.close();
+  }
+
+  #appeared(nodeId: NodeId): void {
+    const peer = this.#peers.get(nodeId);
+    peer?.control.peerAppeared();
+    peer?.bulk.peerAppeared();
   }
 
   #forward(

@@ -30,6 +30,7 @@ interface Connection {
   readonly address: string;
   readonly client: Client;
   readonly stream: FrameStream;
+  readonly dialedMs: number;
   /** The peer's handler has answered: frames may go. */
   open: boolean;
 }
@@ -99,9 +100,26 @@ export class PeerChannel {
     this.#drop(connection, 'the address has changed');
   }
 
+  /**
+   * The peer has just opened a stream to this node: it is there, and the way to it too. Whatever waits for a later try,
+   * or for the answer of an address that was silent, is tried again now. What fails then waits as long as it would have.
+   */
+  peerAppeared(): void {
+    const connection = this.#connection;
+    if (connection !== null) {
+      const triedMs = this.#options.clock.monotonicMs() - connection.dialedMs;
+      if (connection.open || triedMs < LIMITS.peerReconnectMsMax) return;
+      this.#drop(connection, 'the peer has come back');
+    }
+    if (this.#redialTimer === null) return;
+    clearTimeout(this.#redialTimer);
+    this.#dial();
+  }
+
   close(): void {
     this.#closed = true;
     if (this.#redialTimer !== null) clearTimeout(this.#redialTimer);
+    this.#redialTimer = null;
     if (this.#connection !== null) this.#drop(this.#connection, 'closing');
     this.#queue.clear();
   }
@@ -133,14 +151,20 @@ export class PeerChannel {
 
   #dial(): void {
     this.#redialTimer = null;
-    const { peerId, dialer, lane } = this.#options;
+    const { peerId, dialer, lane, clock } = this.#options;
     const address = this.#options.address();
     if (address === null) {
       this.#redialLater();
       return;
     }
     const client = dialer.dial(peerId, address);
-    const connection: Connection = { address, client, stream: openStream(client, lane), open: false };
+    const connection: Connection = {
+      address,
+      client,
+      stream: openStream(client, lane),
+      dialedMs: clock.monotonicMs(),
+      open: false,
+    };
     this.#connection = connection;
     this.#listen(connection);
     this.#connectTimer = setTimeout(

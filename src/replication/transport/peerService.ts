@@ -36,6 +36,8 @@ export interface PeerServiceOptions {
   /** Where a sender says that it listens. Believed: who is dialled there must prove the same identity. */
   readonly onAddress: (heard: { readonly nodeId: NodeId; readonly address: string }) => void;
   readonly onAnnouncement: (heard: { readonly nodeId: NodeId; readonly announcement: Announcement }) => void;
+  /** A member has opened a stream of frames. */
+  readonly onStream: (nodeId: NodeId) => void;
 }
 
 const DIGEST_BYTES = 32;
@@ -94,6 +96,7 @@ function acceptFrames(
   });
   // Tells the caller that the way to this handler is open.
   call.sendMetadata(new Metadata());
+  options.onStream(peerId);
 }
 
 /** Delivers a frame whole or not at all; returns why the stream must end, or null. Never throws what a peer caused. */

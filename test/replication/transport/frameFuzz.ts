@@ -106,6 +106,7 @@ export class FrameFuzz {
       firstWordMs: 60_000,
       onAddress: () => undefined,
       onAnnouncement: () => undefined,
+      onStream: () => undefined,
     });
     this.#control = service.handlers['control'] as unknown as (call: EventEmitter) => void;
   }

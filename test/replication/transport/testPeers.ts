@@ -2,7 +2,7 @@ import type { Clock } from '../../../src/base/clock.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { NodeId } from '../../../src/base/ids.ts';
 import { type Logger, silentLogger } from '../../../src/base/logger.ts';
-import { systemRandom } from '../../../src/base/random.ts';
+import { type RandomSource, systemRandom } from '../../../src/base/random.ts';
 import { type Announcement, joinService } from '../../../src/proto/peer.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import type { StateSnapshot } from '../../../src/replication/replicatedLog.ts';
@@ -86,6 +86,7 @@ export class TestDirectory {
       store?: typeof STORE;
       logger?: Logger;
       firstWordMs?: number;
+      random?: RandomSource;
     } = {},
   ): Promise<GrpcPeerTransport> {
     const transport = await GrpcPeerTransport.listen({
@@ -100,7 +101,7 @@ export class TestDirectory {
       strangerService: testJoin,
       onAnnouncement: (heard) => this.announcements.push({ to: nodeId, ...heard }),
       clock: options.clock ?? systemClock,
-      random: systemRandom,
+      random: options.random ?? systemRandom,
       logger: options.logger ?? silentLogger,
       ...(options.firstWordMs === undefined ? {} : { firstWordMs: options.firstWordMs }),
     });
