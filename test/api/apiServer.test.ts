@@ -54,11 +54,11 @@ function health(client: Client): Promise<{ status: string }> {
   });
 }
 
-function reflectedServices(client: Client): Promise<string[]> {
+function reflectedServices(client: Client, version: string): Promise<string[]> {
   const folder = dirname(createRequire(import.meta.url).resolve('@grpc/reflection/package.json'));
-  const loaded = loadSync(join(folder, 'build/proto/grpc/reflection/v1/reflection.proto'));
+  const loaded = loadSync(join(folder, `build/proto/grpc/reflection/${version}/reflection.proto`));
   loadPackageDefinition(loaded);
-  const service = loaded['grpc.reflection.v1.ServerReflection'] as unknown as Record<
+  const service = loaded[`grpc.reflection.${version}.ServerReflection`] as unknown as Record<
     string,
     { path: string; requestSerialize(v: object): Buffer; responseDeserialize(b: Buffer): object }
   >;
@@ -191,8 +191,8 @@ describe('the server', () => {
     expect(await health(client)).toMatchObject({ status: 'NOT_SERVING' });
   });
 
-  it('lists its services by reflection', async () => {
-    expect(await reflectedServices(raw())).toEqual(
+  it.each(['v1', 'v1alpha'])('lists its services by reflection %s', async (version) => {
+    expect(await reflectedServices(raw(), version)).toEqual(
       expect.arrayContaining(['holdfast.v1.Kv', 'holdfast.v1.Cluster', 'grpc.health.v1.Health']),
     );
   });
