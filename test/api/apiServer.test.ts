@@ -102,7 +102,8 @@ describe('who may call', () => {
       unaryCall(node, { service: 'cluster', method: 'status', request: {} }),
     ).rejects.toMatchObject(refused);
     await expect(health(node)).rejects.toMatchObject(refused);
-    await expect(reflectedServices(node)).rejects.toMatchObject(refused);
+    await expect(reflectedServices(node, 'v1')).rejects.toMatchObject(refused);
+    await expect(reflectedServices(node, 'v1alpha')).rejects.toMatchObject(refused);
     expect(running.node.calls).toBe(0);
   });
 
