@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { expect } from 'vitest';
+import { present } from '../../../src/base/assert.ts';
 import { HoldfastError } from '../../../src/base/errors.ts';
 import type { StoreId } from '../../../src/base/ids.ts';
 import { DiskWal, type DiskWalOptions } from '../../../src/replication/wal/diskWal.ts';
@@ -102,4 +104,31 @@ export async function unnamedLog(size: { batches: number; payloadBytes?: number 
 
 export function watermarkPath({ directory }: DiskWalOptions): string {
   return join(directory, 'watermark');
+}
+
+export async function onlySegment(options: MemoryLogOptions): Promise<{ path: string; whole: Buffer }> {
+  const path = present((await segmentPaths(options))[0], 'segment');
+  return { path, whole: await options.files.read(path) };
+}
+
+/** The log is suspect, now and when it is opened anew; what it holds is one of the states that it was in. */
+export async function expectSuspect(log: WrittenLog): Promise<WalContents> {
+  const contents = await opened(log.options);
+  expect(contents.suspicion?.until.index).toBe(log.lastIndex);
+  const entries = contents.entries.length;
+  const same = log.after.map((state) => JSON.stringify(state));
+  const found = JSON.stringify({ ...(plain(contents) as object), hardState: null });
+  expect(same.map((state) => JSON.stringify({ ...JSON.parse(state), hardState: null }))).toContain(found);
+  expect(contents.hardState).toMatchObject({ term: 1, vote: NODE_A });
+  const again = await opened(log.options);
+  expect(again.suspicion?.until.index).toBe(log.lastIndex);
+  expect(again.entries).toHaveLength(entries);
+  expect(again.hardState).toEqual(contents.hardState);
+  return contents;
+}
+
+export async function expectSuspectUntil(options: DiskWalOptions, index: number): Promise<WalContents> {
+  const contents = await opened(options);
+  expect(contents.suspicion?.until.index).toBe(index);
+  return contents;
 }
