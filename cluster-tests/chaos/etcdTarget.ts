@@ -92,15 +92,32 @@ export class EtcdTarget implements Target {
   }
 
   async leader(): Promise<string | undefined> {
+    const leaders = (await this.#statuses()).filter(
+      ({ status }) => status.leader !== undefined && status.leader === status.header?.member_id,
+    );
+    return leaders.toSorted((a, b) => Number(b.status.raftTerm) - Number(a.status.raftTerm))[0]?.name;
+  }
+
+  async isWhole(): Promise<boolean> {
+    const statuses = await this.#statuses();
+    const leader = statuses[0]?.status.leader;
+    return (
+      leader !== undefined &&
+      leader !== '0' &&
+      statuses.length === this.members().length &&
+      statuses.every(({ status }) => status.leader === leader)
+    );
+  }
+
+  /** Of those who answer at once. */
+  async #statuses(): Promise<readonly { readonly name: string; readonly status: EtcdAnswer }[]> {
     const found = await Promise.all(
       this.members().map(async (name) => {
         const status = await this.#post(name, 'maintenance/status', {}, STATUS_TIMEOUT_MS).catch(() => null);
-        return status !== null && status.leader !== undefined && status.leader === status.header?.member_id
-          ? { name, term: Number(status.raftTerm) }
-          : null;
+        return status === null ? null : { name, status };
       }),
     );
-    return found.filter((one) => one !== null).toSorted((a, b) => b.term - a.term)[0]?.name;
+    return found.filter((one) => one !== null);
   }
 
   /** Its JSON gateway has no client that goes on to the next node, so this one asks all nodes at once. */

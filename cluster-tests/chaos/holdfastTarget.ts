@@ -121,6 +121,16 @@ export class HoldfastTarget implements Target {
     return leaders.toSorted((a, b) => b.term - a.term)[0]?.name;
   }
 
+  async isWhole(): Promise<boolean> {
+    const statuses = await this.statuses();
+    const leader = statuses[0]?.leader ?? '';
+    return (
+      leader !== '' &&
+      statuses.length === this.members().length &&
+      statuses.every((status) => status.leader === leader)
+    );
+  }
+
   async statuses(): Promise<readonly StatusResponse[]> {
     const endpoints = this.cluster.nodes.map((node) => node.apiAddress);
     if (this.#status === null || this.#statusEndpoints !== endpoints.join()) {

@@ -25,6 +25,8 @@ export interface Target {
   kill(name: string): Promise<void>;
   /** Who leads, by those who answer at once; undefined when nobody says. */
   leader(): Promise<string | undefined>;
+  /** Every member answers, and all name the same leader: what is done to one is done to a whole cluster. */
+  isWhole(): Promise<boolean>;
   prober(): Prober;
   lastWords(): string;
   destroy(): Promise<void>;
