@@ -218,11 +218,11 @@ export class Faults {
   #loseTail(): void {
     const { world, observer } = this.#parts;
     const { damage } = world.chances;
-    const configuration = observer.history.newestConfiguration;
     const victim = damage.pick(this.#machines().filter((machine) => observer.isNamed(machine)));
     if (victim === undefined || observer.isChangePending) return;
     const lost = new Set([...observer.damagedMachines, victim].map(({ nodeId }) => nodeId));
-    for (const set of [configuration.voters, configuration.votersOutgoing]) {
+    const sets = observer.configurations.flatMap(({ voters, votersOutgoing }) => [voters, votersOutgoing]);
+    for (const set of sets) {
       if (set.length > 0 && set.filter((nodeId) => lost.has(nodeId)).length * 2 >= set.length) return;
     }
     if (victim.running !== null || victim.starting) victim.crash();

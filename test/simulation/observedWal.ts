@@ -39,6 +39,18 @@ export class LogModel {
     this.hardState = hardState;
   }
 
+  /** Whether a core's log ends here too. */
+  endsWith({
+    lastIndex,
+    lastHash,
+  }: {
+    readonly lastIndex: LogIndex;
+    readonly lastHash: Uint8Array;
+  }): boolean {
+    const own = this.hashAt(this.lastIndex);
+    return this.lastIndex === lastIndex && own instanceof Uint8Array && Buffer.compare(own, lastHash) === 0;
+  }
+
   copy(): LogModel {
     return new LogModel({ hardState: this.hardState, snapshot: this.base, entries: this.entries });
   }

@@ -9,7 +9,7 @@ import type {
   RaftStatus,
   SnapshotMetadata,
 } from '../../src/replication/raft/types.ts';
-import type { WalBatch, WalContents } from '../../src/replication/wal/types.ts';
+import type { WalContents } from '../../src/replication/wal/types.ts';
 import type { Store } from '../../src/store/store.ts';
 import { AppliedHistory } from './appliedHistory.ts';
 import { claimOf } from './claims.ts';
@@ -18,28 +18,9 @@ import type { Machine } from './machine.ts';
 import type { AppliedEvent } from './machineState.ts';
 import { LogModel, type WalObserver } from './observedWal.ts';
 import { QuorumWatch } from './quorumWatch.ts';
+import type { Committed, Seen } from './seen.ts';
 import type { ToldRevisions } from './watcher.ts';
 import type { World } from './world.ts';
-
-interface Seen {
-  /** What a crash must leave at least. */
-  durable: LogModel;
-  /** Handed over and not durable yet. */
-  pending: WalBatch[];
-  /** What the core believes to have. */
-  handed: LogModel;
-  commit: LogIndex;
-  term: Term;
-  /** In force when it was last looked at. */
-  configuration: Configuration;
-  /** As leader: what it believed of whom. */
-  matches: Map<NodeId, LogIndex>;
-}
-
-interface Committed {
-  readonly hash: string;
-  readonly seenInTerm: Term;
-}
 
 /** Sees everything, over all lives of all machines, and ends the run when an invariant of the whole breaks. */
 export class Observer {
@@ -60,6 +41,12 @@ export class Observer {
     this.#world = world;
     this.history = new AppliedHistory(world);
     this.quorums = new QuorumWatch(world);
+  }
+
+  /** Every configuration that is in force for somebody. */
+  get configurations(): readonly Configuration[] {
+    const applied = [...this.#seen.values()].map(({ configuration }) => configuration);
+    return [this.history.newestConfiguration, ...applied];
   }
 
   /** Whether another configuration than the newest may come into force: one is joint, or lies in some log. */
@@ -276,8 +263,10 @@ export class Observer {
       () =>
         `I2: ${machine.nodeId}: applied ${status.applied}, commit ${status.commit}, last ${status.lastIndex}`,
     );
-    // Below its first index a log has been replaced, which is handed over for writing a moment later.
-    for (let index = Math.max(seen.commit + 1, status.firstIndex); index <= status.commit; index += 1) {
+    this.maxCommit = Math.max(this.maxCommit, status.commit);
+    // What a follower has taken in and not handed over for writing yet is judged with the next look.
+    if (status.role !== 'leader' && !seen.handed.endsWith(status)) return;
+    for (let index = seen.commit + 1; index <= status.commit; index += 1) {
       const own = seen.handed.hashAt(index);
       if (own === null || own === 'compacted') continue;
       const hash = text(own);
@@ -293,7 +282,6 @@ export class Observer {
       }
     }
     seen.commit = status.commit;
-    this.maxCommit = Math.max(this.maxCommit, status.commit);
   }
 
   /** I26: when it is committed an entry is on the disks of a quorum of each set of voters. */

@@ -63,7 +63,10 @@ await workers.run(orders(), (report) => {
   simulatedMs += report.simulatedMs;
   coverage.add(report.coverage);
   for (const [name, count] of Object.entries(report.counts)) sums.set(name, (sums.get(name) ?? 0) + count);
-  if (report.failure !== null) failures.push(report);
+  if (report.failure !== null) {
+    failures.push(report);
+    console.error(`seed ${report.seed} failed: ${report.failure.message.split('\n')[0]}`);
+  }
   if (performance.now() > toldMs + PROGRESS_MS) {
     toldMs = performance.now();
     console.error(`${done} seeds, ${failures.length} failed`);

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { NO_CONFIGURATION } from '../../src/replication/raft/configuration.ts';
-import { checkPatches } from '../patches/patchedBuild.ts';
 import { KEPT_SEEDS } from './keptSeeds.ts';
-import { MUTATIONS } from './mutations.ts';
 import { quorumsMeet } from './quorums.ts';
 import { nodeIdOf, simulate } from './simulation.ts';
 
@@ -56,15 +54,5 @@ describe('the quorums of two configurations', () => {
     const joint = { ...voters(3, 4, 5), votersOutgoing: voters(1, 2, 3).voters };
     expect(quorumsMeet(voters(1, 2, 3), joint)).toBe(true);
     expect(quorumsMeet(joint, voters(3, 4, 5))).toBe(true);
-  });
-});
-
-describe('the mutations', () => {
-  it('fit the sources, each alone', async () => {
-    expect(await checkPatches(MUTATIONS)).toEqual([]);
-  });
-
-  it('are at least forty', () => {
-    expect(MUTATIONS.length).toBeGreaterThanOrEqual(40);
   });
 });
