@@ -5,11 +5,12 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { systemClock } from '../../../src/base/clock.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
-import { type Forward, joinService, type PeerFrame, peerService } from '../../../src/proto/peer.ts';
+import { type Forward, joinService, type PeerFrame } from '../../../src/proto/peer.ts';
 import type { MethodDefinition } from '../../../src/proto/registry.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import { encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
 import { TestAuthority, testNodeId } from './certificates.ts';
+import { sendRawFrames } from './rawFrames.ts';
 import { RecordingReceiver, TestDirectory } from './testPeers.ts';
 import { waitFor } from './waitFor.ts';
 
@@ -87,31 +88,7 @@ async function rawFrames(
   options: { from?: typeof A; authority?: TestAuthority } = {},
 ): Promise<{ code: number; details: string }> {
   const issued = await (options.authority ?? authority).issueNode(options.from ?? A);
-  const client = new Client(
-    directory.addresses.get(B) ?? '',
-    grpcCredentials.createSsl(authority.pem, issued.privateKey, issued.certificate, {
-      checkServerIdentity: () => undefined,
-    }),
-    {
-      'grpc.max_send_message_length': -1,
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.ssl_target_name_override': 'peer',
-    },
-  );
-  const method = peerService['control'] as MethodDefinition<PeerFrame, object>;
-  const serialize = (frame: PeerFrame | Buffer): Buffer =>
-    Buffer.isBuffer(frame) ? frame : method.requestSerialize(frame);
-  const stream = client.makeBidiStreamRequest(method.path, serialize, method.responseDeserialize, {
-    deadline: systemClock.wallMs() + 5_000,
-  });
-  stream.on('data', () => undefined);
-  stream.on('error', () => undefined);
-  const ended = new Promise<{ code: number; details: string }>((resolve) => stream.on('status', resolve));
-  for (const frame of frames) stream.write(frame);
-  stream.end();
-  const status = await ended;
-  client.close();
-  return status;
+  return sendRawFrames(frames, { address: directory.addresses.get(B) ?? '', trusted: authority.pem, issued });
 }
 
 describe('between members', () => {
