@@ -25,7 +25,7 @@ fs.write = (descriptor, ...rest) => {
   write(descriptor, ...rest);
 };
 fs.promises.readFile = (path, ...rest) =>
-  FAIL_WHAT === 'log read' && String(path).endsWith('.wal') && now()
+  FAIL_WHAT === 'log read' && typeof path === 'string' && path.endsWith('.wal') && now()
     ? Promise.reject(failed())
     : readFile(path, ...rest);
 fs.readFileSync = (path, ...rest) => {
