@@ -6,6 +6,7 @@ import type { NodeId } from '../../src/base/ids.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { openState } from '../../src/node/openState.ts';
 import { stopForState } from '../../src/node/stopForState.ts';
+import { encodeConfigurationChange } from '../../src/replication/raft/configurationCodec.ts';
 import type { Configuration } from '../../src/replication/raft/types.ts';
 import type { WalContents } from '../../src/replication/wal/types.ts';
 import type { DatabaseRow } from '../../src/store/database.ts';
@@ -182,6 +183,23 @@ describe('a state on disk', () => {
     });
     // LevelDB makes a folder that it does not find.
     expect(existsSync(folder()) ? found() : []).toEqual(expect.arrayContaining(before));
+  });
+
+  it('is rebuilt when its log names somebody who may hold it, committed or not', async () => {
+    rmSync(folder(), { recursive: true, force: true });
+    const log = logOf([ONE], 2);
+    const change = {
+      changes: [{ kind: 'set', nodeId: TWO, role: 'voter' }],
+      context: new Uint8Array(0),
+    } as const;
+    const payload = encodeConfigurationChange(change);
+    opened = await openState({
+      nodeId: ONE,
+      store: rig.options(),
+      log: { ...log, entries: [{ ...placeAt(3), type: 'configuration', payload }] },
+      logger: silentLogger,
+    });
+    expect(opened.missing).not.toBeNull();
   });
 
   it('that ends before its log begins is rebuilt', async () => {

@@ -93,6 +93,23 @@ describe('the comparison of states', () => {
     },
   );
 
+  it('finds it between two checkpoints once nothing more comes', () => {
+    node(3).astrayFrom = EVERY * 2 + 3;
+    for (const one of nodes) one.apply(EVERY * 2 + 7);
+    tick(3);
+    expect(verdicts()).toEqual(['agreed', 'agreed', 'wrong']);
+  });
+
+  it('does not look back further than the number that is kept', () => {
+    const { comparison } = node(1);
+    node(1).apply(EVERY * (LIMITS.stateCheckpointsKept + 1));
+    const checkpoint = (index: number) => [{ index, digest: Buffer.alloc(32, 9), format: 1 }];
+    comparison.heard(TWO, checkpoint(EVERY));
+    expect(comparison.compare().verdict).toBe('agreed');
+    comparison.heard(TWO, checkpoint(EVERY * 2));
+    expect(comparison.compare().verdict).toBe('undecided');
+  });
+
   it('finds it when it is the leader, ahead of the others', () => {
     node(1).astrayFrom = 10;
     node(1).apply(EVERY * 4);

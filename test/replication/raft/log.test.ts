@@ -136,6 +136,14 @@ describe('Durability', () => {
     expect(durability.stable).toBe(6);
   });
 
+  test('I12: a write that a snapshot overtook proves nothing behind the snapshot', () => {
+    const durability = new Durability({ last: 4, hardState });
+    const first = durability.hand({ last: 9, hardState });
+    durability.replacedBy(6);
+    durability.persisted(first);
+    expect(durability.stable).toBe(6);
+  });
+
   test('one report covers the writes before it; old and unknown numbers', () => {
     const durability = new Durability({ last: 0, hardState });
     durability.hand({ last: 1, hardState });

@@ -112,6 +112,11 @@ describe('opening', () => {
     const error = await refusal({ ...options, storeId: 'ffffffffffffffff' as StoreId });
     expect(error).toMatchObject({ code: 'DATA_DIR_INVALID' });
     expect(error.message).toContain(STORE);
+    await rm(join(options.directory, 'watermark'));
+    expect(await refusal({ ...options, storeId: 'ffffffffffffffff' as StoreId })).toMatchObject({
+      code: 'DATA_DIR_INVALID',
+      message: expect.stringContaining(STORE),
+    });
   });
 
   it('drops a segment that was still being prepared', async () => {

@@ -1,0 +1,33 @@
+import { COMMITS } from './commits.ts';
+import { ELECTIONS } from './elections.ts';
+import { HOSTS } from './hosts.ts';
+import { LOG_ON_DISK } from './logOnDisk.ts';
+import { LOGS } from './logs.ts';
+import { MEMBERS } from './members.ts';
+import type { Mutation } from './mutation.ts';
+import { PEER_INPUT } from './peerInput.ts';
+import { READS } from './reads.ts';
+import { SNAPSHOTS } from './snapshots.ts';
+import { STATES } from './states.ts';
+import { STORE } from './store.ts';
+import { SUSPICION } from './suspicion.ts';
+import { TRANSPORT } from './transport.ts';
+
+/** All mutations, by what they attack. */
+export const AREAS: ReadonlyMap<string, readonly Mutation[]> = new Map([
+  ['elections', ELECTIONS],
+  ['commits', COMMITS],
+  ['logs', LOGS],
+  ['reads', READS],
+  ['members', MEMBERS],
+  ['snapshots', SNAPSHOTS],
+  ['suspicion', SUSPICION],
+  ['logOnDisk', LOG_ON_DISK],
+  ['hosts', HOSTS],
+  ['store', STORE],
+  ['states', STATES],
+  ['transport', TRANSPORT],
+  ['peerInput', PEER_INPUT],
+]);
+
+export const MUTATIONS: readonly Mutation[] = [...AREAS.values()].flat();
