@@ -18,7 +18,7 @@ export interface Outcome {
   readonly error: string | null;
 }
 
-export const NOBODY = 'nobody';
+const NOBODY = 'nobody';
 
 export function isNoticed({ seeds, red, error }: Outcome): boolean {
   return error === null && ((seeds?.caught ?? 0) > 0 || red !== null);
@@ -29,8 +29,10 @@ export function rowOf(outcome: Outcome): string {
   const { mutation, seeds, red, error } = outcome;
   const cells: string[] = [];
   if (seeds !== null && (seeds.caught > 0 || red === null)) {
-    const first = seeds.by[0] ?? NOBODY;
-    cells.push(`simulation: ${seeds.caught} of ${seeds.seeds} seeds, ${first}`);
+    const first = seeds.by[0] === undefined ? '' : `, ${seeds.by[0]}`;
+    cells.push(
+      `${seeds.caught > 0 ? '' : `${NOBODY}; `}simulation: ${seeds.caught} of ${seeds.seeds} seeds${first}`,
+    );
   }
   if (red !== null) {
     const asked = seeds === null ? '' : ` (no seed of ${seeds.seeds})`;
@@ -39,6 +41,11 @@ export function rowOf(outcome: Outcome): string {
   if (error !== null) cells.push(`${NOBODY}: ${error.split('\n')[0] ?? ''}`);
   if (cells.length === 0) cells.push(NOBODY);
   return `| ${[mutation.name, mutation.protects, cells.join('; ')].map(escaped).join(' | ')} |`;
+}
+
+/** Whether a row says that nobody noticed, or that nobody was asked. */
+export function isUnnoticed(row: string): boolean {
+  return row.split(' | ').at(-1)?.startsWith(NOBODY) ?? true;
 }
 
 function escaped(cell: string): string {
@@ -67,13 +74,13 @@ export function rewritePage({ mutations, outcomes, commit, how }: PageText): voi
   const rows = mutations.map(({ name, protects }) => {
     return now.get(name) ?? before.get(name) ?? `| ${name} | ${protects} | ${NOBODY}: not run yet |`;
   });
-  const bySeeds = rows.filter((row) => row.includes(' | simulation: ') && !row.includes(NOBODY)).length;
-  const unnoticed = rows.filter((row) => row.includes(NOBODY)).length;
-  const runs = outcomes.length === mutations.length ? 'All' : `${outcomes.length} of them`;
+  const bySeeds = rows.filter((row) => row.includes(' | simulation: ')).length;
+  const unnoticed = rows.filter(isUnnoticed).length;
+  const which = outcomes.length === mutations.length ? 'All' : `The latest ${outcomes.length}`;
   const text = [
     BEGIN,
     `${rows.length} mutations: ${bySeeds} noticed by the simulation, ${rows.length - bySeeds - unnoticed} by tests, ${unnoticed} by nobody.`,
-    `${runs} run last at commit \`${commit}\` (${how}).`,
+    `${which} were run at commit \`${commit}\` (${how}).`,
     '',
     '| line taken away | protects | noticed by |',
     '|---|---|---|',

@@ -32,7 +32,7 @@ export const STORE: readonly Mutation[] = [
     file: 'src/store/state.ts',
     find: 'this.#timeMs = Math.max(this.#timeMs, timeMs);',
     replace: 'this.#timeMs = timeMs;',
-    noticedBy: ['simulation'],
+    noticedBy: ['simulation', 'test/store/determinism.test.ts'],
   },
   {
     name: 'apply draws a number',

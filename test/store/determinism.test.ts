@@ -113,4 +113,14 @@ describe('apply', () => {
     expect(() => rig.store.apply(entry(3))).toThrow(/I13/);
     expect(() => rig.store.apply({ kind: 'nothing', place: { ...placeAt(2), term: 0 } })).toThrow(/I3/);
   });
+
+  it('never lets the time of the log fall', async () => {
+    const rig = await StoreRig.create();
+    rigs.push(rig);
+    rig.run(put('a', 'one'));
+    const { timeMs } = rig;
+    rig.timeMs -= 60_000;
+    rig.run(put('a', 'two'));
+    expect(rig.store.logTimeMs).toBe(timeMs);
+  });
 });

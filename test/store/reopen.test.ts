@@ -250,6 +250,14 @@ describe('a damaged state is not opened', () => {
     expect(await tamper({ deletes: [find('h')] })).toMatch(/^STATE_CORRUPT the state has 0 head rows/);
   });
 
+  it('with a second head row', async () => {
+    const key = Buffer.from(find('h').key);
+    key[8] = 9;
+    expect(await tamper({ puts: [{ key, envelope: find('h').envelope }] })).toMatch(
+      /^STATE_CORRUPT the state has 2 head rows/,
+    );
+  });
+
   it('with the head row of before', async () => {
     const envelope = find('h').envelope;
     await database.close();
