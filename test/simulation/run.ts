@@ -16,7 +16,7 @@ const PROGRAM = '.rig/patched/simulation.mjs';
 const FAILURES_SHOWN = 5;
 const PROGRESS_MS = 10_000;
 /** With fewer seeds a rare meeting of message, role and situation may be missing by chance. */
-const COVERAGE_SEEDS_MIN = 2_000;
+const COVERAGE_SEEDS_MIN = 4_000;
 
 const { values } = parseArgs({
   options: {

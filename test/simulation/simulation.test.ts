@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { NO_CONFIGURATION } from '../../src/replication/raft/configuration.ts';
+import { Coverage } from './coverage.ts';
+import { uncovered } from './expectedCoverage.ts';
 import { KEPT_SEEDS } from './keptSeeds.ts';
 import { quorumsMeet } from './quorums.ts';
 import { nodeIdOf, simulate } from './simulation.ts';
@@ -54,5 +56,15 @@ describe('the quorums of two configurations', () => {
     const joint = { ...voters(3, 4, 5), votersOutgoing: voters(1, 2, 3).voters };
     expect(quorumsMeet(voters(1, 2, 3), joint)).toBe(true);
     expect(quorumsMeet(joint, voters(3, 4, 5))).toBe(true);
+  });
+});
+
+describe('the meetings of message, role and situation', () => {
+  it('are missed when one that must come up has not', () => {
+    const coverage = new Coverage();
+    const all = uncovered(coverage);
+    expect(all).toContain('append leader joint');
+    coverage.add(all.map((meeting) => [meeting, 1] as const));
+    expect(uncovered(coverage)).toEqual([]);
   });
 });
