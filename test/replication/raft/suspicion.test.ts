@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
-import type { Message } from '../../../src/replication/raft/types.ts';
+import { entryHash, ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
+import type { Entry, Message } from '../../../src/replication/raft/types.ts';
 import { Cluster, type ClusterOptions, lastOnDisk, nodeId } from './cluster.ts';
 
 /** Three nodes, led by 1, with so many entries everywhere. */
@@ -163,6 +164,19 @@ describe('a suspect node', () => {
     expect(made.core(3).status().suspectUntil).toBeNull();
   });
 
+  test('is not trusted when what it was given becomes durable in a later term', () => {
+    const made = cluster();
+    lose(made, 2);
+    made.machine(3).diskHeld = true;
+    made.tickAll(2);
+    made.isolate(3);
+    const route = { from: nodeId(2), to: nodeId(3), term: 2 };
+    made.core(3).step({ ...route, type: 'heartbeat', commit: 0, round: 0 });
+    made.machine(3).diskHeld = false;
+    made.settle();
+    expect(made.core(3).status()).toMatchObject({ lastIndex: 6, suspectUntil: { index: 5, term: 1 } });
+  });
+
   test('is trusted after a snapshot, when the log that it needs is gone', () => {
     const made = cluster(20);
     for (const number of [1, 2]) {
@@ -307,6 +321,30 @@ describe('a sound node that its leader does not count yet', () => {
     made.tickAll(3);
     expect(made.sent.slice(before).filter(isMarked)).toEqual([]);
     expect([made.core(3).status().lastIndex, suspectAt(made, 1)]).toEqual([10, false]);
+  });
+});
+
+describe('a node that is asked what it holds', () => {
+  test('does not count what an earlier leader left at the end of its log', () => {
+    const made = new Cluster({ voters: [1, 2, 3] });
+    const entries: Entry[] = [];
+    let hash: Uint8Array = ZERO_HASH;
+    for (let index = 1; index <= 3; index += 1) {
+      const payload = Buffer.from(`entry ${index}`);
+      hash = entryHash(hash, { index, term: 1 }, 'normal', payload);
+      entries.push({ index, term: 1, type: 'normal', payload, hash });
+    }
+    const start = { previous: { index: 0, term: 0 }, previousHash: ZERO_HASH, commit: 0 };
+    const append = { type: 'append', to: nodeId(3), ...start } as const;
+    made.core(3).step({ ...append, from: nodeId(1), term: 1, entries });
+    made.drain(made.machine(3));
+    const suspicion = { mark: 0, through: 1 };
+    made.core(3).step({ ...append, from: nodeId(2), term: 2, entries: entries.slice(0, 1), suspicion });
+    made.settle();
+    expect(made.sent.filter(isFrom(3, 'appendResponse'))).toMatchObject([
+      { to: nodeId(1), index: 3 },
+      { to: nodeId(2), index: 1, rejected: false },
+    ]);
   });
 });
 
