@@ -115,14 +115,6 @@ export const SUSPICION: readonly Mutation[] = [
     noticedBy: ['test/replication/raft/suspicion.test.ts', SCENARIOS],
   },
   {
-    name: 'a sound node that has restarted suspects itself',
-    protects: 'I42',
-    file: `${RAFT}/suspicion.ts`,
-    find: 'notice.mark === 0 && knownThrough(state) < notice.through',
-    replace: 'notice.mark === 0 && state.comparedThrough < notice.through',
-    noticedBy: ['test/replication/raft/suspicion.test.ts', SCENARIOS],
-  },
-  {
     name: 'late words of a suspicion make a sound node suspect',
     protects: 'I42',
     file: `${RAFT}/suspicion.ts`,

@@ -199,14 +199,15 @@ describe('a disk that fails', () => {
   it('rejects everything that waits, with one and the same error', async () => {
     const options = fresh();
     await (await DiskWal.create(options, EMPTY)).close();
-    const { wal } = await DiskWal.open({
-      ...options,
-      files: new FailingFiles(OPERATIONS_TO_OPEN + 1, false).files,
-    });
+    const failing = new FailingFiles(OPERATIONS_TO_OPEN + 1, false);
+    const { wal } = await DiskWal.open({ ...options, files: failing.files });
     const outcomes = await Promise.allSettled(run(ZERO_END, 5).map((entry) => wal.append(batchOf([entry]))));
     const reasons = outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason : null));
     expect(reasons[0]).toMatchObject({ code: 'DISK_FAILED' });
     expect(new Set(reasons).size).toBe(1);
+    const { operations } = failing;
+    await expect(wal.roll()).rejects.toBe(reasons[0]);
+    expect(failing.operations).toBe(operations);
     await wal.close();
   });
 
