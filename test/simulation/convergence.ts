@@ -94,6 +94,8 @@ function isConverged(run: Run): boolean {
     const machine = run.world.machines.get(nodeId);
     const running = machine?.running;
     if (running === null || running === undefined) return false;
+    // What hung when everything was healed still hangs until it returns.
+    if (running.wal.pendingWriteMs() > 0) return false;
     const { applied } = running.log.status();
     const digest = run.observer.history.digestAt(applied);
     return (
