@@ -88,6 +88,19 @@ describe('a node whose state is lost and whose log is not', () => {
     expect(cluster.sent.at(-1)).toMatchObject({ type: 'preVoteResponse', rejected: false });
   });
 
+  test('asks once for as long as a pull takes', () => {
+    const cluster = damaged();
+    const { term } = cluster.core(1).status();
+    const three = cluster.core(3);
+    const wanted: unknown[] = [];
+    for (let tick = 0; tick < 50; tick += 1) {
+      three.tick();
+      three.step({ type: 'heartbeat', from: nodeId(1), to: nodeId(3), term, commit: 0, round: 0 });
+      wanted.push(three.ready()?.snapshotWanted ?? null);
+    }
+    expect(wanted.filter((one) => one !== null)).toHaveLength(1);
+  });
+
   test('tries a failed pull again, but not at once', () => {
     const cluster = damaged();
     const { term } = cluster.core(1).status();
