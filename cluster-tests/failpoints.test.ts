@@ -11,6 +11,8 @@ import { Writers } from './writers.ts';
  * One cluster for all: each test lets one node die at one place, under writers, and brings it back. What must hold is
  * asked for at the end, of everything that happened.
  */
+/** Changes of members until a node has met its failpoint. */
+const CHANGES_MAX = 5;
 const LIMIT_MS = 60_000;
 const WRITERS = 4;
 
@@ -275,10 +277,10 @@ describe('membership (row 19 of the fault table)', () => {
     async (point, _step, role, at) => {
       const victim = role === 'leader' ? await cluster.leader() : await failing.follower();
       await failing.arm(victim, `${point}:exit@${at}`);
-      const changed = changeRole();
+      // A follower that is behind may get a change within a snapshot, and saves none.
+      for (let tries = 0; tries < CHANGES_MAX && cluster.isRunning(victim); tries += 1) await changeRole();
       await failing.untilDead(victim, point);
       passed.add(point);
-      await changed;
       await startAgain(victim);
     },
     LIMIT_MS,
