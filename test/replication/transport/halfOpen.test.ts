@@ -14,7 +14,7 @@ import { waitFor } from './waitFor.ts';
 
 const A = testNodeId(0xa);
 const B = testNodeId(0xb);
-const FIRST_WORD_MS = 300;
+const FIRST_WORD_MS = 1_000;
 
 let authority: TestAuthority;
 let ofA: PeerCredentials;
