@@ -101,6 +101,14 @@ describe('a follower that dies', () => {
     'at watchBeforeSend: the watch goes on where it was',
     async () => {
       const follower = await failing.follower();
+      // One that is far behind pulls a snapshot, which ends its watches; the client then goes on at another node.
+      await until(LIMIT_MS, 'the follower to be up to date', async () => {
+        const statuses = await cluster.statuses();
+        const own = statuses.find(({ name }) => name === follower);
+        return (
+          own !== undefined && statuses.every(({ appliedIndex }) => appliedIndex <= own.appliedIndex + 50)
+        );
+      });
       const client = await cluster.client([follower]);
       const watch = client.watch({ prefix: 'writers/' });
       await watch.ready();
