@@ -1,46 +1,21 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { HoldfastClient } from '../../src/client/index.ts';
 import type { HoldfastNode } from '../../src/node/holdfastNode.ts';
-import type { AdminContext } from '../../src/node/initCluster.ts';
-import { joinNode } from '../../src/node/joinNode.ts';
 import { openNode } from '../../src/node/openNode.ts';
 import { type DatabaseRow, openLevelDatabase } from '../../src/store/database.ts';
 import { readHead } from '../../src/store/loadState.ts';
 import { encodeRow, parseRowKey, rowDigest } from '../../src/store/row.ts';
 import { RowSealer } from '../../src/store/rowSealer.ts';
 import { writeHead } from '../../src/store/writer.ts';
-import { copyKeys, type NodeFolder, NodeFolders } from './nodeFolder.ts';
+import { type NodeFolder, NodeFolders } from './nodeFolder.ts';
+import { type ThreeNodes, threeNodes } from './threeNodes.ts';
 import { until } from './until.ts';
 
-/** Three real nodes in one process. */
 const folders = new NodeFolders();
-const places: NodeFolder[] = [];
-const nodes: HoldfastNode[] = [];
-let admin: AdminContext;
-let client: HoldfastClient;
-
+let three: ThreeNodes;
 beforeAll(async () => {
-  const first = await folders.first('n1');
-  admin = first.admin;
-  places.push(first);
-  nodes.push(await folders.start(first));
-  client = await folders.client(first, nodes);
-  await until(async () => (await client.cluster.status()).leader !== '', 'a leader');
-  for (const name of ['n2', 'n3']) {
-    const folder = await folders.folder(name);
-    copyKeys(first, folder);
-    const { token } = await client.cluster.addToken({ role: 'voter' });
-    await joinNode(folder.configuration, token);
-    places.push(folder);
-    nodes.push(await folders.start(folder));
-    await until(async () => {
-      const { members } = await client.cluster.status();
-      return members.filter(({ role }) => role === 'voter').length === nodes.length;
-    }, `${name} is a voter`);
-  }
-  for (let i = 0; i < 20; i += 1) await client.put(`key/${i}`, 'value');
+  three = await threeNodes(folders);
 }, 60_000);
 afterAll(() => folders.close());
 
@@ -73,9 +48,7 @@ async function loseRecord({ configuration, logger }: NodeFolder): Promise<void> 
 }
 
 it('a node whose state differs finds out by itself, stops, and takes the state of the others', async () => {
-  const [, , third] = nodes;
-  const [, , folder] = places;
-  if (third === undefined || folder === undefined) throw new Error('three nodes');
+  const { admin, client, first, third, thirdFolder: folder } = three;
   await folders.stop(third);
   await loseRecord(folder);
   const diverged = await folders.start(folder);
@@ -88,10 +61,9 @@ it('a node whose state differs finds out by itself, stops, and takes the state o
   folders.fatal.length = 0;
   const rebuilt = await folders.start(folder);
   expect(folder.logger.warnings).toContain('the state is rebuilt from the leader');
-  const status = async (node: HoldfastNode | undefined) =>
-    client.cluster.status({ endpoint: node?.apiAddress ?? '' });
+  const status = async (node: HoldfastNode) => client.cluster.status({ endpoint: node.apiAddress });
   await until(async () => {
-    const [one, other] = [await status(nodes[0]), await status(rebuilt)];
+    const [one, other] = [await status(first), await status(rebuilt)];
     return one.appliedIndex === other.appliedIndex && one.digest === other.digest;
   }, 'equal digests');
   expect((await status(rebuilt)).warnings).toEqual([]);

@@ -1,37 +1,15 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { HoldfastClient } from '../../src/client/index.ts';
 import type { HoldfastNode } from '../../src/node/holdfastNode.ts';
-import { joinNode } from '../../src/node/joinNode.ts';
-import { copyKeys, type NodeFolder, NodeFolders } from './nodeFolder.ts';
+import { type NodeFolder, NodeFolders } from './nodeFolder.ts';
+import { type ThreeNodes, threeNodes } from './threeNodes.ts';
 import { until } from './until.ts';
 
-/** Three real nodes in one process. */
 const folders = new NodeFolders();
-const places: NodeFolder[] = [];
-const nodes: HoldfastNode[] = [];
-let client: HoldfastClient;
-
+let three: ThreeNodes;
 beforeAll(async () => {
-  const first = await folders.first('n1');
-  places.push(first);
-  nodes.push(await folders.start(first));
-  client = await folders.client(first, nodes);
-  await until(async () => (await client.cluster.status()).leader !== '', 'a leader');
-  for (const name of ['n2', 'n3']) {
-    const folder = await folders.folder(name);
-    copyKeys(first, folder);
-    const { token } = await client.cluster.addToken({ role: 'voter' });
-    await joinNode(folder.configuration, token);
-    places.push(folder);
-    nodes.push(await folders.start(folder));
-    await until(async () => {
-      const { members } = await client.cluster.status();
-      return members.filter(({ role }) => role === 'voter').length === nodes.length;
-    }, `${name} is a voter`);
-  }
-  for (let i = 0; i < 20; i += 1) await client.put(`key/${i}`, 'value');
+  three = await threeNodes(folders);
 }, 60_000);
 afterAll(() => folders.close());
 
@@ -48,9 +26,7 @@ function zeroTail({ configuration }: NodeFolder): void {
 }
 
 it('a node whose log has lost its end says so, does not count, and is mended by the leader', async () => {
-  const [, , third] = nodes;
-  const [, , folder] = places;
-  if (third === undefined || folder === undefined) throw new Error('three nodes');
+  const { client, third, thirdFolder: folder } = three;
   const status = async (node: HoldfastNode) => client.cluster.status({ endpoint: node.apiAddress });
   await folders.stop(third);
   zeroTail(folder);

@@ -158,21 +158,18 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
   const founders = Array.from({ length: knobs.voters }, (_, place) => nodeIdOf(place + 1));
   const genesis = await genesisOf(founders, sealer);
   observer.history.begin(genesis.contents.snapshot.configuration);
+  const newMachine = (): Machine => {
+    machinesMade += 1;
+    const nodeId = nodeIdOf(machinesMade);
+    const { storeId } = genesis;
+    const machine = new Machine({ nodeId, world, network, observer, sealer, storeId, workload });
+    world.machines.set(nodeId, machine);
+    return machine;
+  };
   const addMachine = (): Machine | null => {
     const inUse = [...world.machines.values()].filter(({ scrapped }) => !scrapped).length;
     if (inUse >= MACHINES_MAX) return null;
-    machinesMade += 1;
-    const nodeId = nodeIdOf(machinesMade);
-    const machine = new Machine({
-      nodeId,
-      world,
-      network,
-      observer,
-      sealer,
-      storeId: genesis.storeId,
-      workload,
-    });
-    world.machines.set(nodeId, machine);
+    const machine = newMachine();
     machine.start();
     return machine;
   };
@@ -188,18 +185,7 @@ async function assemble(world: World, driver: Driver, options: RunOptions): Prom
     if (messages.every(({ type }) => type === 'preVote')) world.guard(() => observer.preVotesDelivered(to));
   };
   for (const _ of founders) {
-    machinesMade += 1;
-    const nodeId = nodeIdOf(machinesMade);
-    const machine = new Machine({
-      nodeId,
-      world,
-      network,
-      observer,
-      sealer,
-      storeId: genesis.storeId,
-      workload,
-    });
-    world.machines.set(nodeId, machine);
+    const machine = newMachine();
     const made = { yet: false };
     void machine.makeFounder(genesis).then(() => {
       made.yet = true;
