@@ -6,6 +6,8 @@ import { type ClusterNode, LocalCluster, newNode } from './localCluster.ts';
 import { until } from './until.ts';
 
 const WITHIN_MS = 30_000;
+/** What may be on its way while writers write. */
+const BEHIND_ENTRIES_MAX = 50;
 
 /** Three nodes of a program with failpoints and small windows, each of which can be told where to die. */
 export class FailpointCluster {
@@ -75,9 +77,22 @@ export class FailpointCluster {
     writeFileSync(file, '');
   }
 
+  /**
+   * One that holds what the leader holds, but for what is on its way: who is further behind gets everything in a
+   * snapshot, meets no point on the way of an entry, and loses its watches.
+   */
   async follower(): Promise<string> {
     const leader = await this.cluster.leader();
-    return leader === 'n1' ? 'n2' : 'n1';
+    const follower = leader === 'n1' ? 'n2' : 'n1';
+    await until(WITHIN_MS, `${follower} to be up to date`, async () => {
+      const statuses = await this.cluster.statuses();
+      const own = statuses.find(({ name }) => name === follower);
+      return (
+        own !== undefined &&
+        statuses.every(({ appliedIndex }) => appliedIndex <= own.appliedIndex + BEHIND_ENTRIES_MAX)
+      );
+    });
+    return follower;
   }
 }
 
