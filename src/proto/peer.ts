@@ -115,4 +115,5 @@ export interface JoinResponse {
 
 export const peerService = serviceDefinition('holdfast.peer.v1.Peer');
 export const joinService = serviceDefinition('holdfast.peer.v1.Join');
+export const raftMessageCodec = codec<RaftMessage>('holdfast.peer.v1.RaftMessage');
 export const peerFrameCodec = codec<PeerFrame>('holdfast.peer.v1.PeerFrame');

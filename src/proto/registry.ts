@@ -32,6 +32,8 @@ function loadRoot(): protobuf.Root {
 const root = loadRoot();
 
 export interface Codec<T> {
+  /** A message whose fields that are not given hold their defaults, and take no bytes. */
+  readonly create: (fields: Partial<T>) => T;
   readonly encode: (value: T) => Buffer;
   /**
    * Bytes fields are views on `bytes`: copy what outlives it.
@@ -44,6 +46,7 @@ export interface Codec<T> {
 export function codec<T extends object>(typeName: string): Codec<T> {
   const type = root.lookupType(typeName);
   return {
+    create: (fields) => type.create(fields) as unknown as T,
     encode: (value) => type.encode(value).finish() as Buffer,
     decode: (bytes) => {
       try {

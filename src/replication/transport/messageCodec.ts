@@ -1,7 +1,7 @@
 import { unreachable } from '../../base/assert.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { type LogIndex, type NodeId, parseNodeId, type Term } from '../../base/ids.ts';
-import type { LogEntry, RaftMessage } from '../../proto/peer.ts';
+import { type LogEntry, type RaftMessage, raftMessageCodec } from '../../proto/peer.ts';
 import { ENTRY_TYPE_CODES } from '../raft/entryHash.ts';
 import type { Entry, EntryType, Message, MessageType } from '../raft/types.ts';
 import type { PortRefusal } from './refusals.ts';
@@ -34,23 +34,6 @@ const ENTRY_TYPES: ReadonlyMap<number, EntryType> = new Map(
 
 const HASH_BYTES = 32;
 const NO_BYTES = new Uint8Array(0);
-
-const UNUSED = {
-  index: 0,
-  logTerm: 0,
-  hash: NO_BYTES,
-  commit: 0,
-  entries: [],
-  rejected: false,
-  hintIndex: 0,
-  hintTerm: 0,
-  round: 0,
-  requestId: 0,
-  transfer: false,
-  target: '',
-  suspectMark: 0,
-  suspectThrough: 0,
-} as const;
 
 /** The fields of the flat wire shape that a type uses: the one table of what travels where. */
 function bodyOf(message: Message): Partial<RaftMessage> {
@@ -107,14 +90,13 @@ function encodeEntry(entry: Entry): LogEntry {
 }
 
 export function encodeMessage(message: Message): RaftMessage {
-  return {
-    ...UNUSED,
+  return raftMessageCodec.create({
     type: MESSAGE_TYPE_CODES[message.type],
     from: message.from,
     to: message.to,
     term: message.term,
     ...bodyOf(message),
-  };
+  });
 }
 
 export function refused(field: string, reason: string): HoldfastError {

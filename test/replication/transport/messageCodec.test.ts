@@ -2,7 +2,12 @@ import { assert, integer, nat, property } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
 import type { NodeId } from '../../../src/base/ids.ts';
-import { type LogEntry, peerFrameCodec, type RaftMessage } from '../../../src/proto/peer.ts';
+import {
+  type LogEntry,
+  peerFrameCodec,
+  type RaftMessage,
+  raftMessageCodec,
+} from '../../../src/proto/peer.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import { decodeMessage, encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
 import { testNodeId } from './certificates.ts';
@@ -51,6 +56,13 @@ function overTheWire(wire: RaftMessage): RaftMessage {
 
 test.each(MESSAGES)('$type comes back as it was sent', (message) => {
   expect(decodeMessage(overTheWire(encodeMessage(message)), { from, to })).toEqual(message);
+});
+
+test('fields that a type does not use take no bytes', () => {
+  const heartbeat = encodeMessage({ ...routed, type: 'heartbeat', commit: 9, round: 2 });
+  const bytes = raftMessageCodec.encode(heartbeat).length;
+  expect(bytes).toBe(2 + (2 + from.length) + (2 + to.length) + 2 + 2 + 2);
+  expect(raftMessageCodec.decode(raftMessageCodec.encode(heartbeat))).toMatchObject({ commit: 9, round: 2 });
 });
 
 test('a payload that is not on the wire is empty bytes, and nothing else', () => {
@@ -111,15 +123,13 @@ describe('refused', () => {
   ];
 
   test.each(cases)('an append with %s', (_what, change, field) => {
-    const wire = { ...encodeMessage(append), ...change };
+    const wire = raftMessageCodec.create({ ...encodeMessage(append), ...change });
     expect(() => decodeMessage(wire, { from, to })).toThrow(expect.objectContaining({ field }));
   });
 
   test('entries in a message that has none', () => {
-    const wire = {
-      ...encodeMessage({ ...routed, type: 'timeoutNow' }),
-      entries: encodeMessage(append).entries,
-    };
+    const timeoutNow = encodeMessage({ ...routed, type: 'timeoutNow' });
+    const wire = raftMessageCodec.create({ ...timeoutNow, entries: encodeMessage(append).entries });
     expect(() => decodeMessage(wire, { from, to })).toThrow(expect.objectContaining({ field: 'entries' }));
   });
 
