@@ -1,5 +1,8 @@
 import type { Machine } from './machine.ts';
 
+/** The life of a happening that no crash makes void. */
+export const ANY_LIFE = 0;
+
 /** Something that will happen. */
 export interface Happening {
   readonly timeMs: number;
@@ -7,7 +10,7 @@ export interface Happening {
   readonly order: number;
   /** Whom it happens to; not while that machine is paused. */
   readonly machine: Machine | null;
-  /** The life of the machine that it belongs to; void in another one. 0: any. */
+  /** The life of the machine that it belongs to; void in another one. */
   readonly life: number;
   readonly kind: 'timer' | 'turn' | 'disk' | 'network' | 'work' | 'fault';
   readonly run: () => void;

@@ -1,12 +1,19 @@
 import type { NodeId } from '../../src/base/ids.ts';
 import type { Chances } from './chance.ts';
-import { EventQueue, type Happening } from './eventQueue.ts';
+import { ANY_LIFE, EventQueue, type Happening } from './eventQueue.ts';
 import type { Knobs } from './knobs.ts';
 import type { Machine } from './machine.ts';
 
 /** A check of the simulation failed: the run stops here. */
 export class SimulationFailure extends Error {
   override readonly name = 'SimulationFailure';
+}
+
+/** What is to happen, and how long from now. */
+export interface Planned {
+  readonly delayMs: number;
+  readonly kind: Happening['kind'];
+  readonly run: () => void;
 }
 
 /** Time and what will happen in it, and what all parts of one run share. */
@@ -32,20 +39,17 @@ export class World {
 
   /** Plans something for the world as a whole. */
   plan(delayMs: number, kind: Happening['kind'], run: () => void): void {
-    this.#push({ delayMs, kind, machine: null, life: 0, run });
+    this.#push({ delayMs, kind, run }, null, ANY_LIFE);
   }
 
   /** Plans something for one machine; void when it has crashed by then, late when it is paused. */
-  planFor(machine: Machine, happening: { delayMs: number; kind: Happening['kind']; run: () => void }): void {
-    this.#push({ ...happening, machine, life: machine.life });
+  planFor(machine: Machine, planned: Planned): void {
+    this.#push(planned, machine, machine.life);
   }
 
   /** Plans something for a machine in whatever life it is then. */
-  planForAnyLife(
-    machine: Machine,
-    happening: { delayMs: number; kind: Happening['kind']; run: () => void },
-  ): void {
-    this.#push({ ...happening, machine, life: 0 });
+  planForAnyLife(machine: Machine, planned: Planned): void {
+    this.#push(planned, machine, ANY_LIFE);
   }
 
   /** Puts back what a pause has kept from happening. */
@@ -62,7 +66,7 @@ export class World {
       this.#timeMs = Math.max(this.#timeMs, event.timeMs);
       const { machine, life } = event;
       if (machine === null) return event;
-      if (life !== 0 && life !== machine.life) continue;
+      if (life !== ANY_LIFE && life !== machine.life) continue;
       if (!machine.paused) return event;
       machine.defer(event);
     }
@@ -85,9 +89,8 @@ export class World {
     if (!condition) throw new SimulationFailure(message());
   }
 
-  #push(event: Omit<Happening, 'timeMs' | 'order'> & { readonly delayMs: number }): void {
+  #push({ delayMs, kind, run }: Planned, machine: Machine | null, life: number): void {
     this.#order += 1;
-    const { delayMs, machine, life, kind, run } = event;
     this.#queue.push({ timeMs: this.#timeMs + delayMs, order: this.#order, machine, life, kind, run });
   }
 }
