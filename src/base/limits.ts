@@ -58,7 +58,7 @@ export const LIMITS = {
   heartbeatTicks: 2,
   electionTicksMin: 20,
   electionTicksMax: 40,
-  termJumpMax: 2 ** 32,
+  termJumpMax: 2 ** 20,
   appendBytesMax: 2 * MiB,
   inFlightMessagesMax: 256,
   inFlightBytesMax: 8 * MiB,

@@ -31,8 +31,8 @@ export function onHeartbeat(state: RaftState, message: Extract<Message, { type: 
   if (commit > state.log.lastIndex && state.suspicion === null) {
     becomeSuspect(state, { index: commit, term: state.term });
   }
-  // What a suspect log holds need not be what it held when it was acknowledged.
-  commitTo(state, state.suspicion === null ? commit : Math.min(commit, state.comparedThrough));
+  // Invariant 6: what this log holds need not be what it held when that was acknowledged.
+  commitTo(state, Math.min(commit, state.suspicion === null ? knownThrough(state) : state.comparedThrough));
   state.send({
     type: 'heartbeatResponse',
     from: state.nodeId,

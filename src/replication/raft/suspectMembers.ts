@@ -17,7 +17,9 @@ export function judgeMember(state: RaftState, message: AppendResponse, progress:
   const { suspicion } = progress;
   if (mark !== undefined) {
     if (suspicion === null) state.suspicionsRaised += 1;
-    progress.suspect({ mark, through: suspicion?.through ?? state.log.lastIndex + 1 });
+    // Another mark is another loss: what it acknowledged since the first one counts no more than what it did before.
+    const through = suspicion?.mark === mark ? suspicion.through : state.log.lastIndex + 1;
+    progress.suspect({ mark, through });
   } else if (suspicion === null) {
     if (rejected && index > 0 && index <= progress.match) askAgain(state, message, progress);
   } else if (!rejected && index >= suspicion.through && index <= state.log.lastIndex) {

@@ -10,11 +10,12 @@ import type { Place, SuspicionNotice } from './types.ts';
  * - its answers to heartbeats confirm no read round; it believes no commit index beyond what it has compared.
  * It does count as alive: a leader that stepped down because only a suspect node hears it could never mend that node.
  *
- * How it ends. The first answer that carries this node's mark makes the leader of term T count nothing of it any more,
- * what it acknowledged before included, and fixes `through`: one more than the last index of the leader's log at that
- * time. The leader's appends carry `through` from then on, and the mark, so that none sent earlier is taken for one of
- * them. When this node holds the leader's log up to `through` durably, it is trusted again (and the leader counts it
- * again with the first answer without mark at or above `through`, which nothing that was lost can have caused).
+ * How it ends. The first answer that carries this node's mark, which each process draws anew, makes the leader of term T
+ * count nothing of it any more, what it acknowledged before included, and fixes `through`: one more than the last index
+ * of the leader's log at that time. The leader's appends carry `through` from then on, and the mark, so that none sent
+ * earlier is taken for one of them. When this node holds the leader's log up to `through` durably, it is trusted again
+ * (and the leader counts it again with the first answer without mark at or above `through`, which nothing that was lost
+ * can have caused).
  *
  * Why that is safe. Let e be any entry that was or will be committed by a quorum that counts an acknowledgement which
  * this node gave in term T0 before the loss, and let the node be trusted again by the leader of T. Term and vote are

@@ -240,6 +240,32 @@ describe('the leader of a suspect node', () => {
     expect(made.core(1).status().commit).toBe(7);
   });
 
+  test('is not deceived by what it acknowledged between two losses in one term', () => {
+    const made = cluster();
+    const isTrusting = (message: Message): boolean =>
+      isFrom(3, 'appendResponse')(message) &&
+      message.type === 'appendResponse' &&
+      message.suspect === undefined;
+    made.lose = isTrusting;
+    lose(made, 2);
+    made.tickAll(1);
+    expect(made.core(3).status()).toMatchObject({ lastIndex: 6, suspectUntil: null });
+    made.crash(made.machine(2));
+    for (const text of ['a', 'b', 'c']) made.propose(1, text);
+    made.settle();
+    const late = present(made.sent.findLast(isTrusting), 'acknowledgement');
+    expect(late).toMatchObject({ index: 9, rejected: false });
+    lose(made, 2);
+    made.lose = isFrom(1, 'append');
+    made.tickAll(1);
+    made.deliver(late);
+    made.settle();
+    expect([suspectAt(made, 1), made.core(1).status().commit]).toEqual([true, 6]);
+    made.heal();
+    made.tickAll(3);
+    expect([suspectAt(made, 1), made.core(1).status().commit]).toEqual([false, 10]);
+  });
+
   test('is not deceived by an acknowledgement from before the loss that comes late', () => {
     const made = cluster();
     made.lose = isFrom(3, 'appendResponse');
