@@ -1,57 +1,32 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { present } from '../../src/base/assert.ts';
-import { waitFor } from '../faultProxy/waitFor.ts';
 import { until } from '../until.ts';
 import { BOTH, type FaultKind, type Injected, OURS } from './faultKind.ts';
 import { anyone } from './processFaults.ts';
 import type { World } from './target.ts';
+import { DURABLE_WRITES, LOG_WRITES, Tracer } from './tracer.ts';
 
 const EXIT_WITHIN_MS = 15_000;
 
-/** Does something to the calls of a running process, until it is ended or the process is. */
-class Tracer {
-  readonly #child: ChildProcess;
-
-  constructor(pid: number, inject: string) {
-    const calls = inject.split(':')[0] ?? '';
-    this.#child = spawn(
-      'strace',
-      ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${inject}`, '-p', String(pid)],
-      { stdio: 'ignore' },
-    );
-    this.#child.on('error', () => undefined);
-  }
-
-  async end(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const gone = once(this.#child, 'exit');
-    this.#child.kill('SIGINT');
-    await Promise.race([gone, waitFor(3_000)]);
-    this.#child.kill('SIGKILL');
-  }
-}
-
-const SYNCS = 'fdatasync,fsync';
-
 function slow(world: World, name: string): Injected {
   const delayUs = world.random.logarithmic(5_000, 800_000);
-  const tracer = new Tracer(world.target.processId(name), `${SYNCS}:delay_exit=${delayUs}`);
+  const tracer = new Tracer(world.target.processId(name), DURABLE_WRITES, `delay_exit=${delayUs}`);
   const lastsMs = world.random.logarithmic(1_500, 6_000);
-  const what = `${name}: every sync takes ${Math.round(delayUs / 1_000)} ms longer, for ${lastsMs} ms`;
+  const what = `${name}: every durable write takes ${Math.round(delayUs / 1_000)} ms longer, for ${lastsMs} ms`;
   return { what, holds: [name], lastsMs, heal: () => tracer.end() };
 }
 
 /** A disk that refuses: the process has to end by itself. */
 async function failing(world: World, name: string, error: string): Promise<Injected> {
   world.expectExit(name);
-  const tracer = new Tracer(world.target.processId(name), `${SYNCS}:error=${error}`);
+  // Else it is nearly always the state's disk that fails first.
+  const calls = world.random.chance(0.5) ? LOG_WRITES : DURABLE_WRITES;
+  const tracer = new Tracer(world.target.processId(name), calls, `error=${error}`);
   return {
-    what: `${name}: ${error} on every sync`,
+    what: `${name}: ${error} on ${calls === LOG_WRITES ? 'every write of the log' : 'every durable write'}`,
     holds: [name],
     lastsMs: world.random.integer(1_000, 3_000),
     heal: async () => {
-      // It has something to sync as soon as the cluster takes writes.
+      // It has something to write as soon as the cluster takes writes.
       await until(EXIT_WITHIN_MS, `${name} to end itself`, () => !world.target.isRunning(name)).catch(
         async (thrown: unknown) => {
           world.violation(`${name} goes on after ${error} on its disk: ${String(thrown)}`);
@@ -131,7 +106,7 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     inject: (world) => onOne(world, (name) => failing(world, name, 'EIO')),
   },
   {
-    name: 'ENOSPC on sync',
+    name: 'ENOSPC on write',
     needs: ['strace'],
     weight: 1,
     takes: 'one',

@@ -12,14 +12,16 @@ import {
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ProxyServer, startProxyServer } from '../faultProxy/start.ts';
+import { LocalCluster } from '../localCluster.ts';
 import { until } from '../until.ts';
 import { Cleanup } from './cleanup.ts';
 import { command } from './command.ts';
 import { Disks } from './disks.ts';
 import { machine } from './machine.ts';
 import { loopbackNetwork, type Network, namespaceNetwork } from './network.ts';
+import { DURABLE_WRITES, LOG_WRITES, Tracer } from './tracer.ts';
 
 const LIMIT_MS = 15_000;
 const dir = mkdtempSync(join(tmpdir(), 'chaos-stage-'));
@@ -194,5 +196,50 @@ describe.skipIf(!able.has('loopImages'))('disks', () => {
     expect(() => writeFileSync(file, 'y'.repeat(1_000_000))).toThrow(/ENOSPC/);
     disks.free(1);
     writeFileSync(file, 'y'.repeat(1_000_000));
+  });
+});
+
+describe.skipIf(!able.has('strace'))('the disk of a node', () => {
+  const DELAY_MS = 700;
+  let cluster: LocalCluster;
+  let tracer: Tracer | undefined;
+
+  beforeAll(async () => {
+    await LocalCluster.form(1, {
+      onCreated: (made) => {
+        cluster = made;
+        cleanup.add('cluster', () => made.destroy());
+      },
+    });
+  }, 60_000);
+  afterEach(() => tracer?.end());
+
+  /** Puts until a write of the log has met the fault, then once more; tells how long that one took. */
+  async function putWhenStruck(): Promise<number> {
+    const client = await cluster.client(['n1'], LIMIT_MS);
+    const put = () => client.put('key', 'value', { timeoutMs: 3 * DELAY_MS }).catch(() => undefined);
+    try {
+      await until(LIMIT_MS, 'a write of the log that meets the fault', async () => {
+        await put();
+        return tracer?.struckLog() === true;
+      });
+      const startedMs = performance.now();
+      await put();
+      return performance.now() - startedMs;
+    } finally {
+      await client.close();
+    }
+  }
+
+  it('is slow where the log is written', async () => {
+    tracer = new Tracer(cluster.processId('n1'), DURABLE_WRITES, `delay_exit=${DELAY_MS * 1_000}`);
+    expect(await putWhenStruck()).toBeGreaterThanOrEqual(DELAY_MS);
+  });
+
+  it('refuses what is written to the log, and the node ends', async () => {
+    tracer = new Tracer(cluster.processId('n1'), LOG_WRITES, 'error=EIO');
+    await putWhenStruck();
+    await until(LIMIT_MS, 'the end of the node', () => !cluster.isRunning('n1'));
+    expect(readFileSync(cluster.node('n1').logPath, 'utf8')).toContain('DISK_FAILED');
   });
 });
