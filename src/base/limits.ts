@@ -98,6 +98,7 @@ export const LIMITS = {
   stateCheckpointsTickMs: 1_000,
   stateIdleCheckpointMs: 1_000,
   stateUndecidedMs: 5_000,
+  divergedStatesKept: 2,
 
   // what doctor asks of the disk
   diskFreeBytesMin: 1 * GiB,

@@ -28,6 +28,8 @@ export interface ClusterPortParts {
   readonly random: RandomSource;
   readonly version: string;
   readonly warnings: readonly string[];
+  /** One sentence each, as things are now. */
+  readonly divergedStates: () => readonly string[];
   readonly scrubber: Pick<Scrubber, 'last'>;
 }
 
@@ -205,7 +207,7 @@ export class NodeClusterPort implements ClusterPort {
   #warnings(): readonly string[] {
     const { leadership, logClock } = this.#parts.core;
     const { store, identity } = this.#parts;
-    const warnings = [...this.#parts.warnings];
+    const warnings = [...this.#parts.warnings, ...this.#parts.divergedStates()];
     if (store.missing !== null) {
       warnings.push(
         `the state of this node is being rebuilt from the leader, and nothing is read here meanwhile: ${store.missing}`,

@@ -148,12 +148,14 @@ export class NodeCore {
 
   /** What this node tells all others about once a second. */
   announcement(): Announcement {
-    return { checkpoints: this.guard.tick(), lowSpace: this.reserve.low };
+    const stateMissing = this.#store.missing !== null;
+    return { checkpoints: this.guard.tick(), lowSpace: this.reserve.low, stateMissing };
   }
 
   announcementHeard({ nodeId, announcement }: { nodeId: NodeId; announcement: Announcement }): void {
     this.reserve.heard(nodeId, announcement);
-    this.guard.heard(nodeId, announcement.checkpoints);
+    if (announcement.stateMissing) this.guard.lost(nodeId);
+    else this.guard.heard(nodeId, announcement.checkpoints);
   }
 
   /** The log, once it is open. */

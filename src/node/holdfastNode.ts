@@ -20,6 +20,7 @@ import { requireTls13, serverCredentials, TlsMaterialHolder, tlsMaterial } from 
 import { NodeClusterPort } from './clusterPort.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { NodeCore } from './core.ts';
+import { divergedStates } from './divergedStates.ts';
 import { DATA_FORMAT } from './format.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { createJoinPort } from './joinPort.ts';
@@ -156,7 +157,9 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   const scrubber = createScrubber({ ...assembly, store, core });
   scrubber.start();
   onStop(() => scrubber.stop());
-  const api = createApi({ ...assembly, store, core, scrubber });
+  const diverged = await divergedStates(directory.root);
+  for (const warning of diverged()) logger.warn({}, warning);
+  const api = createApi({ ...assembly, store, core, scrubber, diverged });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
   const ready = (): void => api.setReady(true);
@@ -284,7 +287,12 @@ function nodeOrNobody(identify: () => NodeId): NodeId | null {
   }
 }
 
-function createApi({ options, opened, store, core, scrubber }: Parts & { scrubber: Scrubber }): ApiServer {
+interface ApiParts extends Parts {
+  readonly scrubber: Scrubber;
+  readonly diverged: () => readonly string[];
+}
+
+function createApi({ options, opened, store, core, scrubber, diverged }: ApiParts): ApiServer {
   const { identity, credentials, sealer, keys, warnings } = opened;
   const context = {
     clusterId: identity.clusterId,
@@ -308,6 +316,7 @@ function createApi({ options, opened, store, core, scrubber }: Parts & { scrubbe
       random: systemRandom,
       version: options.version,
       warnings,
+      divergedStates: diverged,
       scrubber,
     }),
     identify: (der) => clientOrNobody(certificateIdentity(der, context)),

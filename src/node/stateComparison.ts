@@ -79,6 +79,11 @@ export class StateComparison {
     this.#heard.set(from, newestOf(heard));
   }
 
+  /** That node has no state any more: what it told of its earlier one is in nobody's way. */
+  lost(from: NodeId): void {
+    this.#heard.delete(from);
+  }
+
   /** To be called about once a second. @returns what to tell the others */
   tick(): readonly Checkpoint[] {
     const applied = this.#state.applied();

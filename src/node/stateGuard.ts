@@ -43,6 +43,12 @@ export class StateGuard {
     this.#judge();
   }
 
+  /** That node has lost its state, or was told to take another one. */
+  lost(from: NodeId): void {
+    this.#parts.comparison.lost(from);
+    this.#judge();
+  }
+
   /** To be called every LIMITS.stateCheckpointsTickMs. @returns what to tell the others */
   tick(): readonly Checkpoint[] {
     const checkpoints = this.#parts.comparison.tick();
@@ -56,6 +62,18 @@ export class StateGuard {
     if (this.#parts.clock.monotonicMs() - this.#undecidedSinceMs < LIMITS.stateUndecidedMs) return null;
     return new HoldfastError('STATE_CORRUPT', this.#undecided(), {
       hint: 'see holdfast status; start the missing voters, or stop the node whose state is wrong, delete its state folder and start it again',
+    });
+  }
+
+  /**
+   * Why this state is given to no other node now, or null. At once, without the patience of `refusal`: whoever takes it
+   * is counted as a second one that holds it, and both together contradict a node that may be right.
+   */
+  get doubt(): HoldfastError | null {
+    const { verdict, index } = this.#parts.comparison.compare();
+    if (verdict === 'agreed' && !this.#stopped) return null;
+    return new HoldfastError('UNAVAILABLE', `the state of this node is in doubt at index ${index}`, {
+      hint: 'see holdfast status',
     });
   }
 

@@ -4,6 +4,7 @@ import type { NodeId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sealer } from '../envelope/sealer.ts';
 import type { CommittedEntry, StateMachine, StateSnapshot } from '../replication/replicatedLog.ts';
+import type { SealedRows } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import type { AppliedPlace } from '../store/types.ts';
 import { openContext, openForward, openPayload } from './entryPayload.ts';
@@ -28,7 +29,7 @@ export interface StateMachineParts {
   readonly membership: Membership;
   readonly peers: { addressOf(nodeId: NodeId): string | null };
   readonly keyring: KeyringFile;
-  readonly guard: Pick<StateGuard, 'applied' | 'replaced'>;
+  readonly guard: Pick<StateGuard, 'applied' | 'replaced' | 'doubt'>;
   readonly logger: Logger;
 }
 
@@ -106,11 +107,13 @@ export class NodeStateMachine implements StateMachine {
   }
 
   async openSnapshot(): Promise<StateSnapshot> {
-    const snapshot = await this.#parts.store.openSnapshot();
+    const { store, keyring, guard } = this.#parts;
+    throwDoubt(guard);
+    const snapshot = await store.openSnapshot();
     return {
       metadata: snapshotMetadata(snapshot.head),
-      keyring: this.#parts.keyring.stored(),
-      rows: () => snapshot.rows(),
+      keyring: keyring.stored(),
+      rows: () => undoubted(snapshot.rows(), guard),
       close: () => snapshot.close(),
     };
   }
@@ -158,4 +161,17 @@ export class NodeStateMachine implements StateMachine {
   peerAddress(nodeId: NodeId): string | null {
     return this.#parts.peers.addressOf(nodeId);
   }
+}
+
+function throwDoubt({ doubt }: Pick<StateGuard, 'doubt'>): void {
+  if (doubt !== null) throw doubt;
+}
+
+/** A doubt that comes up on the way ends it: a snapshot without its last rows is never installed. */
+async function* undoubted(rows: SealedRows, guard: Pick<StateGuard, 'doubt'>): SealedRows {
+  for await (const portion of rows) {
+    throwDoubt(guard);
+    yield portion;
+  }
+  throwDoubt(guard);
 }

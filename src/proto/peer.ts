@@ -16,6 +16,7 @@ export interface PeerFrame {
 export interface Announcement {
   readonly checkpoints: readonly Checkpoint[];
   readonly lowSpace: boolean;
+  readonly stateMissing: boolean;
 }
 
 /** A digest of the sender's whole state. */

@@ -2,12 +2,15 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, writeFileDurably } from '../base/durableFile.ts';
 import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { REBUILT_HINT } from './database.ts';
 import { type Damage, damageText, parseDamage } from './stateMark.ts';
 
 const POINTER_PATTERN = /^([1-9][0-9]{0,14})\n$/;
 const GENERATION_PATTERN = /^[1-9][0-9]{0,14}$/;
-const SET_ASIDE_PATTERN = /^damaged-([1-9][0-9]{0,14})$/;
+const SET_ASIDE_PATTERN = /^(?:damaged|diverged)-([1-9][0-9]{0,14})$/;
+const DAMAGED_PATTERN = /^damaged-/;
+const DIVERGED_PATTERN = /^diverged-/;
 
 /** The generations of a state, of which one counts. */
 export interface Generations {
@@ -32,8 +35,9 @@ export interface Generations {
  * A state that is replaced as a whole is written to the next generation; replacing the file `current` is the
  * moment at which it counts.
  *
- * A state that must not be used any more is marked in `current` (stateMark.ts) and set aside, as `damaged-<generation>`,
- * until another one is in force. One such folder at most is kept.
+ * A state that must not be used any more is marked in `current` (stateMark.ts) and set aside. `damaged-<generation>`, one
+ * at most, goes when another one is in force. `diverged-<generation>` is whole, and may be the right one when a majority
+ * was wrong: it stays until an operator takes it away, or LIMITS.divergedStatesKept newer ones have come.
  */
 export class StateFolder implements Generations {
   readonly #path: string;
@@ -97,21 +101,27 @@ export class StateFolder implements Generations {
     const inForce = Number(POINTER_PATTERN.exec(pointer ?? '')?.[1] ?? generations.at(-1) ?? 0);
     const damage = parseDamage(pointer ?? '') ?? { kind, generation: inForce, reason };
     await this.#point(damageText(damage));
-    if (generations.includes(damage.generation)) await this.#moveAside(damage.generation);
-    const known = [...generations, damage.generation, ...(await this.#setAsideGenerations())];
-    return Math.max(...known) + 1;
+    if (generations.includes(damage.generation)) await this.#moveAside(damage);
+    const aside = (await this.#setAside()).map(generationOf);
+    return Math.max(...generations, damage.generation, ...aside) + 1;
+  }
+
+  /** The folders of whole states that differed from what a majority held, the oldest first. */
+  async divergedStates(): Promise<readonly string[]> {
+    const diverged = (await this.#setAside()).filter((name) => DIVERGED_PATTERN.test(name));
+    return diverged.map((name) => join(this.#path, name));
   }
 
   async switchTo(generation: number): Promise<void> {
     await this.#point(`${generation}\n`);
   }
 
-  /** What was set aside goes too, as soon as a generation is in force again. */
+  /** What was set aside as damaged goes too, as soon as a generation is in force again. */
   async removeAllBut(generation: number): Promise<void> {
     const rebuilt = (await this.damage()) === null;
     for (const name of await readdir(this.#path)) {
       const old = GENERATION_PATTERN.test(name) && Number(name) !== generation;
-      if (old || (rebuilt && SET_ASIDE_PATTERN.test(name))) await this.#remove(name);
+      if (old || (rebuilt && DAMAGED_PATTERN.test(name))) await this.#remove(name);
     }
   }
 
@@ -120,9 +130,14 @@ export class StateFolder implements Generations {
     await writeFileDurably({ path: join(this.#path, 'current'), bytes: Buffer.from(text), mode: 0o600 });
   }
 
-  async #moveAside(generation: number): Promise<void> {
-    for (const older of await this.#setAsideGenerations()) await this.#remove(`damaged-${older}`);
-    await rename(this.generationPath(generation), join(this.#path, `damaged-${generation}`));
+  async #moveAside({ kind, generation }: Damage): Promise<void> {
+    const aside = await this.#setAside();
+    const damaged = aside.filter((name) => DAMAGED_PATTERN.test(name));
+    const diverged = aside.filter((name) => DIVERGED_PATTERN.test(name));
+    const kept = LIMITS.divergedStatesKept - (kind === 'diverged' ? 1 : 0);
+    for (const name of [...damaged, ...diverged.slice(0, Math.max(0, diverged.length - kept))])
+      await this.#remove(name);
+    await rename(this.generationPath(generation), join(this.#path, `${kind}-${generation}`));
     await syncDirectory(this.#path);
   }
 
@@ -135,9 +150,12 @@ export class StateFolder implements Generations {
       .sort((a, b) => a - b);
   }
 
-  async #setAsideGenerations(): Promise<number[]> {
+  /** In rising order of generations. */
+  async #setAside(): Promise<string[]> {
     const names = await readdir(this.#path);
-    return names.flatMap((name) => SET_ASIDE_PATTERN.exec(name)?.slice(1, 2).map(Number) ?? []);
+    return names
+      .filter((name) => SET_ASIDE_PATTERN.test(name))
+      .sort((a, b) => generationOf(a) - generationOf(b));
   }
 
   async #remove(name: string): Promise<void> {
@@ -152,4 +170,8 @@ export class StateFolder implements Generations {
       throw thrown;
     }
   }
+}
+
+function generationOf(setAside: string): number {
+  return Number(SET_ASIDE_PATTERN.exec(setAside)?.[1] ?? 0);
 }

@@ -3,7 +3,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { NodeId } from '../../src/base/ids.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { silentLogger } from '../../src/base/logger.ts';
+import type { DataDirectory } from '../../src/node/dataDirectory.ts';
+import { divergedStates } from '../../src/node/divergedStates.ts';
+import { checkState } from '../../src/node/doctor/state.ts';
 import { openState } from '../../src/node/openState.ts';
 import { stopForState } from '../../src/node/stopForState.ts';
 import { encodeConfigurationChange } from '../../src/replication/raft/configurationCodec.ts';
@@ -273,6 +277,31 @@ describe('a mark', () => {
       code: 'STATE_CORRUPT',
       message: expect.stringContaining('differs at 7'),
     });
+  });
+
+  it('of a state that differs keeps its files, the newest few, when another one is in force', async () => {
+    const source = await StoreRig.create({ sealer: rig.sealer });
+    for (let i = 0; i < 9; i += 1) source.run(put(`k${i}`, 'whole'));
+    await source.store.flushed();
+    const aside: string[][] = [];
+    for (let time = 0; time <= LIMITS.divergedStatesKept; time += 1) {
+      markState(rig.directory, { kind: 'diverged', reason: 'differs at 7' });
+      const store = await open();
+      const snapshot = await source.store.openSnapshot();
+      await store.installSnapshot({ rows: snapshot.rows(), expected: placeAt(9) });
+      await snapshot.close();
+      await close();
+      aside.push(found().filter((name) => name.startsWith('diverged')));
+    }
+    expect(aside).toEqual([['diverged-1'], ['diverged-1', 'diverged-3'], ['diverged-3', 'diverged-5']]);
+    const warnings = await divergedStates(rig.directory);
+    expect(warnings()).toHaveLength(2);
+    expect(
+      (await checkState({ root: rig.directory } as DataDirectory)).map(({ message }) => message),
+    ).toEqual(warnings());
+    rmSync(folder('diverged-3'), { recursive: true });
+    expect(warnings()).toEqual([expect.stringContaining('diverged-5')]);
+    await source.destroy();
   });
 
   it('of a state that differs is enough: it is not asked whether it opens', async () => {

@@ -107,8 +107,30 @@ describe('a node', () => {
     store.apply({ kind: 'configuration', place, configuration, removed: [], member: null, timeMs: 1 });
     const checkpoints = [{ index: 1, digest: Buffer.alloc(32, 9), format: DATA_FORMAT }];
     for (const nodeId of others)
-      core.announcementHeard({ nodeId, announcement: { checkpoints, lowSpace: false } });
+      core.announcementHeard({
+        nodeId,
+        announcement: { checkpoints, lowSpace: false, stateMissing: false },
+      });
     expect(logger.warnings.join()).toContain('not that of the majority');
+  });
+
+  it('gives its state to nobody while another one differs, until that one has none any more', async () => {
+    const [nodeId, third] = ['00000000000000b1', '00000000000000b2'] as [NodeId, NodeId];
+    const voters = [OWN, nodeId, third];
+    const configuration = { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+    const place = { index: 1, term: 1, hash: Buffer.alloc(32, 1) };
+    store.apply({ kind: 'configuration', place, configuration, removed: [], member: null, timeMs: 1 });
+    await store.flushed();
+    const begun = await core.stateMachine.openSnapshot();
+    const checkpoints = [{ index: 1, digest: Buffer.alloc(32, 9), format: DATA_FORMAT }];
+    const heard = { checkpoints, lowSpace: false, stateMissing: false };
+    core.announcementHeard({ nodeId, announcement: heard });
+    expect(core.guard.refusal).toBeNull();
+    await expect(core.stateMachine.openSnapshot()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(begun.rows()[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await begun.close();
+    core.announcementHeard({ nodeId, announcement: { ...heard, checkpoints: [], stateMissing: true } });
+    await (await core.stateMachine.openSnapshot()).close();
   });
 });
 

@@ -28,7 +28,7 @@ test('an announcement reaches every peer that is connected, with the name of its
   }
   const [first] = transports;
   await waitFor(() => first?.peers().every(({ connected }) => connected) === true);
-  first?.announce({ checkpoints: [checkpoint], lowSpace: true });
+  first?.announce({ checkpoints: [checkpoint], lowSpace: true, stateMissing: true });
   await waitFor(() => directory.announcements.length === 2);
   expect(directory.announcements.map(({ to, nodeId }) => [nodeId, to])).toEqual(
     expect.arrayContaining([
@@ -37,7 +37,7 @@ test('an announcement reaches every peer that is connected, with the name of its
     ]),
   );
   const { announcement } = directory.announcements[0] ?? {};
-  expect(announcement?.lowSpace).toBe(true);
+  expect(announcement).toMatchObject({ lowSpace: true, stateMissing: true });
   expect(announcement?.checkpoints[0]).toMatchObject({ index: 512, format: 1 });
   expect(Buffer.from(announcement?.checkpoints[0]?.digest ?? '')).toEqual(checkpoint.digest);
 });
@@ -53,7 +53,7 @@ test.each([
 ] as const)('one %s ends the stream and is not believed', async (_what, checkpoints, reason) => {
   const b = await directory.listen(B);
   b.start(new RecordingReceiver());
-  expect(await send({ checkpoints, lowSpace: false })).toBe(3);
+  expect(await send({ checkpoints, lowSpace: false, stateMissing: false })).toBe(3);
   expect([...b.refused]).toEqual([[reason, 1]]);
   expect(directory.announcements).toEqual([]);
 });

@@ -1,0 +1,23 @@
+import { existsSync } from 'node:fs';
+import { systemErrorCode } from '../base/errors.ts';
+import { StateFolder } from '../store/stateFolder.ts';
+
+/** For status and doctor, one sentence a state that was set aside because it differed. */
+export function divergedWarning(path: string): string {
+  return `${path} holds a state that differed from what a majority held: look at it, then delete it`;
+}
+
+/** What to warn of now: while a node runs no such state is added, but an operator may take one away. */
+export async function divergedStates(root: string): Promise<() => readonly string[]> {
+  const paths = await pathsIn(root);
+  return () => paths.filter((path) => existsSync(path)).map(divergedWarning);
+}
+
+async function pathsIn(root: string): Promise<readonly string[]> {
+  try {
+    return await new StateFolder(root).divergedStates();
+  } catch (thrown) {
+    if (systemErrorCode(thrown) === 'ENOENT') return [];
+    throw thrown;
+  }
+}
