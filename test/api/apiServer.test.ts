@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
+import { connect as connectTcp } from 'node:net';
 import { dirname, join } from 'node:path';
 import tls from 'node:tls';
-import { type Client, loadPackageDefinition, type ServiceError, status } from '@grpc/grpc-js';
+import { Client, credentials, loadPackageDefinition, type ServiceError, status } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -91,6 +92,28 @@ describe('who may call', () => {
     await expect(unaryCall(raw(null), put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
     const stranger = await (await TestAuthority.create()).client('alice');
     await expect(unaryCall(raw(stranger), put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    expect(running.node.calls).toBe(0);
+  });
+
+  it.each(['no longer', 'not yet'] as const)('refuses a certificate that is valid %s', async (valid) => {
+    const untimely = raw(await rig.authority.client('alice', valid));
+    await expect(unaryCall(untimely, put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    expect(running.node.calls).toBe(0);
+  });
+
+  it('refuses plain text: of gRPC, and of HTTP/1.1, which it does not answer', async () => {
+    const plain = new Client(running.endpoint, credentials.createInsecure(), { 'grpc.enable_retries': 0 });
+    clients.push(plain);
+    await expect(unaryCall(plain, put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    await expect(health(plain)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    const socket = connectTcp(running.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const answer: Buffer[] = [];
+    socket.on('data', (bytes: Buffer) => answer.push(bytes));
+    await new Promise((resolve) => socket.once('close', resolve));
+    // An alert of TLS at most.
+    expect(Buffer.concat(answer).toString('latin1')).not.toContain('HTTP');
     expect(running.node.calls).toBe(0);
   });
 

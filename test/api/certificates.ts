@@ -1,14 +1,18 @@
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
-import { ServerCredentials } from '@grpc/grpc-js';
+import type { ServerCredentials } from '@grpc/grpc-js';
 import * as x509 from '@peculiar/x509';
 import type { Identity } from '../../src/api/caller.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
+import { serverCredentials as nodeServerCredentials, TlsMaterialHolder } from '../../src/trust/tls.ts';
 
 const CLUSTER = '00000000000000c1';
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 x509.cryptoProvider.set(webcrypto as never);
+
+/** When a certificate is valid, with an hour to spare on both sides of this moment. */
+export type Validity = 'no longer' | 'now' | 'not yet';
 
 export interface Pem {
   readonly certificate: string;
@@ -44,8 +48,8 @@ export class TestAuthority {
     return new TestAuthority({ pem: certificate.toString('pem'), keys, name });
   }
 
-  client(name: string): Promise<Pem> {
-    return this.#issue({ subject: `CN=${name}`, uri: `holdfast://${CLUSTER}/client/${name}` });
+  client(name: string, valid: Validity = 'now'): Promise<Pem> {
+    return this.#issue({ subject: `CN=${name}`, uri: `holdfast://${CLUSTER}/client/${name}`, valid });
   }
 
   node(nodeId: string): Promise<Pem> {
@@ -58,7 +62,12 @@ export class TestAuthority {
     return this.#issue({ subject: 'CN=server', uri: `holdfast://${CLUSTER}/node/0000000000000001`, hosts });
   }
 
-  async #issue(what: { subject: string; uri: string; hosts?: readonly string[] }): Promise<Pem> {
+  async #issue(what: {
+    subject: string;
+    uri: string;
+    hosts?: readonly string[];
+    valid?: Validity;
+  }): Promise<Pem> {
     const keys = await newKeys();
     this.#serial += 1;
     const names: x509.JsonGeneralName[] = [{ type: 'url', value: what.uri }];
@@ -68,7 +77,7 @@ export class TestAuthority {
       serialNumber: this.#serial.toString(16).padStart(4, '0'),
       subject: what.subject,
       issuer: this.#name,
-      ...lifetime(),
+      ...lifetime(what.valid),
       signingAlgorithm: ALGORITHM,
       publicKey: keys.publicKey,
       signingKey: this.#keys.privateKey,
@@ -82,9 +91,14 @@ export class TestAuthority {
   }
 }
 
+/** As a node has them. */
 export function serverCredentials(authority: TestAuthority, server: Pem): ServerCredentials {
-  const pair = { cert_chain: Buffer.from(server.certificate), private_key: Buffer.from(server.privateKey) };
-  return ServerCredentials.createSsl(Buffer.from(authority.pem), [pair], true);
+  const material = {
+    ca: Buffer.from(authority.pem),
+    cert: Buffer.from(server.certificate),
+    key: Buffer.from(server.privateKey),
+  };
+  return nodeServerCredentials(new TlsMaterialHolder(material), { clientWithoutCertificate: 'refused' });
 }
 
 /** What the trust folder does for a real node: the one URI SAN of the certificate. */
@@ -98,9 +112,12 @@ export function identify(certificateDer: Uint8Array): Identity {
   throw new HoldfastError('CERTIFICATE_INVALID', 'no identity in the certificate');
 }
 
-function lifetime() {
-  const nowMs = Date.now();
-  return { notBefore: new Date(nowMs - 3_600_000), notAfter: new Date(nowMs + 3_600_000) };
+const HOUR_MS = 3_600_000;
+
+function lifetime(valid: Validity = 'now') {
+  const [from, to] = { 'no longer': [-2, -1], now: [-1, 1], 'not yet': [1, 2] }[valid];
+  const at = (hours = 0): Date => new Date(Date.now() + hours * HOUR_MS);
+  return { notBefore: at(from), notAfter: at(to) };
 }
 
 async function newKeys(): Promise<webcrypto.CryptoKeyPair> {

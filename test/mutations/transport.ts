@@ -3,6 +3,22 @@ import { type Mutation, PEERS } from './mutation.ts';
 /** Connections and frames between nodes. */
 export const TRANSPORT: readonly Mutation[] = [
   {
+    name: 'a certificate that was not verified is believed',
+    protects: 'I15',
+    file: `${PEERS}/peerServer.ts`,
+    find: 'if (!socket.authorized) return null;',
+    replace: '',
+    noticedBy: ['test/replication/transport/strangers.test.ts'],
+  },
+  {
+    name: 'whoever answers is spoken to',
+    protects: 'I15',
+    file: `${PEERS}/peerDialing.ts`,
+    find: 'createFromSecureContext(context, {',
+    replace: 'createFromSecureContext(context, {\n      rejectUnauthorized: false,',
+    noticedBy: ['test/replication/transport/strangers.test.ts'],
+  },
+  {
     name: 'a connection without a handshake stays',
     protects: 'peer input',
     file: `${PEERS}/peerServer.ts`,

@@ -10,6 +10,9 @@ const crypto = webcrypto as unknown as NonNullable<
 >;
 const HOUR_MS = 3_600_000;
 
+/** When a certificate is valid, with an hour to spare on both sides of this moment. */
+export type Validity = 'no longer' | 'now' | 'not yet';
+
 /** A certificate authority of a test's own. */
 export class TestAuthority {
   readonly #certificate: x509.X509Certificate;
@@ -43,7 +46,7 @@ export class TestAuthority {
   }
 
   /** A certificate for `uri`, e.g. `holdfast://c/node/…`. */
-  async issue(uri: string): Promise<PeerCredentials> {
+  async issue(uri: string, valid: Validity = 'now'): Promise<PeerCredentials> {
     const keys = (await crypto.subtle.generateKey(ALGORITHM, true, [
       'sign',
       'verify',
@@ -54,7 +57,7 @@ export class TestAuthority {
         issuer: this.#certificate.subject,
         publicKey: keys.publicKey,
         signingKey: this.#keys.privateKey,
-        ...validity(),
+        ...validity(valid),
         signingAlgorithm: ALGORITHM,
         extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'url', value: uri }])],
       },
@@ -68,13 +71,15 @@ export class TestAuthority {
     };
   }
 
-  issueNode(nodeId: NodeId): Promise<PeerCredentials> {
-    return this.issue(`holdfast://cluster/node/${nodeId}`);
+  issueNode(nodeId: NodeId, valid?: Validity): Promise<PeerCredentials> {
+    return this.issue(`holdfast://cluster/node/${nodeId}`, valid);
   }
 }
 
-function validity(): { notBefore: Date; notAfter: Date } {
-  return { notBefore: new Date(Date.now() - HOUR_MS), notAfter: new Date(Date.now() + 24 * HOUR_MS) };
+function validity(valid: Validity = 'now'): { notBefore: Date; notAfter: Date } {
+  const [from, to] = { 'no longer': [-2, -1], now: [-1, 24], 'not yet': [1, 2] }[valid];
+  const at = (hours = 0): Date => new Date(Date.now() + hours * HOUR_MS);
+  return { notBefore: at(from), notAfter: at(to) };
 }
 
 /** The node that a certificate names, as the host's port function does it. */
