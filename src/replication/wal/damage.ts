@@ -12,6 +12,8 @@ export interface Damage {
   readonly offset: number;
   /** Where and what, for people. */
   readonly reason: string;
+  /** Older segments that were being removed: no part of the log, damaged or not. */
+  readonly leftOver: readonly number[];
   /** The most that any sound record claims, before the damage or behind it. */
   readonly claims: Claims;
 }

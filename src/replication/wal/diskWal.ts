@@ -70,6 +70,7 @@ export class DiskWal implements WriteAheadLog {
   readonly #shape: LogShape<ChainEnd>;
   /** Where the log on disk stands. */
   #durable: LogStand;
+  #durableRecord: number;
   #suspectUntil: ChainEnd | null;
   #removal: Promise<void> = Promise.resolve();
 
@@ -78,6 +79,7 @@ export class DiskWal implements WriteAheadLog {
     this.#writer = writer;
     this.#shape = shape;
     this.#durable = shape.stand;
+    this.#durableRecord = writer.record;
     this.#suspectUntil = suspectUntil;
     this.#commit = new GroupCommit({
       write: (group) => this.#write(group),
@@ -111,7 +113,8 @@ export class DiskWal implements WriteAheadLog {
     accept(shape, first);
     return diskSteps(async () => {
       await makeEmptyDirectory(writing);
-      const named = { record: 0, hardState: start.hardState, last: start.last, suspectUntil: null };
+      const { hardState: startState, last } = start;
+      const named = { record: 0, hardState: startState, last, suspectUntil: null, firstSegment: 1 };
       const watermark = await WatermarkFile.create(writing, named);
       const writer = await SegmentWriter.create(writing, start, entries.length === 0 ? null : first);
       const wal = new DiskWal({ writer, watermark, shape, suspectUntil: null }, surroundings);
@@ -132,10 +135,10 @@ export class DiskWal implements WriteAheadLog {
       const opened = await openLog(writing);
       const { log, hardState, suspicion, watermark } = opened;
       const writer = await SegmentWriter.open(writing, log);
-      await writer.removeUnneeded(log.shape.base);
       const parts = { writer, watermark, shape: chainOf(log), suspectUntil: suspicion?.until ?? null };
       const wal = new DiskWal(parts, surroundings);
       await wal.#begin(opened);
+      await wal.#removeUnneeded();
       const { base, kept } = log.shape;
       return { wal, contents: { hardState, snapshot: base, entries: [...kept], suspicion } };
     });
@@ -212,7 +215,9 @@ export class DiskWal implements WriteAheadLog {
 
   get #tail(): Watermark {
     const { hardState, last } = this.#durable;
-    return { record: this.#writer.record, hardState, last: chainEnd(last), suspectUntil: this.#suspectUntil };
+    const firstSegment = this.#writer.segments[0]?.sequence ?? 0;
+    const [record, suspectUntil] = [this.#durableRecord, this.#suspectUntil];
+    return { record, hardState, last: chainEnd(last), suspectUntil, firstSegment };
   }
 
   /** The watermark stands at the end of the log, in all its slots, when this resolves. */
@@ -236,6 +241,7 @@ export class DiskWal implements WriteAheadLog {
     const batches = group.map(({ batch }) => batch);
     await this.#writer.write(batches, this.#durable);
     this.#durable = group.at(-1)?.after ?? this.#durable;
+    this.#durableRecord = this.#writer.record;
     this.#watermark.note(this.#tail);
     if (group.some(({ promises }) => promises)) await this.#watermark.settled();
     const rolled = this.#writer.segments.length > segmentsBefore;
@@ -251,10 +257,15 @@ export class DiskWal implements WriteAheadLog {
   /** Beside the writes: unlinking a large file takes longer than many of them. */
   #startRemoval(): void {
     this.#removal = this.#removal
-      .then(() =>
-        this.#commit.failure === null ? this.#writer.removeUnneeded(this.#durable.base) : undefined,
-      )
+      .then(() => this.#remove())
       .catch((thrown: unknown) => void this.#commit.fail(thrown));
+  }
+
+  async #remove(): Promise<void> {
+    if (this.#commit.failure !== null || !this.#writer.leaveOut(this.#durable.base)) return;
+    this.#watermark.note(this.#tail);
+    await this.#watermark.settled();
+    if (this.#commit.failure === null) await this.#writer.removeLeftOver();
   }
 }
 

@@ -34,8 +34,11 @@ export async function mend(
   const { directory, files } = source;
   const names = await files.list(directory);
   if (names.includes(MENDED_NAME)) await files.remove(join(directory, MENDED_NAME));
-  const sequences = segmentSequences(names);
+  const { leftOver } = damage;
+  const sequences = segmentSequences(names).filter((sequence) => !leftOver.includes(sequence));
   const work: Work = { source, number: nextNumber(names), keptAside: [] };
+  // First: what is left out only because of the segment behind it must not be there without that.
+  await moveAside(work, leftOver);
   if (damage.offset === 0 && damage.sequence <= (sequences[0] ?? 0)) {
     await beginAnew(source, { ...start, sequence: (sequences.at(-1) ?? 0) + 1 });
     await moveAside(work, sequences);

@@ -20,11 +20,14 @@ import {
 } from './segment.ts';
 import type { SegmentFiles } from './segmentFiles.ts';
 import type { ChainEnd } from './types.ts';
+import type { Watermark } from './watermark.ts';
 
 /** A log as it was found, verified from end to end. Nothing on disk was touched. */
 export interface FoundLog {
   readonly shape: LogShape<Entry>;
   readonly segments: readonly Segment[];
+  /** Older segments that a removal did not come to, ascending: no part of the log. */
+  readonly leftOver: readonly number[];
   readonly nextRecord: number;
   /** Where the next record of the last segment goes. */
   readonly end: number;
@@ -49,12 +52,16 @@ export interface LogSource {
 /**
  * Reads and verifies all segments in order: checksums, record numbers, contiguity, terms, the hash chain, and that
  * every segment goes on where the one before ended. Only the very last record may be torn; all else is damage.
- * @param record the record after which the caller wants to know where the log stood
+ * @param named what the watermark says: where the log begins, and the record after which the caller wants to know where
+ *   it stood
  * @throws HoldfastError DATA_DIR_INVALID (no log, another store's), VERSION_UNSUPPORTED, DISK_FAILED (unreadable)
  */
-export async function readSegments(source: LogSource, record: number | null = null): Promise<LogReading> {
-  const sequences = await listSequences(source);
-  const reader = new LogReader(source, record);
+export async function readSegments(source: LogSource, named: Watermark | null = null): Promise<LogReading> {
+  const listed = await listSequences(source);
+  // A removal leaves the segment that is named. Where it is missing, something else has happened: nothing is left out.
+  const begin = Math.max(0, listed.indexOf(named?.firstSegment ?? 0));
+  const sequences = listed.slice(begin);
+  const reader = new LogReader(source, { record: named?.record ?? null, leftOver: listed.slice(0, begin) });
   for (const sequence of sequences) {
     const bytes = await readSegmentBytes(source, sequence);
     reader.read(sequence, bytes, sequence === sequences.at(-1));
@@ -81,13 +88,13 @@ export async function verifySealedSegments(
   pace: (bytes: number) => Promise<boolean>,
 ): Promise<SealedPart> {
   const sealed = (await listSequences(source)).slice(0, -1);
-  let reader = new LogReader(source, null, withoutPayload);
+  let reader = new LogReader(source, NOTHING_NAMED, withoutPayload);
   let [segments, bytes] = [0, 0];
   for (const sequence of sealed) {
     const contents = await readIfPresent(source, sequence);
     if (contents === null) {
       // Whatever came before it is gone too, and the log begins with the next one.
-      reader = new LogReader(source, null, withoutPayload);
+      reader = new LogReader(source, NOTHING_NAMED, withoutPayload);
       continue;
     }
     if (!(await pace(contents.length))) break;
@@ -126,9 +133,17 @@ export async function readSegmentBytes({ directory, files }: LogSource, sequence
 /** The sound part ends here; caught by the reader itself. */
 class Unsound extends Error {}
 
+/** What is known of a log before it is read. */
+interface Named {
+  readonly record: number | null;
+  readonly leftOver: readonly number[];
+}
+
+const NOTHING_NAMED: Named = { record: null, leftOver: [] };
+
 class LogReader {
   readonly #source: LogSource;
-  readonly #askedRecord: number | null;
+  readonly #named: Named;
   #shape: LogShape<Entry> | null = null;
   #segments: Segment[] = [];
   #record = 0;
@@ -136,18 +151,14 @@ class LogReader {
   #offset = 0;
   #found = { end: 0, lastSegmentBytes: 0, preallocated: true };
   #lastAtRecord: ChainEnd | null = null;
-  #damage: Omit<Damage, 'claims'> | null = null;
+  #damage: Omit<Damage, 'claims' | 'leftOver'> | null = null;
   #claims: Claims = NO_CLAIMS;
 
   readonly #keep: (entry: Entry) => Entry;
 
-  constructor(
-    source: LogSource,
-    askedRecord: number | null,
-    keep: (entry: Entry) => Entry = (entry) => entry,
-  ) {
+  constructor(source: LogSource, named: Named, keep: (entry: Entry) => Entry = (entry) => entry) {
     this.#source = source;
-    this.#askedRecord = askedRecord;
+    this.#named = named;
     this.#keep = keep;
   }
 
@@ -179,11 +190,13 @@ class LogReader {
     }
     const own = shape === null ? NO_CLAIMS : claimsOf(shape.stand);
     if (this.#damage !== null) {
-      return { kind: 'damaged', damage: { ...this.#damage, claims: mergeClaims(this.#claims, own) } };
+      const damage = { ...this.#damage, leftOver: this.#named.leftOver };
+      return { kind: 'damaged', damage: { ...damage, claims: mergeClaims(this.#claims, own) } };
     }
     const log = {
       shape: present(shape, 'a segment header'),
       segments: this.#segments,
+      leftOver: this.#named.leftOver,
       nextRecord: this.#record,
       lastAtRecord: this.#lastAtRecord,
       ...this.#found,
@@ -215,7 +228,7 @@ class LogReader {
   }
 
   #noteStand({ last }: LogShape<Entry>): void {
-    if (this.#record - 1 === this.#askedRecord) this.#lastAtRecord = last;
+    if (this.#record - 1 === this.#named.record) this.#lastAtRecord = last;
   }
 
   #readHeader(bytes: Buffer): LogShape<Entry> {

@@ -36,13 +36,15 @@ export interface SegmentWriterOptions {
 /**
  * Writes records into the newest segment and begins the next one when a record does not fit. A segment becomes part
  * of the log by one rename, when it is whole: zeros, header and perhaps a first record are durable by then. The
- * caller makes one call at a time (`removeUnneeded` may run beside) and stops for good at the first rejection.
+ * caller makes one call at a time (`removeLeftOver` may run beside) and stops for good at the first rejection.
  */
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
   /** Free again whenever a write has returned: only one is in flight. */
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   #segments: readonly Segment[];
+  /** Older ones that are still there. */
+  #leftOver: readonly number[] = [];
   #nextRecord: number;
   #current: OpenSegment | null = null;
   #end = 0;
@@ -80,6 +82,7 @@ export class SegmentWriter {
   /** Goes on behind `found`. What a torn write left there is overwritten with zeros, durably, first. */
   static async open(options: SegmentWriterOptions, found: FoundLog): Promise<SegmentWriter> {
     const writer = new SegmentWriter(options, found.segments, found.nextRecord);
+    writer.#leftOver = found.leftOver;
     await writer.#removePrepared();
     const file = await options.files.open(writer.#path(writer.#newest().sequence), 'existing');
     const bytes = Math.max(found.lastSegmentBytes, options.segmentBytes);
@@ -122,17 +125,29 @@ export class SegmentWriter {
   }
 
   /**
-   * Removes the segments that a log beginning at `base` does not need. `base` is durable in the log by now, so a
-   * crash between two removals leaves a log that opens; oldest first, so that it never has a hole.
+   * Leaves out the segments that a log beginning at `base`, which is durable in it, does not need.
+   * @returns whether `removeLeftOver` has something to do
    */
-  async removeUnneeded(base: SnapshotMetadata): Promise<void> {
+  leaveOut(base: SnapshotMetadata): boolean {
+    const unneeded = countUnneeded(this.#segments, base);
+    this.#leftOver = [
+      ...this.#leftOver,
+      ...this.#segments.slice(0, unneeded).map(({ sequence }) => sequence),
+    ];
+    this.#segments = this.#segments.slice(unneeded);
+    return this.#leftOver.length > 0;
+  }
+
+  /**
+   * Removes the segments that were left out, oldest first. The watermark names the first segment that stays by now: what
+   * a crash between two removals leaves is not always a log by itself, as a segment that cuts the one before it shows.
+   */
+  async removeLeftOver(): Promise<void> {
     const { files, directory } = this.#options;
-    const unneeded = this.#segments.slice(0, countUnneeded(this.#segments, base));
-    if (unneeded.length === 0) return;
-    this.#segments = this.#segments.slice(unneeded.length);
-    for (const { sequence } of unneeded) {
-      await files.remove(this.#path(sequence));
+    for (let oldest = this.#leftOver[0]; oldest !== undefined; oldest = this.#leftOver[0]) {
+      await files.remove(this.#path(oldest));
       await files.syncDirectory(directory);
+      this.#leftOver = this.#leftOver.slice(1);
     }
   }
 

@@ -40,7 +40,7 @@ export interface OpenedLog {
 export async function openLog(source: LogSource): Promise<OpenedLog> {
   const mark = await readWatermark(source);
   const known = mark.kind === 'sound' ? mark.watermark : null;
-  const reading = await readSegments(source, known?.record ?? null);
+  const reading = await readSegments(source, known);
   const damage =
     known === null ? damageOf(reading) : (damageOf(reading) ?? shortfall(source, reading, known));
   if (damage === null) return opened(source, wholeLog(reading), mark);
@@ -62,16 +62,18 @@ function wholeLog(reading: LogReading): FoundLog {
 /** What is missing at the end of a log that has no damage of its own. */
 function shortfall(source: LogSource, reading: LogReading, watermark: Watermark): Damage | null {
   const { record, last, suspectUntil } = watermark;
-  const { shape, segments, nextRecord, end, lastAtRecord } = wholeLog(reading);
+  const { shape, segments, leftOver, nextRecord, end, lastAtRecord } = wholeLog(reading);
   let reason = `${source.directory}: the log ends at record ${nextRecord - 1}, but record ${record} was durable`;
   if (nextRecord > record) {
-    if (lastAtRecord === null || sameEnd(lastAtRecord, last)) return null;
+    // The watermark that named where this log begins was written after its first segment was: that tells.
+    const isOurs = lastAtRecord === null ? leftOver.length === 0 : sameEnd(lastAtRecord, last);
+    if (isOurs) return null;
     reason = `${source.directory}: record ${record} is not the one that the watermark names`;
     // But for a log that was begun anew when the mending was cut off.
     if (suspectUntil === null) throw logCorrupt(reason);
   }
   const sequence = segments.at(-1)?.sequence ?? 0;
-  return { sequence, offset: end, reason, claims: claimsOf(shape.stand) };
+  return { sequence, offset: end, reason, leftOver, claims: claimsOf(shape.stand) };
 }
 
 function sameEnd(one: ChainEnd, other: ChainEnd): boolean {
@@ -83,7 +85,8 @@ function sameEnd(one: ChainEnd, other: ChainEnd): boolean {
 async function opened(source: LogSource, log: FoundLog, mark: WatermarkReading): Promise<OpenedLog> {
   const { hardState, last } = log.shape.stand;
   if (mark.kind !== 'sound') {
-    const first = { record: log.nextRecord - 1, hardState, last, suspectUntil: null };
+    const firstSegment = log.segments[0]?.sequence ?? 0;
+    const first = { record: log.nextRecord - 1, hardState, last, suspectUntil: null, firstSegment };
     const watermark = await WatermarkFile.create(source, first);
     return { log, hardState, suspicion: null, watermark, named: first, cut: false };
   }
@@ -105,12 +108,12 @@ interface Loss {
 }
 
 async function reopened(source: LogSource, { damage, mark }: Loss): Promise<OpenedLog> {
-  const { record, suspectUntil, ...named } = mark.watermark;
+  const { record, firstSegment, suspectUntil, ...named } = mark.watermark;
   const claims = mergeClaims(named, damage.claims);
   const until = suspectUntil === null ? claims.last : furtherPlace(claims.last, suspectUntil);
   const watermark = await WatermarkFile.open(source, mark.sequence);
   const { hardState } = claims;
-  const marked = { record, last: named.last, hardState, suspectUntil: until };
+  const marked = { record, last: named.last, hardState, suspectUntil: until, firstSegment };
   await watermark.writeAll(marked);
   const stand = { ...EMPTY_STAND, hardState: { ...hardState, commit: 0 } };
   const { log, reason } = await mended(source, { damage, start: { stand, record } });

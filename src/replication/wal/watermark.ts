@@ -15,6 +15,8 @@ export interface Watermark {
   readonly last: ChainEnd;
   /** While set, the log has lost entries, perhaps up to here, and is not to be believed. */
   readonly suspectUntil: ChainEnd | null;
+  /** Sequence of the segment that the log begins with: a removal may have left older ones. 0: it is not told. */
+  readonly firstSegment: number;
 }
 
 /** A watermark as it lies in a slot. The one with the higher sequence holds. */
@@ -47,6 +49,7 @@ export function writeSlot({ sequence, storeId, watermark }: WatermarkSlot, targe
   writer.chainEnd(watermark.last);
   writer.u8(watermark.suspectUntil === null ? 0 : 1);
   if (watermark.suspectUntil !== null) writer.chainEnd(watermark.suspectUntil);
+  writer.u64(watermark.firstSegment);
   target.writeUInt32BE(crc32(target.subarray(CRC_BYTES)), 0);
 }
 
@@ -78,6 +81,7 @@ function readFields(reader: FieldReader): SlotReading {
     hardState: reader.hardState(),
     last: reader.chainEnd(),
     suspectUntil: reader.flag() ? reader.chainEnd() : null,
+    firstSegment: reader.u64(),
   };
   return { kind: 'sound', slot: { sequence, storeId, watermark } };
 }
