@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type { LogIndex } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
+import { type Scheduler, systemScheduler } from '../base/scheduler.ts';
 
 export interface ReadPorts {
   readBarrier(deadlineMs: number): Promise<LogIndex>;
@@ -28,15 +29,17 @@ interface Round {
 export class Read {
   readonly #ports: ReadPorts;
   readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
   readonly #rounds = new Set<Round>();
   #next: Waiting[] = [];
   #nextScheduled = false;
   #count = 0;
   #stopped = false;
 
-  constructor({ ports, clock }: { ports: ReadPorts; clock: Clock }) {
-    this.#ports = ports;
-    this.#clock = clock;
+  constructor(options: { readonly ports: ReadPorts; readonly clock: Clock; readonly scheduler?: Scheduler }) {
+    this.#ports = options.ports;
+    this.#clock = options.clock;
+    this.#scheduler = options.scheduler ?? systemScheduler;
   }
 
   /** How many reads wait. */
@@ -57,7 +60,7 @@ export class Read {
       this.#next.push({ deadlineMs, resolve, reject });
       if (this.#nextScheduled) return;
       this.#nextScheduled = true;
-      setImmediate(() => {
+      this.#scheduler.afterPoll(() => {
         this.#nextScheduled = false;
         const readers = this.#next;
         this.#next = [];

@@ -1,11 +1,11 @@
 import { asBuffer } from '../../src/base/bytes.ts';
 import type { LogIndex } from '../../src/base/ids.ts';
-import { membersOf, NO_CONFIGURATION } from '../../src/replication/raft/configuration.ts';
+import { NO_CONFIGURATION } from '../../src/replication/raft/configuration.ts';
 import type { Configuration } from '../../src/replication/raft/types.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Machine } from './machine.ts';
 import type { AppliedEvent } from './machineState.ts';
-import { quorumsMeet } from './quorums.ts';
+import { problemOf, quorumsMeet } from './quorums.ts';
 import type { World } from './world.ts';
 
 /** One entry as the first node to apply it did. */
@@ -20,6 +20,8 @@ export class AppliedHistory {
   readonly #history: (History | undefined)[] = [];
   readonly #requests = new Map<string, { readonly index: LogIndex; readonly answer: string }>();
   readonly #logTimesMs = new Map<Machine, number>();
+  /** What each machine has applied in this life, or found on its disk. */
+  readonly #applied = new Map<Machine, LogIndex>();
   #newestConfiguration: Configuration = NO_CONFIGURATION;
   #newestConfigurationIndex: LogIndex = 0;
   /** Everything up to here has been told to some client. */
@@ -49,10 +51,22 @@ export class AppliedHistory {
     this.#logTimesMs.delete(machine);
   }
 
+  /** I13: what a start finds is the effect of the index that it finds, and of nothing after it. */
+  opened(machine: Machine, { index, store }: { index: LogIndex; store: Store }): void {
+    this.#applied.set(machine, index);
+    this.#checkState(machine, { index, store, what: 'starts from' });
+  }
+
   /** I13, I27, I32, I34: every node applies the same entry to the same effect at the same index, once. */
   applied(machine: Machine, { event, store }: { event: AppliedEvent; store: Store }): void {
     const { entry } = event;
     this.counts.applied += 1;
+    const last = this.#applied.get(machine) ?? 0;
+    this.#check(
+      entry.index === last + 1,
+      () => `I13: ${machine.nodeId} applies ${entry.index} after ${last}`,
+    );
+    this.#applied.set(machine, entry.index);
     const hash = text(entry.hash);
     const digest = text(store.digest);
     const timeMs = this.#logTimesMs.get(machine) ?? 0;
@@ -75,15 +89,14 @@ export class AppliedHistory {
     }
   }
 
+  /** I20, I27: a snapshot only ever leads forward, to the state that everybody has there. */
   installed(machine: Machine, { index, store }: { index: LogIndex; store: Store }): void {
     this.#world.guard(() => {
       this.counts.installed += 1;
-      const known = this.#history[index];
-      if (known === undefined) return;
-      this.#check(
-        known.digest === text(store.digest),
-        () => `I27: ${machine.nodeId} installed another state at ${index}`,
-      );
+      const last = this.#applied.get(machine) ?? 0;
+      this.#check(index > last, () => `I20: ${machine.nodeId} installs ${index} after ${last}`);
+      this.#applied.set(machine, index);
+      this.#checkState(machine, { index, store, what: 'installed' });
     });
   }
 
@@ -100,10 +113,14 @@ export class AppliedHistory {
     this.maxAnswered = Math.max(this.maxAnswered, index);
   }
 
-  /** I31: a read misses nothing that was committed anywhere when it was asked for. */
-  read({ index, askedAtCommit }: { readonly index: LogIndex; readonly askedAtCommit: LogIndex }): void {
-    this.#check(index >= askedAtCommit, () => `I31: a read at ${index} misses ${askedAtCommit}`);
-    this.maxAnswered = Math.max(this.maxAnswered, index);
+  /** I31: a read sees everything that was committed anywhere when it was asked for. */
+  read(machine: Machine, { askedAtCommit }: { readonly askedAtCommit: LogIndex }): void {
+    const applied = this.#applied.get(machine) ?? 0;
+    this.#check(
+      applied >= askedAtCommit,
+      () => `I31: ${machine.nodeId} reads at ${applied}, and misses ${askedAtCommit}`,
+    );
+    this.maxAnswered = Math.max(this.maxAnswered, applied);
   }
 
   /** I28: the quorums of configurations that follow each other meet. */
@@ -112,7 +129,8 @@ export class AppliedHistory {
     this.#newestConfiguration = configuration;
     this.#newestConfigurationIndex = index;
     this.#check(quorumsMeet(before, configuration), () => `I28: quorums at ${index} and before do not meet`);
-    this.#check(membersOf(configuration).length > 0, () => `I18: nobody is left at ${index}`);
+    const problem = problemOf(configuration);
+    this.#check(problem === null, () => `I18: at ${index} ${problem}`);
   }
 
   /** I32: a request is executed once, and answered the same whenever it comes again. */
@@ -140,6 +158,17 @@ export class AppliedHistory {
       );
       this.#check(known.answer === answer, () => `I32: ${id} is answered ${known.answer} and then ${answer}`);
     });
+  }
+
+  #checkState(
+    machine: Machine,
+    { index, store, what }: { index: LogIndex; store: Store; what: string },
+  ): void {
+    const known = this.#history[index]?.digest;
+    this.#check(
+      known === undefined || known === text(store.digest),
+      () => `I27: ${machine.nodeId} ${what} another state at ${index}`,
+    );
   }
 
   #check(condition: boolean, message: () => string): void {

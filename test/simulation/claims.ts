@@ -16,5 +16,8 @@ export function claimOf(
   if (message.type === 'appendResponse' && !message.rejected) {
     return { text: `acknowledges ${message.index}`, isDurable: (log) => log.lastIndex >= message.index };
   }
+  // A refusal promises nothing but its term: who was told of it must not hear of an earlier one afterwards.
+  if (message.type === 'voteResponse' || message.type === 'appendResponse')
+    return { text: `refuses ${message.to}`, isDurable: () => true };
   return null;
 }

@@ -1,7 +1,13 @@
-/** A run that failed once: run first, for ever. */
+import type { SeedOrder } from './worker.ts';
+
+/**
+ * A run that finds a bug of before: it fails without what mended that, and is run first, for ever. A change of what a run
+ * draws makes another run of the same seed; the bug has to be found anew then, with its mend taken out, and what stands
+ * here be replaced.
+ */
 export interface KeptSeed {
-  readonly seed: number;
-  /** What it found, and where that was mended. */
+  readonly order: SeedOrder;
+  /** What it finds. */
   readonly found: string;
 }
 

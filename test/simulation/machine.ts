@@ -5,6 +5,7 @@ import { silentLogger } from '../../src/base/logger.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { Scheduler, Timer } from '../../src/base/scheduler.ts';
 import type { Sealer } from '../../src/envelope/sealer.ts';
+import { Read } from '../../src/node/read.ts';
 import { snapshotMetadata } from '../../src/node/snapshotMetadata.ts';
 import type { Message, SnapshotMetadata } from '../../src/replication/raft/types.ts';
 import { RaftLog } from '../../src/replication/raftLog/raftLog.ts';
@@ -25,6 +26,8 @@ import type { Workload } from './workload.ts';
 import type { World } from './world.ts';
 
 export const TICK_MS = 50;
+/** How often reads that waited too long are turned away. */
+const SWEEP_MS = 500;
 const WAL_DIRECTORY = 'wal';
 /** How long a callback waits for its turn of the event loop. */
 const TURN_MS = 0.02;
@@ -42,6 +45,7 @@ const HISTORY: HistoryBounds = {
 export interface Running {
   readonly log: RaftLog;
   readonly store: Store;
+  readonly read: Read;
   readonly transport: NetworkTransport;
   readonly wal: WriteAheadLog;
 }
@@ -271,16 +275,20 @@ export class Machine {
     const { wal, contents } = await DiskWal.open(walOptions);
     const store = await Store.open(storeOptions);
     const applied: SnapshotMetadata = snapshotMetadata(store.durableHead);
-    world.guard(() => observer.opened(this, { contents, applied }));
+    world.guard(() => observer.opened(this, { contents, applied, store }));
     const transport = new NetworkTransport({ network, machine: this, world });
     const stateMachine = new MachineState({
       store,
       sealer: this.#parts.sealer,
       onApplied: (event) => {
         observer.applied(this, { event, store });
+        running?.read.applied(event.entry.index);
         world.guard(() => workload.applied(this, event));
       },
-      onInstalled: (index) => observer.history.installed(this, { index, store }),
+      onInstalled: (index) => {
+        observer.history.installed(this, { index, store });
+        running?.read.applied(index);
+      },
       onLeadership: () => undefined,
     });
     const { knobs } = world;
@@ -313,8 +321,14 @@ export class Machine {
         pendingReadRoundsMax: 4,
       },
     });
-    running = { log, store, transport, wal };
-    const { scheduler } = this;
+    const { clock, scheduler } = this;
+    const ports = {
+      readBarrier: (deadlineMs: number) => log.readBarrier(deadlineMs),
+      appliedIndex: () => store.applied.index,
+    };
+    const read = new Read({ ports, clock, scheduler });
+    scheduler.every(SWEEP_MS, () => read.sweep());
+    running = { log, store, read, transport, wal };
     this.#watcher.attach(store, (run) => scheduler.afterPoll(run));
     return running;
   }

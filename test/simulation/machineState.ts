@@ -8,6 +8,9 @@ import type { CommittedEntry, StateMachine, StateSnapshot } from '../../src/repl
 import type { Store } from '../../src/store/store.ts';
 import type { AppliedEntry, AppliedPlace } from '../../src/store/types.ts';
 
+/** Small, so that apply waits for the disk in many runs. */
+const UNFLUSHED_BYTES_MAX = 4_000;
+
 export interface AppliedEvent {
   readonly entry: CommittedEntry;
   readonly batch: CommandBatch | null;
@@ -60,6 +63,10 @@ export class MachineState implements StateMachine {
       member: context?.member ?? null,
       timeMs: context?.timeMs ?? store.logTimeMs,
     };
+  }
+
+  isBehind(): boolean {
+    return this.#parts.store.unflushedBytes > UNFLUSHED_BYTES_MAX;
   }
 
   async openSnapshot(): Promise<StateSnapshot> {

@@ -1,6 +1,7 @@
 import { asBuffer } from '../../src/base/bytes.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { LogIndex, NodeId, Term } from '../../src/base/ids.ts';
+import { membersOf } from '../../src/replication/raft/configuration.ts';
 import type {
   Configuration,
   Entry,
@@ -18,6 +19,7 @@ import type { Machine } from './machine.ts';
 import type { AppliedEvent } from './machineState.ts';
 import { LogModel, type WalObserver } from './observedWal.ts';
 import { QuorumWatch } from './quorumWatch.ts';
+import { hardStateProblem, lossOf } from './restarts.ts';
 import type { Committed, Seen } from './seen.ts';
 import type { ToldRevisions } from './watcher.ts';
 import type { World } from './world.ts';
@@ -85,14 +87,19 @@ export class Observer {
   /** I26: a start finds at least what was durable before. I1: term and vote included. */
   opened(
     machine: Machine,
-    { contents, applied }: { contents: WalContents; applied: SnapshotMetadata },
+    { contents, applied, store }: { contents: WalContents; applied: SnapshotMetadata; store: Store },
   ): void {
+    this.history.opened(machine, { index: applied.index, store });
     const found = new LogModel(contents);
     const before = this.#seen.get(machine);
     if (before !== undefined) {
       this.#checkHardState(machine, { before: before.durable.hardState, after: contents.hardState });
       const suspect = (contents.suspicion ?? null) !== null;
       if (suspect) this.counts.suspected += 1;
+      this.#check(
+        !suspect || this.#damaged.has(machine),
+        () => `I43: ${machine.nodeId} suspects a log that has lost nothing`,
+      );
       if (!suspect) this.#checkFound(machine, { before, found });
     }
     for (const entry of contents.entries) this.#logged(entry);
@@ -204,6 +211,10 @@ export class Observer {
     this.#checkBounds(machine, status);
     this.#trusted(machine, status);
     seen.configuration = status.configuration;
+    this.#check(
+      status.role === 'follower' || !status.configuration.learners.includes(machine.nodeId),
+      () => `I16: ${machine.nodeId} is a learner and a ${status.role}`,
+    );
     if (status.role === 'leader') this.#checkLeader(machine, { seen, status });
     else seen.matches.clear();
     return status;
@@ -234,26 +245,14 @@ export class Observer {
     else if (known !== hash) this.#world.fail(new Error(`I24: two entries at ${place}`));
   }
 
-  #checkHardState(machine: Machine, { before, after }: { before: HardState; after: HardState }): void {
-    this.#check(after.term >= before.term, () => `I1: the stored term of ${machine.nodeId} fell`);
-    this.#check(
-      after.term > before.term || before.vote === null || after.vote === before.vote,
-      () => `I1: ${machine.nodeId} changed its vote in term ${after.term}`,
-    );
+  #checkHardState(machine: Machine, change: { before: HardState; after: HardState }): void {
+    const problem = hardStateProblem(change);
+    this.#check(problem === null, () => `I1: ${machine.nodeId} ${problem}`);
   }
 
-  /** What is found is what was durable, and perhaps some of the writes that were under way, in their order. */
-  #checkFound(machine: Machine, { before, found }: { before: Seen; found: LogModel }): void {
-    const due = before.durable.copy();
-    for (const batch of [null, ...before.pending]) {
-      if (batch !== null) due.apply(batch);
-      if (found.endsAs(due)) return;
-    }
-    this.#check(
-      false,
-      () =>
-        `I26: ${machine.nodeId} finds a log that ends at ${found.lastIndex}, and ${before.durable.lastIndex} was durable`,
-    );
+  #checkFound(machine: Machine, log: { before: Seen; found: LogModel }): void {
+    const problem = lossOf(log);
+    this.#check(problem === null, () => `I26: ${machine.nodeId} ${problem}`);
   }
 
   #checkCommit(machine: Machine, { seen, status }: { seen: Seen; status: RaftStatus }): void {
@@ -312,18 +311,23 @@ export class Observer {
     );
   }
 
-  /** I23, I25, I10, I29, I16, I18. */
+  /** I23, I25, I10, I29; I18: it keeps progress of every member, and of nobody else. */
   #checkLeader(machine: Machine, { seen, status }: { seen: Seen; status: RaftStatus }): void {
-    const known = this.#leaders.get(status.term);
+    const leader = this.#leaders.get(status.term);
     this.#check(
-      known === undefined || known === machine.nodeId,
+      leader === undefined || leader === machine.nodeId,
       () => `I23: two leaders in term ${status.term}`,
     );
-    if (known === undefined) {
+    if (leader === undefined) {
       this.#leaders.set(status.term, machine.nodeId);
       this.counts.elections += 1;
       this.#checkComplete(machine, { seen, term: status.term });
     }
+    const known = new Set<NodeId>([...membersOf(status.configuration), machine.nodeId]);
+    this.#check(
+      known.size === status.progress.length && status.progress.every(({ nodeId }) => known.has(nodeId)),
+      () => `I18: ${machine.nodeId} leads ${[...known].join()}, and keeps progress of others`,
+    );
     for (const { nodeId, match, next, suspect } of status.progress) {
       const before = seen.matches.get(nodeId) ?? 0;
       this.#check(match < next, () => `I10: match ${match} of ${nodeId} is not below next ${next}`);

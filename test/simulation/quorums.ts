@@ -23,3 +23,13 @@ export function quorumsMeet(one: Configuration, other: Configuration): boolean {
   }
   return true;
 }
+
+/** I18: what no configuration may be; null when it is one. */
+export function problemOf({ voters, votersOutgoing, learners, learnersNext }: Configuration): string | null {
+  if (voters.length === 0) return 'nobody is left to vote';
+  const voting = new Set([...voters, ...votersOutgoing]);
+  if (learners.some((nodeId) => voting.has(nodeId))) return 'a learner votes';
+  if (learnersNext.some((nodeId) => !votersOutgoing.includes(nodeId)))
+    return 'a voter to be a learner is none that leaves';
+  return null;
+}

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { buildPatched } from '../patches/patchedBuild.ts';
@@ -11,8 +11,8 @@ import { shrink } from './shrink.ts';
 import type { SeedOrder, SeedReport } from './worker.ts';
 import { Workers } from './workers.ts';
 
-/** Where the program for the workers is put; neither git nor the checks look there. */
-const PROGRAM = '.rig/patched/simulation.mjs';
+/** Where the program for the workers is put; neither git nor the checks look there. Another run has its own. */
+const PROGRAM = `.rig/patched/simulation-${process.pid}.mjs`;
 const FAILURES_SHOWN = 5;
 const PROGRESS_MS = 10_000;
 /** With fewer seeds a rare meeting of message, role and situation may be missing by chance. */
@@ -41,7 +41,7 @@ function commit(): string {
 function* orders(): Generator<SeedOrder> {
   const steps = Number(values.steps);
   const without = FAULTS.filter((fault) => values.without.split(',').includes(fault));
-  for (const { seed } of KEPT_SEEDS) yield { seed, steps, without };
+  for (const { order } of KEPT_SEEDS) yield order;
   const first = Number(values.first);
   for (let seed = first; seed < first + Number(values.seeds); seed += 1) yield { seed, steps, without };
 }
@@ -76,6 +76,7 @@ await workers.run(orders(), (report) => {
 
 const seconds = (performance.now() - startedMs) / 1_000;
 for (const report of failures) await explain(report);
+for (const file of [PROGRAM, `${PROGRAM}.map`]) rmSync(file);
 const missing = done >= COVERAGE_SEEDS_MIN ? uncovered(coverage) : [];
 for (const key of missing) console.log(`never seen: ${key}`);
 const summary = {
@@ -110,10 +111,8 @@ async function explain(report: SeedReport): Promise<void> {
     });
     return answer;
   };
-  const { order, report: smallest } = await shrink(
-    { order: { seed, steps: Number(values.steps) }, report },
-    run,
-  );
+  const failed = [...orders()].find((order) => order.seed === seed) ?? { seed, steps: Number(values.steps) };
+  const { order, report: smallest } = await shrink({ order: failed, report }, run);
   const without = order.without === undefined ? '' : ` --without ${order.without.join(',')}`;
   const voters = order.voters === undefined ? '' : ` --voters ${order.voters}`;
   console.log(

@@ -148,10 +148,10 @@ export class Workload {
     };
     // A machine that has crashed answers nobody.
     this.#world.plan(3_000, 'work', done);
-    running.log.readBarrier(machine.clock.monotonicMs() + 2_000).then((index) => {
+    running.read.linearizable(machine.clock.monotonicMs() + 2_000).then(() => {
       done();
       if (machine.life !== life) return;
-      this.#world.guard(() => this.#observer.history.read({ index, askedAtCommit }));
+      this.#world.guard(() => this.#observer.history.read(machine, { askedAtCommit }));
       this.counts.read += 1;
     }, done);
   }
