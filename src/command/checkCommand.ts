@@ -1,3 +1,4 @@
+import { splitAddress } from '../base/address.ts';
 import { unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Bootstrap, CreateToken, Member, Principal, RequestId, UseToken } from '../proto/storage.ts';
@@ -103,7 +104,8 @@ function checkText(text: string, field: string): Reason {
 /** May be empty: not known. */
 function checkAddress(text: string, field: string): Reason {
   const bytes = Buffer.byteLength(text);
-  return bytes <= LIMITS.addressBytesMax ? null : tooLarge(field, { bytes, most: LIMITS.addressBytesMax });
+  if (bytes > LIMITS.addressBytesMax) return tooLarge(field, { bytes, most: LIMITS.addressBytesMax });
+  return text === '' || splitAddress(text) !== null ? null : invalid(field, 'must be host:port');
 }
 
 function checkNodeId(text: string, field: string): Reason {

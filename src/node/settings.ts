@@ -1,3 +1,4 @@
+import { splitAddress } from '../base/address.ts';
 import { DURATION_FORM, parseDurationMs } from '../base/duration.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -51,14 +52,16 @@ export function formatAddress({ host, port }: Address): string {
 /** @throws HoldfastError CONFIG_INVALID */
 export function parseAddress(value: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]+)):([0-9]{1,5})$/.exec(value);
+  const host = match?.[1] ?? match?.[2] ?? '';
   const port = Number(match?.[3]);
-  if (match === null || value.length > LIMITS.addressBytesMax || port < 1 || port > 65_535) {
+  const isListened = isWildcard({ host, port }) && port >= 1 && port <= 65_535;
+  if (match === null || (!isListened && splitAddress(formatAddress({ host, port })) === null)) {
     return refuse(
       `must be host:port with a port from 1 to 65535`,
       'for example 127.0.0.1:7440 or [::1]:7440',
     );
   }
-  return { host: match[1] ?? match[2] ?? '', port };
+  return { host, port };
 }
 
 const address: SettingKind<Address> = { placeholder: 'HOST:PORT', parse: parseAddress };

@@ -1,12 +1,12 @@
 import { type KeyObject, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
+import { isHostName } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { ClusterId, NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
-import { isHostName } from './address.ts';
 import { type Authority, newSerialNumber } from './authority.ts';
 import { verifyCertificateRequest } from './certificateRequest.ts';
 import { type CertificateIdentity, identityUri, isClientName } from './identityUri.ts';

@@ -1,6 +1,6 @@
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { splitAddress } from '../base/address.ts';
 import { type ErrorCode, HoldfastError, isErrorCode } from '../base/errors.ts';
-import { splitAddress } from './address.ts';
 
 /** Codes after which the same request may succeed here or elsewhere; gRPC's own name for that is UNAVAILABLE. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([

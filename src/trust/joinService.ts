@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
+import { isHostName, parseAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { type ClusterId, type NodeId, parseNodeId, type StoreId } from '../base/ids.ts';
@@ -7,7 +8,6 @@ import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { type JoinRequest, type JoinResponse, joinService } from '../proto/peer.ts';
 import type { Member } from '../proto/storage.ts';
-import { isHostName, parseAddress } from './address.ts';
 import { verifyCertificateRequest } from './certificateRequest.ts';
 import { JOIN_FORMAT, type JoinerStatement } from './handshake.ts';
 import { toJoinStatus } from './joinErrors.ts';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import { splitAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
-import { splitAddress } from './address.ts';
 
 /**
  * The text that lets one node join, version 1, six parts with a dot between them:

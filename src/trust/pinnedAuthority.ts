@@ -1,10 +1,10 @@
 import { timingSafeEqual, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import tls from 'node:tls';
+import { parseAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
-import { parseAddress } from './address.ts';
 import { requireIssuedBy, requireValidNow } from './identity.ts';
 import { spkiHash as spkiHashOf } from './publicKey.ts';
 

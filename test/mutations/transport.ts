@@ -202,4 +202,28 @@ export const TRANSPORT: readonly Mutation[] = [
     replace: '',
     noticedBy: ['test/replication/transport/snapshotPull.test.ts'],
   },
+  {
+    name: 'an address that is none is heard',
+    protects: 'peer input',
+    file: `${PEERS}/peerService.ts`,
+    find: "if (frame.address !== '' && splitAddress(frame.address) === null)",
+    replace: 'if (frame.address.length > LIMITS.addressBytesMax)',
+    noticedBy: ['test/replication/transport/peerAddresses.test.ts'],
+  },
+  {
+    name: 'an address that is none is dialled',
+    protects: 'peer input',
+    file: `${PEERS}/peerDialing.ts`,
+    find: "    parseAddress(address, 'peer_address');\n",
+    replace: '',
+    noticedBy: ['test/replication/transport/peerAddresses.test.ts'],
+  },
+  {
+    name: 'a peer that cannot be dialled ends the node',
+    protects: 'peer input',
+    file: `${PEERS}/peerChannel.ts`,
+    find: 'const { message } = toHoldfastError(thrown);',
+    replace: "const message = ''; throw thrown;",
+    noticedBy: ['test/replication/transport/peerAddresses.test.ts'],
+  },
 ];

@@ -161,6 +161,8 @@ describe('what is refused', () => {
       { flags: { listenApi: `${'a'.repeat(300)}:1` } },
       { field: 'listen-api' },
     ],
+    ['a host that is no name', { flags: { listenPeer: 'a_\n.b:1' } }, { field: 'listen-peer' }],
+    ['a host with an empty label', { flags: { advertisePeer: 'a..b:1' } }, { field: 'advertise-peer' }],
     ['a wildcard to dial', { flags: { advertiseApi: '0.0.0.0:1' } }, { field: 'advertise-api' }],
     ['a wildcard spelt otherwise', { flags: { advertisePeer: '[0::0]:1' } }, { field: 'advertise-peer' }],
     ['a wildcard that nobody can dial', { flags: { listenPeer: '[::]:1' } }, { field: 'advertise-peer' }],

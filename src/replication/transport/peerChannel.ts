@@ -1,6 +1,7 @@
 import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
 import { present } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
+import { toHoldfastError } from '../../base/errors.ts';
 import type { NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -157,14 +158,19 @@ export class PeerChannel {
       this.#redialLater();
       return;
     }
-    const client = dialer.dial(peerId, address);
-    const connection: Connection = {
-      address,
-      client,
-      stream: openStream(client, lane),
-      dialedMs: clock.monotonicMs(),
-      open: false,
-    };
+    let client: Client;
+    let stream: FrameStream;
+    try {
+      client = dialer.dial(peerId, address);
+      stream = openStream(client, lane);
+    } catch (thrown) {
+      // Called by a timer, or while a frame is delivered: what is wrong with one peer must not end the node.
+      const { message } = toHoldfastError(thrown);
+      this.#options.logger.debug({ ...this.#fields(), reason: message }, 'peer cannot be dialled');
+      this.#redialLater();
+      return;
+    }
+    const connection: Connection = { address, client, stream, dialedMs: clock.monotonicMs(), open: false };
     this.#connection = connection;
     this.#listen(connection);
     this.#connectTimer = setTimeout(

@@ -1,5 +1,6 @@
 import { createSecureContext, type PeerCertificate } from 'node:tls';
 import { type ChannelCredentials, Client, credentials as grpcCredentials } from '@grpc/grpc-js';
+import { parseAddress } from '../../base/address.ts';
 import type { NodeId } from '../../base/ids.ts';
 import { PEER_CHANNEL_OPTIONS } from './channelOptions.ts';
 import type { IdentifyNode, PeerCredentials } from './types.ts';
@@ -19,9 +20,11 @@ export class PeerDialer {
     this.#credentials = credentials;
   }
 
-  /** A client over a TCP connection of its own. The caller closes it. */
+  /** A client over a TCP connection of its own. The caller closes it. @throws HoldfastError INVALID_ARGUMENT */
   dial(nodeId: NodeId, address: string): Client {
-    return new Client(address, this.#channelCredentials(nodeId), {
+    parseAddress(address, 'peer_address');
+    // With the scheme, since a host may be called `unix`.
+    return new Client(`dns:${address}`, this.#channelCredentials(nodeId), {
       ...PEER_CHANNEL_OPTIONS,
       // Sent as server name only (an address is not allowed there); who answers is checked below, by node id.
       'grpc.ssl_target_name_override': `${nodeId}.peer.holdfast.internal`,

@@ -5,6 +5,7 @@ import {
   type ServerDuplexStream,
   status,
 } from '@grpc/grpc-js';
+import { splitAddress } from '../../base/address.ts';
 import type { Clock } from '../../base/clock.ts';
 import { toHoldfastError } from '../../base/errors.ts';
 import type { NodeId } from '../../base/ids.ts';
@@ -158,7 +159,8 @@ function parseFrame(bytes: Buffer, route: { peerId: NodeId; nodeId: NodeId }): P
 
 function checkFrame(frame: PeerFrame, peerId: NodeId): void {
   if (!Number.isSafeInteger(frame.wallMs)) throw refused('wall_ms', 'is beyond 2^53 - 1');
-  if (frame.address.length > LIMITS.addressBytesMax) throw refused('address', 'is too long');
+  if (frame.address !== '' && splitAddress(frame.address) === null)
+    throw refused('address', 'is not host:port');
   for (const forward of frame.forwards) {
     if (forward.nodeId !== peerId) throw refused('forwards.node_id', 'is not the sender');
     if (!Number.isSafeInteger(forward.sequence) || forward.sequence < 1) {

@@ -71,6 +71,7 @@ export class TestDirectory {
     readonly nodeId: NodeId;
     readonly announcement: Announcement;
   }[] = [];
+  readonly heardAddresses: { readonly nodeId: NodeId; readonly address: string }[] = [];
   readonly transports: GrpcPeerTransport[] = [];
   readonly authority: TestAuthority;
 
@@ -99,6 +100,7 @@ export class TestDirectory {
       isMember: (peerId) => !this.removed.has(peerId),
       peerAddress: (peerId) => this.addresses.get(peerId) ?? null,
       strangerService: testJoin,
+      onAddress: (heard) => this.heardAddresses.push(heard),
       onAnnouncement: (heard) => this.announcements.push({ to: nodeId, ...heard }),
       clock: options.clock ?? systemClock,
       random: options.random ?? systemRandom,

@@ -1,6 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
-import { HoldfastError } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
+import { HoldfastError } from './errors.ts';
+import { LIMITS } from './limits.ts';
 
 /** Where a port is dialled. */
 export interface HostAndPort {
