@@ -1,20 +1,10 @@
-import {
-  closeSync,
-  cpSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeSync,
-} from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { waitFor } from '../faultProxy/waitFor.ts';
 import { freePort } from '../freePort.ts';
 import { type FaultKind, type Injected, OURS } from './faultKind.ts';
 import type { HoldfastTarget } from './holdfastTarget.ts';
+import { flipBit, namedParts, tearTail } from './logDamage.ts';
 import { anyone } from './processFaults.ts';
 import type { World } from './target.ts';
 
@@ -23,59 +13,86 @@ type OurWorld = World<HoldfastTarget>;
 /** How long a damaged node may take to find it out, be rebuilt from the others, or end itself. */
 const REBUILT_WITHIN_MS = 30_000;
 
-function filesUnder(dir: string): readonly string[] {
-  return readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => statSync(path).size > 0 && !/LOCK$|LOG(\.old)?$|lock$/.test(path))
-    .toSorted();
+/** What there may be in a data folder that nobody reads, or nobody misses. */
+const IDLE = /LOCK$|LOG(\.old)?$|lock$|\/lock\/|\/next\.prepared$|\.damaged$/;
+
+interface DataFile {
+  readonly path: string;
+  /** Behind it there is nothing. */
+  readonly usedBytes: number;
 }
 
-function flipBit(path: string, offset: number, bit: number): void {
-  const file = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  readSync(file, byte, 0, 1, offset);
-  byte[0] = (byte[0] ?? 0) ^ (1 << bit);
-  writeSync(file, byte, 0, 1, offset);
-  fsyncSync(file);
-  closeSync(file);
+/** The files that hold something; of the log, as far as its loss is promised to be found. */
+function filesUnder(dataDir: string): readonly DataFile[] {
+  const log = namedParts(join(dataDir, 'wal')).map(({ path, end }) => ({ path, usedBytes: end }));
+  const others = readdirSync(dataDir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => !path.endsWith('.wal') && !IDLE.test(path))
+    .map((path) => ({ path, usedBytes: statSync(path).size }))
+    .filter(({ usedBytes }) => usedBytes > 0);
+  return [...log, ...others].toSorted((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+interface Damage {
+  readonly what: string;
+  /** It is in the log: then the node says so, and is mended. */
+  readonly inLog: boolean;
 }
 
 /** Stops one, does something to its files, and starts it again: it has to be whole again, or stay away. */
-async function damaged(
-  world: OurWorld,
-  harm: (files: readonly string[], dataDir: string) => string,
-): Promise<Injected | null> {
+async function damaged(world: OurWorld, harm: (dataDir: string) => Damage | null): Promise<Injected | null> {
   const name = anyone(world);
   if (name === null || !world.target.isRunning(name)) return null;
   world.expectExit(name);
   await world.target.kill(name);
-  const { dataDir } = world.target.cluster.node(name);
-  const what = harm(filesUnder(dataDir), dataDir);
+  const { dataDir, logPath } = world.target.cluster.node(name);
+  const damage = harm(dataDir);
+  const saidBefore = readFileSync(logPath, 'utf8').length;
   world.target.start(name);
+  if (damage === null) return null;
+  const { what, inLog } = damage;
   return {
     what: `${name}: ${what}`,
     holds: [name],
     lastsMs: 4_000,
-    heal: () => backAgain(world, name),
+    heal: async () => {
+      const outcome = await backAgain(world, name);
+      const said = () => readFileSync(logPath, 'utf8').slice(saidBefore);
+      if (!inLog || outcome === 'late') return;
+      if (outcome === 'ended') world.violation(`${name} ended itself over its log (${what}):\n${said()}`);
+      else if (!said().includes('the log is suspect'))
+        world.violation(`${name} believes its log (${what}):\n${said()}`);
+    },
   };
 }
 
-/** A node that ended itself over its damage is replaced by its operator: out, and in again as a new member. */
-async function backAgain(world: OurWorld, name: string): Promise<void> {
+/**
+ * Waits until it holds what the leader holds, and its log is believed. One that ended itself over its damage, or is too
+ * late, is replaced by its operator: out, and in again as a new member.
+ */
+async function backAgain(world: OurWorld, name: string): Promise<'back' | 'ended' | 'late'> {
+  let outcome: 'ended' | 'late' = 'late';
   for (
     const deadlineMs = performance.now() + REBUILT_WITHIN_MS;
     performance.now() < deadlineMs;
     await waitFor(500)
   ) {
-    if (!world.target.isRunning(name)) break;
+    if (!world.target.isRunning(name)) {
+      outcome = 'ended';
+      break;
+    }
     const statuses = await world.target.statuses();
     const own = statuses.find((status) => status.name === name);
     const leader = statuses.find((status) => status.role === 'leader');
-    if (own !== undefined && leader !== undefined && own.appliedIndex + 1_000 > leader.appliedIndex) return;
+    if (own === undefined || leader === undefined || own.log?.suspect !== false) continue;
+    if (own.appliedIndex + 1_000 > leader.appliedIndex) return 'back';
   }
   await world.target.replace(name, (text) => world.violation(text));
+  return outcome;
 }
+
+const isLog = (path: string) => path.endsWith('.wal');
 
 export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
   {
@@ -86,11 +103,12 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     targets: OURS,
     expectation: 'the node finds it out, and is rebuilt from the others or stays away',
     inject: (world) =>
-      damaged(world, (files, dataDir) => {
-        const path = world.random.one(files);
-        const offset = world.random.integer(0, statSync(path).size - 1);
+      damaged(world, (dataDir) => {
+        const { path, usedBytes } = world.random.one(filesUnder(dataDir));
+        const offset = world.random.integer(0, usedBytes - 1);
         flipBit(path, offset, world.random.integer(0, 7));
-        return `bit flipped at ${offset} of ${path.slice(dataDir.length + 1)}`;
+        const what = `bit flipped at ${offset} of ${usedBytes} of ${path.slice(dataDir.length + 1)}`;
+        return { what, inLog: isLog(path) };
       }),
   },
   {
@@ -101,10 +119,10 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     targets: OURS,
     expectation: 'the node never opens empty; it is rebuilt from the others or stays away',
     inject: (world) =>
-      damaged(world, (files, dataDir) => {
-        const path = world.random.one(files);
+      damaged(world, (dataDir) => {
+        const { path } = world.random.one(filesUnder(dataDir));
         rmSync(path);
-        return `${path.slice(dataDir.length + 1)} deleted`;
+        return { what: `${path.slice(dataDir.length + 1)} deleted`, inLog: isLog(path) };
       }),
   },
   {
@@ -115,15 +133,9 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     targets: OURS,
     expectation: 'a log that is shorter than it was is no voter until it has caught up',
     inject: (world) =>
-      damaged(world, (files, dataDir) => {
-        const log = files.filter((file) => file.startsWith(join(dataDir, 'wal')));
-        const segments = log.filter((file) => !file.endsWith('watermark'));
-        const path = world.random.chance(0.3)
-          ? world.random.one(log)
-          : (segments.at(-1) ?? world.random.one(files));
-        const bytes = world.random.logarithmic(1, Math.max(2, Math.min(8_192, statSync(path).size)));
-        truncateSync(path, Math.max(0, statSync(path).size - bytes));
-        return `${path.slice(dataDir.length + 1)} ${bytes} bytes shorter`;
+      damaged(world, (dataDir) => {
+        const what = tearTail(join(dataDir, 'wal'), world.random);
+        return what === null ? null : { what, inLog: true };
       }),
   },
   {
@@ -154,7 +166,9 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
         what: `${name}: as it was 3 s before`,
         holds: [name],
         lastsMs: 3_000,
-        heal: () => backAgain(world, name),
+        heal: async () => {
+          await backAgain(world, name);
+        },
       };
     },
   },

@@ -9,6 +9,8 @@ import type { WalContents } from '../../../src/replication/wal/types.ts';
 import { batchOf, EMPTY, ModelLog, NODE_A, plain, run } from '../../suites/writeAheadLogModel.ts';
 import { MemoryFiles } from './memoryFiles.ts';
 
+export { recordOffsets } from './recordOffsets.ts';
+
 export const STORE = '0123456789abcdef' as StoreId;
 export const SEGMENT_BYTES = 4096;
 
@@ -37,18 +39,6 @@ export async function segmentPaths({ directory, files }: DiskWalOptions): Promis
 
 export async function keptAside({ directory, files }: MemoryLogOptions): Promise<string[]> {
   return (await files.list(directory)).filter((name) => name.endsWith('.damaged')).toSorted();
-}
-
-/** Offset where each record of a segment begins, then the end of the last one. */
-export function recordOffsets(segment: Buffer): number[] {
-  const offsets = [0];
-  for (let offset = 0; offset + 4 <= segment.length; ) {
-    const length = segment.readUInt32BE(offset);
-    if (length === 0) break;
-    offset += 8 + length;
-    offsets.push(offset);
-  }
-  return offsets;
 }
 
 export async function opened(options: DiskWalOptions): Promise<WalContents> {
