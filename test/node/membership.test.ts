@@ -30,6 +30,8 @@ class FakeLog {
     [id(4), 100],
   ]);
   silent = new Set<NodeId>();
+  /** Nothing is known of their logs. */
+  probed = new Set<NodeId>();
   refusal: MembershipRefusal | null = null;
   readonly proposed: { changes: readonly MemberChange[]; context: Uint8Array; place: Place }[] = [];
   readonly transferred: NodeId[] = [];
@@ -54,7 +56,7 @@ class FakeLog {
         nodeId,
         match,
         next: match + 1,
-        state: 'replicate',
+        state: this.probed.has(nodeId) ? 'probe' : 'replicate',
         recentlyActive: !this.silent.has(nodeId),
         suspect: false,
       })),
@@ -243,6 +245,7 @@ describe('a learner', () => {
     ['it shall stay one', () => members.splice(3, 1, memberOf(4, 'n4', 'learner'))],
     ['it is behind', () => log.match.set(id(4), -LIMITS.learnerCatchUpEntriesMax)],
     ['it is silent', () => log.silent.add(id(4))],
+    ['nothing was heard of it yet', () => log.probed.add(id(4))],
     [
       'another change is under way',
       () => {
