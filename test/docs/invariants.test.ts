@@ -12,7 +12,7 @@ const TEXT = new Map(filesIn(['src', 'test', 'cluster-tests']).map((file) => [fi
 describe('docs/invariants.md', () => {
   it('has every number that the code uses', () => {
     const used = [...TEXT]
-      .filter(([file]) => file.startsWith('src/'))
+      .filter(([file]) => !file.startsWith('test/docs/'))
       .flatMap(([, text]) => [...text.matchAll(/\bI(\d+)\b|[Ii]nvariants? (\d+)\b/g)])
       .map(([, short, long]) => `I${short ?? long}`);
     const listed = new Set(ROWS.map(([number]) => number));
@@ -29,6 +29,25 @@ describe('docs/invariants.md', () => {
         .map((file) => `${number}: ${file}`);
     });
     expect(wrong).toEqual([]);
+  });
+
+  it.each([
+    ['core', /^test\/replication\/raft\/(?:oracle|cluster|simulation\.test)\.ts$/],
+    ['cluster', /^test\/simulation\//],
+  ])('says %s simulation only of what that one looks at', (which, files) => {
+    const text = [...TEXT].flatMap(([file, content]) => (files.test(file) ? [content] : [])).join('\n');
+    const named = ROWS.filter(([, , , test = '']) => test.includes(`${which} simulation`));
+    expect(named.length).toBeGreaterThan(10);
+    const numbers = named.map(([number = '']) => number);
+    expect(numbers.filter((number) => !new RegExp(`\\b${number}\\b`).test(text))).toEqual([]);
+  });
+
+  it('says which simulation', () => {
+    const tests = ROWS.map(([, , , test = '']) => test.replaceAll(/`[^`]*`/g, ''));
+    const either = tests.filter((test) =>
+      /(?<!core |cluster )simulation\b|(?<!both )simulations\b/.test(test),
+    );
+    expect(either).toEqual([]);
   });
 
   it('names tests that are there', () => {
