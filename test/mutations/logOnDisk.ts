@@ -142,7 +142,7 @@ export const LOG_ON_DISK: readonly Mutation[] = [
     name: 'a damaged segment is not kept',
     protects: 'I43',
     file: `${WAL}/mending.ts`,
-    find: "  await writeFile(await files.open(join(directory, kept), 'create'), bytes);\n",
+    find: "  await writeWhole(await files.open(join(directory, kept), 'create'), bytes);\n",
     replace: '',
     noticedBy: [
       'test/replication/wal/suspectLog.test.ts',
@@ -179,8 +179,8 @@ export const LOG_ON_DISK: readonly Mutation[] = [
     name: 'a mended segment keeps its damaged part',
     protects: 'I43',
     file: `${WAL}/mending.ts`,
-    find: "'create'), bytes.subarray(0, offset), size);",
-    replace: "'create'), bytes, size);",
+    find: 'bytes: bytes.subarray(0, offset), sizeMin',
+    replace: 'bytes, sizeMin',
     noticedBy: [
       'test/replication/wal/suspectLog.test.ts',
       'test/replication/wal/watermark.test.ts',
@@ -190,8 +190,8 @@ export const LOG_ON_DISK: readonly Mutation[] = [
   {
     name: 'an unfinished mending stops the next',
     protects: 'I43',
-    file: `${WAL}/mending.ts`,
-    find: 'if (names.includes(MENDED_NAME)) await files.remove(join(directory, MENDED_NAME));',
+    file: `${WAL}/segmentCopy.ts`,
+    find: 'if ((await files.list(directory)).includes(COPY_NAME)) await files.remove(copy);',
     replace: '',
     noticedBy: [
       'test/replication/wal/suspectLog.test.ts',
@@ -331,6 +331,22 @@ export const LOG_ON_DISK: readonly Mutation[] = [
     find: 'lastAtRecord === null ? leftOver.length === 0 : sameEnd(lastAtRecord, last)',
     replace: 'lastAtRecord === null || sameEnd(lastAtRecord, last)',
     noticedBy: ['test/replication/wal/removal.test.ts'],
+  },
+  {
+    name: 'what is read at a start counts as durable',
+    protects: 'I43',
+    file: `${WAL}/provenTail.ts`,
+    find: '  await replaceSegment(source, { sequence, bytes, sizeMin: lastSegmentBytes });\n',
+    replace: '',
+    noticedBy: ['test/replication/wal/provenTail.test.ts'],
+  },
+  {
+    name: 'a watermark that is read counts as durable',
+    protects: 'I43',
+    file: `${WAL}/diskWal.ts`,
+    find: '    this.#watermark.note(this.#tail);\n    await this.#watermark.settled();\n    if (this.#commit.failure !== null) throw',
+    replace: '    if (this.#commit.failure !== null) throw',
+    noticedBy: ['test/replication/wal/provenTail.test.ts'],
   },
   {
     name: 'a step after a failed write is tried',

@@ -124,7 +124,7 @@ export class DiskWal implements WriteAheadLog {
   }
 
   /**
-   * Opens and verifies the log. A torn last record is cut, durably, before this returns. A log that has lost something
+   * Opens and verifies the log. A torn last record is cut, and what was read made durable, before this returns. A log that has lost something
    * else is SUSPECT: see `WalContents.suspicion`; what is unsound of it is kept aside in files named `*.damaged`.
    * @throws HoldfastError DATA_DIR_INVALID (no log, or of another store), LOG_CORRUPT naming segment and offset when
    *   not even term and vote are sure (nothing is changed), VERSION_UNSUPPORTED, DISK_FAILED
@@ -204,13 +204,16 @@ export class DiskWal implements WriteAheadLog {
   }
 
   /** Puts into log and watermark what was decided when the log was opened. */
-  async #begin({ hardState, named, cut }: OpenedLog): Promise<void> {
+  async #begin({ hardState, cut }: OpenedLog): Promise<void> {
     const { term, vote } = this.#shape.hardState;
     if (hardState.term !== term || hardState.vote !== vote) {
       await this.#record({ hardState, snapshot: null, entries: [], base: null });
     }
-    if (cut) await this.#name();
-    else if (named.record !== this.#writer.record) this.#watermark.note(this.#tail);
+    if (cut) return await this.#name();
+    // Also what it names already: the slot that was read need not be on the disk (provenTail.ts).
+    this.#watermark.note(this.#tail);
+    await this.#watermark.settled();
+    if (this.#commit.failure !== null) throw this.#commit.failure;
   }
 
   get #tail(): Watermark {

@@ -3,15 +3,13 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Damage } from './damage.ts';
 import { isZero } from './frame.ts';
 import type { LogStand } from './logShape.ts';
-import { fillWithZeros, segmentName, segmentSequences } from './segment.ts';
-import type { SegmentFile } from './segmentFiles.ts';
+import { segmentName, segmentSequences } from './segment.ts';
+import { replaceSegment, writeWhole } from './segmentCopy.ts';
 import { type LogSource, readSegmentBytes } from './segmentReader.ts';
 import { SegmentWriter } from './segmentWriter.ts';
 
 /** What a segment that was damaged is called from then on, with a number; never part of the log. */
 const KEPT_NAME = /^[0-9a-f]{16}\.wal\.[0-9]{4}\.damaged$/;
-/** What a segment is called while its sound part is written anew. */
-const MENDED_NAME = 'mended.prepared';
 
 /** What became of files that were damaged; names in the log's folder. */
 export interface Mended {
@@ -33,7 +31,6 @@ export async function mend(
 ): Promise<Mended> {
   const { directory, files } = source;
   const names = await files.list(directory);
-  if (names.includes(MENDED_NAME)) await files.remove(join(directory, MENDED_NAME));
   const { leftOver } = damage;
   const sequences = segmentSequences(names).filter((sequence) => !leftOver.includes(sequence));
   const work: Work = { source, number: nextNumber(names), keptAside: [] };
@@ -71,27 +68,14 @@ async function moveAside(work: Work, sequences: readonly number[]): Promise<void
 
 /** Replaces the segment by its sound part at once, after a copy of it was kept. */
 async function cutSegment(work: Work, { sequence, offset }: Damage): Promise<void> {
-  const { directory, files, segmentBytes } = work.source;
+  const { directory, files } = work.source;
   const bytes = await readSegmentBytes(work.source, sequence);
   if (isZero(bytes.subarray(offset))) return;
   const kept = keptName(work, sequence);
-  await writeFile(await files.open(join(directory, kept), 'create'), bytes);
+  await writeWhole(await files.open(join(directory, kept), 'create'), bytes);
   await files.syncDirectory(directory);
   work.keptAside.push(kept);
-  const mended = join(directory, MENDED_NAME);
-  const size = Math.max(bytes.length, segmentBytes);
-  await writeFile(await files.open(mended, 'create'), bytes.subarray(0, offset), size);
-  await files.rename({ from: mended, to: join(directory, segmentName(sequence)) });
-  await files.syncDirectory(directory);
-}
-
-async function writeFile(file: SegmentFile, bytes: Buffer, size = bytes.length): Promise<void> {
-  try {
-    await file.writeDurably(bytes, 0);
-    await fillWithZeros(file, { from: bytes.length, to: size });
-  } finally {
-    await file.close();
-  }
+  await replaceSegment(work.source, { sequence, bytes: bytes.subarray(0, offset), sizeMin: bytes.length });
 }
 
 /** Before the old segments go: a folder without any would be no log at all. */

@@ -3,6 +3,7 @@ import type { HardState } from '../raft/types.ts';
 import { claimsOf, type Damage, furtherPlace, laterHardState, mergeClaims } from './damage.ts';
 import { EMPTY_STAND } from './logShape.ts';
 import { mend } from './mending.ts';
+import { proveTail } from './provenTail.ts';
 import { logCorrupt } from './refusals.ts';
 import { type FoundLog, type LogReading, type LogSource, readSegments } from './segmentReader.ts';
 import type { ChainEnd, Suspicion } from './types.ts';
@@ -19,8 +20,6 @@ export interface OpenedLog {
   readonly hardState: HardState;
   readonly suspicion: Suspicion | null;
   readonly watermark: WatermarkFile;
-  /** What the newest slot of the watermark says. */
-  readonly named: Watermark;
   /** The log was cut since that was written: no slot may go on naming what is gone. */
   readonly cut: boolean;
 }
@@ -82,13 +81,14 @@ function sameEnd(one: ChainEnd, other: ChainEnd): boolean {
   );
 }
 
-async function opened(source: LogSource, log: FoundLog, mark: WatermarkReading): Promise<OpenedLog> {
+async function opened(source: LogSource, found: FoundLog, mark: WatermarkReading): Promise<OpenedLog> {
+  const log = await proveTail(source, found, mark.kind === 'sound' ? mark.watermark : null);
   const { hardState, last } = log.shape.stand;
   if (mark.kind !== 'sound') {
     const firstSegment = log.segments[0]?.sequence ?? 0;
     const first = { record: log.nextRecord - 1, hardState, last, suspectUntil: null, firstSegment };
     const watermark = await WatermarkFile.create(source, first);
-    return { log, hardState, suspicion: null, watermark, named: first, cut: false };
+    return { log, hardState, suspicion: null, watermark, cut: false };
   }
   const { suspectUntil } = mark.watermark;
   const reason = 'the log was found damaged at an earlier start and has not been replicated anew since';
@@ -97,7 +97,6 @@ async function opened(source: LogSource, log: FoundLog, mark: WatermarkReading):
     hardState: laterHardState(hardState, mark.watermark.hardState),
     suspicion: suspectUntil === null ? null : { until: suspectUntil, reason },
     watermark: await WatermarkFile.open(source, mark.sequence),
-    named: mark.watermark,
     cut: false,
   };
 }
@@ -123,7 +122,6 @@ async function reopened(source: LogSource, { damage, mark }: Loss): Promise<Open
     hardState: { ...laterHardState(log.shape.hardState, hardState), commit },
     suspicion: { until, reason },
     watermark,
-    named: marked,
     cut: true,
   };
 }

@@ -22,8 +22,8 @@ import {
 } from '../../suites/writeAheadLogModel.ts';
 
 const STORE = '0123456789abcdef' as StoreId;
-/** Opening a sound log opens its watermark and its last segment. */
-const OPERATIONS_TO_OPEN = 2;
+/** Opening a sound log syncs its folder, opens its watermark and its last segment, and writes the watermark. */
+const OPERATIONS_TO_OPEN = 4;
 let root = '';
 let directories = 0;
 
@@ -174,9 +174,7 @@ describe('a disk that fails', () => {
     const options = fresh();
     await (await DiskWal.create(options, EMPTY)).close();
     let goOn = (): void => undefined;
-    const hung = new Promise<void>((resolve) => {
-      goOn = resolve;
-    });
+    let hung = Promise.resolve();
     const open: SegmentFiles['open'] = async (path, how) => {
       const file = await realSegmentFiles.open(path, how);
       return {
@@ -187,6 +185,9 @@ describe('a disk that fails', () => {
     };
     const clock = new ManualClock();
     const { wal } = await DiskWal.open({ ...options, clock, files: { ...realSegmentFiles, open } });
+    hung = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
     const appended = wal.append(batchOf(run(ZERO_END, 1)));
     clock.advance(1_500);
     expect(wal.pendingWriteMs()).toBe(1_500);
