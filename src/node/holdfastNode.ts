@@ -251,7 +251,7 @@ function listenForPeers({ configuration, options, opened, store, core }: Parts):
     onAddress: (heard) => core.addressHeard(heard),
     onAnnouncement: (heard) => core.announcementHeard(heard),
     peerAddress: (peerId) => core.peerAddress(peerId),
-    strangerService: joinServiceFor({ port: joinPort, logger }),
+    strangerService: joinServiceFor({ port: joinPort, logger, clock: systemClock }),
     clock: systemClock,
     random: systemRandom,
     logger,

@@ -1,8 +1,10 @@
 import { unreachable } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sealer } from '../envelope/sealer.ts';
+import { RareLines } from '../base/rareLines.ts';
 import type { CommittedEntry, StateMachine, StateSnapshot } from '../replication/replicatedLog.ts';
 import type { SealedRows } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
@@ -31,17 +33,20 @@ export interface StateMachineParts {
   readonly keyring: KeyringFile;
   readonly guard: Pick<StateGuard, 'applied' | 'replaced' | 'doubt'>;
   readonly logger: Logger;
+  readonly clock: Clock;
 }
 
 /** What the replicated log drives: opens each entry, applies it to the store, and answers those who wait here. */
 export class NodeStateMachine implements StateMachine {
   readonly #parts: StateMachineParts;
   /** Called when a snapshot has taken the place of the state. */
+  readonly #lines: RareLines;
   onInstalled: () => void = () => undefined;
 
   constructor(parts: StateMachineParts) {
     this.#parts = parts;
   }
+    this.#lines = new RareLines(parts.clock);
 
   apply(entry: CommittedEntry): void {
     const place: AppliedPlace = { index: entry.index, term: entry.term, hash: entry.hash };
@@ -149,7 +154,9 @@ export class NodeStateMachine implements StateMachine {
       return submit.proposeForwarded(openForward(sealer, forward.envelope, from));
     } catch (thrown) {
       if (!(thrown instanceof HoldfastError)) throw thrown;
-      logger.warn({ from: forward.from, code: thrown.code }, 'a forwarded batch does not open');
+      const { from } = forward;
+      if (this.#lines.isDue(from))
+        logger.warn({ from, code: thrown.code }, 'a forwarded batch does not open');
       return false;
     }
   }

@@ -2,10 +2,12 @@ import { isIP } from 'node:net';
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { isHostName, parseAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { type ClusterId, type NodeId, parseNodeId, type StoreId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
+import { RareLines } from '../base/rareLines.ts';
 import { type JoinRequest, type JoinResponse, joinService } from '../proto/peer.ts';
 import type { Member } from '../proto/storage.ts';
 import { verifyCertificateRequest } from './certificateRequest.ts';
@@ -61,8 +63,9 @@ export interface JoinGrpcService {
 export function joinServiceFor(options: {
   readonly port: JoinPort;
   readonly logger: Logger;
+  readonly clock?: Clock;
 }): JoinGrpcService {
-  const service = new JoinService(options.port, options.logger);
+  const service = new JoinService(options);
   const join: handleUnaryCall<JoinRequest, JoinResponse> = (call, callback) => {
     service.answer(call.request).then(
       (response) => callback(null, response),
@@ -75,11 +78,14 @@ export function joinServiceFor(options: {
 class JoinService {
   readonly #port: JoinPort;
   readonly #logger: Logger;
+  readonly #lines: RareLines;
   #inFlight = 0;
+  #refused = 0;
 
-  constructor(port: JoinPort, logger: Logger) {
+  constructor({ port, logger, clock = systemClock }: Parameters<typeof joinServiceFor>[0]) {
     this.#port = port;
     this.#logger = logger;
+    this.#lines = new RareLines(clock);
   }
 
   /** Rejects only with a gRPC status. */
@@ -95,8 +101,12 @@ class JoinService {
       return response;
     } catch (thrown) {
       const error = toHoldfastError(thrown);
-      const about = { code: error.code, field: error.field, reason: error.message };
-      this.#logger.warn(about, 'a join was refused');
+      this.#refused += 1;
+      // Whoever reaches the port can be refused, without any proof: one line a minute for each kind.
+      if (this.#lines.isDue(`${error.code} ${error.field ?? ''}`)) {
+        const { code, field, message: reason } = error;
+        this.#logger.warn({ code, field, reason, count: this.#refused }, 'a join was refused');
+      }
       throw toJoinStatus(error, this.#port.isLeader() ? null : this.#port.leaderPeerAddress());
     } finally {
       this.#inFlight -= 1;

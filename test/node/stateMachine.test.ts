@@ -13,6 +13,7 @@ import { DATA_FORMAT } from '../../src/node/format.ts';
 import { KeyringFile } from '../../src/node/keyringFile.ts';
 import type { OpenedNode } from '../../src/node/openNode.ts';
 import { type Command, logPayloadCodec } from '../../src/proto/storage.ts';
+import { NodeStateMachine, type StateMachineParts } from '../../src/node/stateMachine.ts';
 import type { CommittedEntry } from '../../src/replication/replicatedLog.ts';
 import { Store } from '../../src/store/store.ts';
 import { controlKeyOf, keyringFor, STORE_ID, sealerFor } from '../envelope/fixtures.ts';
@@ -161,10 +162,11 @@ describe('the state machine', () => {
     expect(store.get('k')?.value.toString()).toBe('v');
   });
 
-  it('refuses a forward that is not from its sender, and tells the log', () => {
+  it('refuses a forward that is not from its sender, and tells the log, once', () => {
     const from = { nodeId: OTHER, sequence: 3 };
     const envelope = sealForward(sealerFor(KEYRING), [writeOf('elsewhere')], from);
-    expect(core.stateMachine.forwarded({ from: OWN, sequence: 3, envelope })).toBe(false);
+    for (let time = 0; time < 100; time += 1)
+      expect(core.stateMachine.forwarded({ from: OWN, sequence: 3, envelope })).toBe(false);
     expect(logger.warnings).toEqual(['a forwarded batch does not open']);
     // It opens, but this node does not lead.
     expect(core.stateMachine.forwarded({ from: OTHER, sequence: 3, envelope })).toBe(false);

@@ -2,7 +2,7 @@ import { createPublicKey, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { Server, status } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
+import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { newNodeId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
@@ -340,4 +340,20 @@ describe('renewal', () => {
     holder.replace(tlsMaterial({ authorityCertificate, certificate: renewed, privateKey: node.privateKey }));
     expect(await presented()).toEqual(renewed);
   });
+});
+
+it('what is refused to strangers is one line a minute for each kind, however often they ask', async () => {
+  const lines: object[] = [];
+  const logger = { ...silentLogger, warn: (fields: object) => void lines.push(fields) };
+  const clock = new ManualClock();
+  const { handlers } = joinServiceFor({ port, logger, clock });
+  const ask = (request: object): Promise<void> =>
+    new Promise((resolve) => {
+      handlers.join({ request } as Parameters<typeof handlers.join>[0], () => resolve());
+    });
+  for (let time = 0; time < 1_000; time += 1) await ask({ format: 99 });
+  expect(lines).toMatchObject([{ code: 'VERSION_UNSUPPORTED', count: 1 }]);
+  clock.advance(LIMITS.rareLineIntervalMs);
+  await ask({ format: 99 });
+  expect(lines).toMatchObject([{ count: 1 }, { count: 1_001 }]);
 });

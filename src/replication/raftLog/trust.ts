@@ -1,4 +1,6 @@
+import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
+import { RareLines } from '../../base/rareLines.ts';
 import { ZERO_HASH } from '../raft/entryHash.ts';
 import type { Raft } from '../raft/raft.ts';
 import type { Place } from '../raft/types.ts';
@@ -10,6 +12,7 @@ export class TrustWatch {
   readonly #wal: WriteAheadLog;
   readonly #logger: Logger;
   readonly #onFailed: (error: unknown) => void;
+  readonly #lines: RareLines;
   /** As the core gave it last: it makes a new one for each suspicion. */
   #suspectUntil: Place | null;
   #suspicionsRaised = 0;
@@ -17,6 +20,7 @@ export class TrustWatch {
   constructor(options: {
     raft: Raft;
     wal: WriteAheadLog;
+    clock: Clock;
     logger: Logger;
     onFailed: (error: unknown) => void;
   }) {
@@ -24,6 +28,7 @@ export class TrustWatch {
     this.#wal = options.wal;
     this.#logger = options.logger;
     this.#onFailed = options.onFailed;
+    this.#lines = new RareLines(options.clock);
     this.#suspectUntil = options.raft.suspectUntil;
   }
 
@@ -39,13 +44,18 @@ export class TrustWatch {
     this.#suspicionsRaised = suspicionsRaised;
     const { progress } = this.#raft.status();
     const members = progress.filter(({ suspect }) => suspect).map(({ nodeId }) => nodeId);
+    // A member may say so, and be believed anew, again and again.
+    if (!this.#lines.isDue(members.join())) return;
     this.#logger.warn({ members }, 'members have lost entries; they do not count until they have them anew');
   }
 
   #changed(until: Place | null): void {
     this.#suspectUntil = until;
-    if (until === null) this.#logger.info({}, 'the log has been replicated anew; this node takes part again');
-    else this.#logger.warn({ until }, 'the log lacks what it has acknowledged; this node does not count now');
+    const isDue = this.#lines.isDue(until === null ? 'trusted' : 'suspect');
+    if (isDue && until === null)
+      this.#logger.info({}, 'the log has been replicated anew; this node takes part again');
+    else if (isDue)
+      this.#logger.warn({ until }, 'the log lacks what it has acknowledged; this node does not count now');
     const mark = until === null ? null : { ...until, hash: ZERO_HASH };
     this.#wal.suspect(mark).catch((error: unknown) => this.#onFailed(error));
   }

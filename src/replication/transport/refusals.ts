@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { RareLines } from '../../base/rareLines.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { DropReason } from '../raft/options.ts';
 
@@ -28,19 +29,17 @@ export type PortRefusal =
 export type RefusalReason = PortRefusal | DropReason;
 
 /**
- * Counts what was turned away, and logs it: each reason of each peer at most once in LIMITS.refusalLogIntervalMs,
+ * Counts what was turned away, and logs it: each reason of each peer at most once in LIMITS.rareLineIntervalMs,
  * with the count of the reason so far.
  */
 export class Refusals {
   readonly #counts = new Map<RefusalReason, number>();
-  /** When a reason of a peer was logged last; the oldest first. */
-  readonly #loggedMs = new Map<string, number>();
+  readonly #lines: RareLines;
   readonly #logger: Logger;
-  readonly #clock: Clock;
 
   constructor(options: { readonly logger: Logger; readonly clock: Clock }) {
     this.#logger = options.logger;
-    this.#clock = options.clock;
+    this.#lines = new RareLines(options.clock);
   }
 
   get counts(): ReadonlyMap<RefusalReason, number> {
@@ -51,24 +50,8 @@ export class Refusals {
   count(reason: RefusalReason, fields: { readonly peerId?: string; readonly [name: string]: unknown }): void {
     const count = (this.#counts.get(reason) ?? 0) + 1;
     this.#counts.set(reason, count);
-    if (this.#isLogDue(`${reason} ${fields.peerId ?? ''}`)) {
+    if (this.#lines.isDue(`${reason} ${fields.peerId ?? ''}`)) {
       this.#logger.warn({ ...fields, reason, count }, 'peer port: refused');
     }
-  }
-
-  #isLogDue(key: string): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    const isRecent = (loggedMs: number | undefined): boolean =>
-      loggedMs !== undefined && nowMs - loggedMs < LIMITS.refusalLogIntervalMs;
-    if (isRecent(this.#loggedMs.get(key))) return false;
-    this.#loggedMs.delete(key);
-    if (this.#loggedMs.size >= LIMITS.refusalLogKeysMax) {
-      const [oldest] = this.#loggedMs;
-      // Silence rather than a flood, when so many are turned away within one interval.
-      if (oldest === undefined || isRecent(oldest[1])) return false;
-      this.#loggedMs.delete(oldest[0]);
-    }
-    this.#loggedMs.set(key, nowMs);
-    return true;
   }
 }

@@ -52,10 +52,10 @@ describe('what is refused', () => {
   test('by ever new peers is remembered for so many, and logged for no more within a minute', () => {
     const { refusals, lines, pass } = rig();
     for (let i = 0; i < 1_000; i += 1) refusals.count('notMember', { peerId: `node ${i}` });
-    expect(lines).toHaveLength(LIMITS.refusalLogKeysMax);
-    pass(LIMITS.refusalLogIntervalMs);
+    expect(lines).toHaveLength(LIMITS.rareLineKeysMax);
+    pass(LIMITS.rareLineIntervalMs);
     refusals.count('notMember', { peerId: 'one more' });
     expect(lines.at(-1)).toEqual({ reason: 'notMember', peerId: 'one more', count: 1_001 });
-    expect(lines).toHaveLength(LIMITS.refusalLogKeysMax + 1);
+    expect(lines).toHaveLength(LIMITS.rareLineKeysMax + 1);
   });
 });
