@@ -1,7 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
-import { LIMITS } from '../../base/limits.ts';
-import { RareLines } from '../../base/rareLines.ts';
 import type { Logger } from '../../base/logger.ts';
+import { RareLines } from '../../base/rareLines.ts';
 import type { DropReason } from '../raft/options.ts';
 
 /** What the port itself turns away: connections, streams, frames, and messages that cannot be read. */
