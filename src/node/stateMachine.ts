@@ -3,8 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Sealer } from '../envelope/sealer.ts';
 import { RareLines } from '../base/rareLines.ts';
+import type { Sealer } from '../envelope/sealer.ts';
 import type { CommittedEntry, StateMachine, StateSnapshot } from '../replication/replicatedLog.ts';
 import type { SealedRows } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
@@ -32,21 +32,21 @@ export interface StateMachineParts {
   readonly peers: { addressOf(nodeId: NodeId): string | null };
   readonly keyring: KeyringFile;
   readonly guard: Pick<StateGuard, 'applied' | 'replaced' | 'doubt'>;
-  readonly logger: Logger;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 /** What the replicated log drives: opens each entry, applies it to the store, and answers those who wait here. */
 export class NodeStateMachine implements StateMachine {
   readonly #parts: StateMachineParts;
-  /** Called when a snapshot has taken the place of the state. */
   readonly #lines: RareLines;
+  /** Called when a snapshot has taken the place of the state. */
   onInstalled: () => void = () => undefined;
 
   constructor(parts: StateMachineParts) {
     this.#parts = parts;
-  }
     this.#lines = new RareLines(parts.clock);
+  }
 
   apply(entry: CommittedEntry): void {
     const place: AppliedPlace = { index: entry.index, term: entry.term, hash: entry.hash };
