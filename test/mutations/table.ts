@@ -2,6 +2,7 @@ import { COMMITS } from './commits.ts';
 import { ELECTIONS } from './elections.ts';
 import { HOSTS } from './hosts.ts';
 import { LOG_ON_DISK } from './logOnDisk.ts';
+import { LOG_READING } from './logReading.ts';
 import { LOGS } from './logs.ts';
 import { MEMBERS } from './members.ts';
 import type { Mutation } from './mutation.ts';
@@ -23,6 +24,7 @@ export const AREAS: ReadonlyMap<string, readonly Mutation[]> = new Map([
   ['snapshots', SNAPSHOTS],
   ['suspicion', SUSPICION],
   ['logOnDisk', LOG_ON_DISK],
+  ['logReading', LOG_READING],
   ['hosts', HOSTS],
   ['store', STORE],
   ['states', STATES],

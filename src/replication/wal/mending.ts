@@ -92,7 +92,12 @@ function keptName({ number }: Work, sequence: number): string {
 }
 
 function nextNumber(names: readonly string[]): number {
-  return Math.max(0, ...names.filter((name) => KEPT_NAME.test(name)).map(numberOf)) + 1;
+  return Math.max(0, ...names.filter(isKeptAside).map(numberOf)) + 1;
+}
+
+/** Whether a file of this name tells that the log was mended at some start. */
+export function isKeptAside(name: string): boolean {
+  return KEPT_NAME.test(name);
 }
 
 function numberOf(name: string): number {
@@ -102,7 +107,7 @@ function numberOf(name: string): number {
 /** Those of the oldest mendings, never any of this one. */
 async function removeSurplus({ source, number }: Work): Promise<string[]> {
   const { directory, files } = source;
-  const kept = (await files.list(directory)).filter((name) => KEPT_NAME.test(name));
+  const kept = (await files.list(directory)).filter(isKeptAside);
   const older = kept
     .filter((name) => numberOf(name) !== number)
     .toSorted((a, b) => numberOf(a) - numberOf(b));

@@ -2,7 +2,7 @@ import { asBuffer } from '../../base/bytes.ts';
 import type { HardState } from '../raft/types.ts';
 import { claimsOf, type Damage, furtherPlace, laterHardState, mergeClaims } from './damage.ts';
 import { EMPTY_STAND } from './logShape.ts';
-import { mend } from './mending.ts';
+import { isKeptAside, mend } from './mending.ts';
 import { proveTail } from './provenTail.ts';
 import { logCorrupt } from './refusals.ts';
 import { type FoundLog, type LogReading, type LogSource, readSegments } from './segmentReader.ts';
@@ -27,12 +27,13 @@ export interface OpenedLog {
 /**
  * Reads log and watermark, and judges them together.
  * - The log is whole and reaches the watermark: go on.
- * - There is no watermark, or none that can be read, and the log is whole: go on; there will be one.
+ * - There is no watermark, or none that can be read, and the log is whole and was never mended: go on; there will be one.
  * - The log is damaged, or ends before the watermark: it is SUSPECT. What its node has promised is not all there any
  *   more, so it must not vote nor be counted until a leader has given it everything anew (raft/suspicion.ts). The mark
  *   is made durable first; then what is unsound is kept aside, so that the log reads as whole the next time. The mark
  *   stays until it is taken away.
- * - The log is damaged and no watermark can be read: term and vote may be lost too. Refused, and nothing is changed.
+ * - The log is damaged, or was mended, and no watermark can be read: term and vote may be lost too, or the mark. Refused,
+ *   and nothing is changed.
  * A log that differs from the watermark at the same record is another log. Refused.
  * @throws HoldfastError DATA_DIR_INVALID, LOG_CORRUPT, VERSION_UNSUPPORTED, DISK_FAILED
  */
@@ -42,11 +43,23 @@ export async function openLog(source: LogSource): Promise<OpenedLog> {
   const reading = await readSegments(source, known);
   const damage =
     known === null ? damageOf(reading) : (damageOf(reading) ?? shortfall(source, reading, known));
-  if (damage === null) return opened(source, wholeLog(reading), mark);
+  if (damage === null) {
+    if (mark.kind !== 'sound') await refuseMended(source, mark);
+    return opened(source, wholeLog(reading), mark);
+  }
   if (mark.kind !== 'sound') {
     throw logCorrupt(`${damage.reason}; and its watermark is ${mark.kind}, so term and vote may be lost too`);
   }
   return reopened(source, { damage, mark });
+}
+
+/** The watermark alone says whether a log that was mended is still suspect. */
+async function refuseMended({ directory, files }: LogSource, { kind }: WatermarkReading): Promise<void> {
+  const kept = (await files.list(directory)).find(isKeptAside);
+  if (kept === undefined) return;
+  throw logCorrupt(
+    `${kept} tells that the log lost entries; its watermark is ${kind}, so it may lack them still`,
+  );
 }
 
 function damageOf(reading: LogReading): Damage | null {

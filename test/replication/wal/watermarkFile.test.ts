@@ -72,6 +72,26 @@ describe('the watermark', () => {
     },
   );
 
+  it.each(['unreadable', 'missing'] as const)(
+    'that is %s beside a log that was mended leaves unsure whether that is suspect: refused, and nothing is changed',
+    async (how) => {
+      const log = await writtenLog(inMemory(), { batches: 4 });
+      const { path, whole } = await onlySegment(log.options);
+      const [, , second = 0] = recordOffsets(whole);
+      whole[second + 30] = (whole[second + 30] ?? 0) ^ 1;
+      log.options.files.put(path, whole);
+      await expectSuspect(log);
+      if (how === 'missing') await log.options.files.remove(watermarkPath(log.options));
+      else log.options.files.put(watermarkPath(log.options), Buffer.alloc(2 * WATERMARK_SLOT_BYTES, 7));
+      const before = log.options.files.copy();
+      const error = await refusal(log.options);
+      expect(error).toMatchObject({ code: 'LOG_CORRUPT' });
+      expect(error.message).toContain('0000000000000001.wal.0001.damaged tells that the log lost entries');
+      expect(error.message).toContain(`its watermark is ${how}`);
+      expect(log.options.files.copy()).toEqual(before);
+    },
+  );
+
   it("of another log, or of another store's, is refused", async () => {
     const ours = await writtenLog(inMemory(), { batches: 3 });
     const theirs = await writtenLog(inMemory(), { batches: 3, payloadBytes: 21 });

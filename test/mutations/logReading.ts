@@ -1,0 +1,77 @@
+import { type Mutation, WAL } from './mutation.ts';
+
+/** How the write-ahead log is read again, and what may follow in it. */
+export const LOG_READING: readonly Mutation[] = [
+  {
+    name: 'the hash chain is not checked at open',
+    protects: 'I3',
+    file: `${WAL}/segmentReader.ts`,
+    find: 'shape.problem(batch) ?? chainProblem(shape, batch)',
+    replace: 'shape.problem(batch)',
+    noticedBy: ['test/replication/wal/suspectLog.test.ts', 'test/replication/wal/diskWal.test.ts'],
+  },
+  {
+    name: 'a segment of another log fits in',
+    protects: 'I3',
+    file: `${WAL}/segmentReader.ts`,
+    find: 'if (!due.equals(bytes.subarray(0, reading.end))) {',
+    replace: 'if (false) {',
+    noticedBy: ['test/replication/wal/suspectLog.test.ts', 'test/replication/wal/diskWal.test.ts'],
+  },
+  {
+    name: 'a missing segment is not noticed',
+    protects: 'I3',
+    file: `${WAL}/segmentReader.ts`,
+    find: "if (sequence !== expected) throw new Unsound('the segment is missing');",
+    replace: '',
+    noticedBy: ['test/replication/wal/suspectLog.test.ts', 'test/replication/wal/diskWal.test.ts'],
+  },
+  {
+    name: 'damage in the middle is a torn tail',
+    protects: 'I43',
+    file: `${WAL}/segmentReader.ts`,
+    find: 'if (sound === null) return false;\n        throw new Unsound',
+    replace: 'return false;\n        throw new Unsound',
+    noticedBy: ['test/replication/wal/suspectLog.test.ts', 'test/replication/wal/diskWal.test.ts'],
+  },
+  {
+    name: 'damage in an old segment is a torn tail',
+    protects: 'I43',
+    file: `${WAL}/segmentReader.ts`,
+    find: 'if (!isLast || !reading.torn) throw',
+    replace: 'if (!reading.torn) throw',
+    noticedBy: ['test/replication/wal/suspectLog.test.ts', 'test/replication/wal/diskWal.test.ts'],
+  },
+  {
+    name: "another store's log is taken",
+    protects: 'DATA_DIR_INVALID',
+    file: `${WAL}/segmentReader.ts`,
+    find: 'if (header.storeId !== this.#source.storeId) throw foreignStore(this.#source, header.storeId);',
+    replace: '',
+    noticedBy: ['test/replication/wal/diskWal.test.ts'],
+  },
+  {
+    name: 'the scrubber stops before the sealed segments',
+    protects: 'scrubbing',
+    file: `${WAL}/segmentReader.ts`,
+    find: '    if (!(await pace(contents.length))) break;\n    reader.read(sequence, contents, false);',
+    replace: '    if (!(await pace(contents.length))) break;',
+    noticedBy: ['test/replication/wal/sealedSegments.test.ts'],
+  },
+  {
+    name: 'a committed entry is cut on disk',
+    protects: 'I4',
+    file: `${WAL}/logShape.ts`,
+    find: "if (snapshot === null && first.index <= this.#hardState.commit)\n      return 'I4: a committed entry would be cut';",
+    replace: '',
+    noticedBy: ['test/replication/wal/diskWal.test.ts', 'test/replication/wal/memoryWal.test.ts'],
+  },
+  {
+    name: 'the vote changes within a term on disk',
+    protects: 'I1',
+    file: `${WAL}/logShape.ts`,
+    find: "return 'I1: the vote changed within a term';",
+    replace: 'return null;',
+    noticedBy: ['test/replication/wal/diskWal.test.ts', 'test/replication/wal/memoryWal.test.ts'],
+  },
+];
