@@ -1,11 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { DAMAGE_FAULTS } from '../../cluster-tests/chaos/damageFaults.ts';
-import { DISK_FAULTS } from '../../cluster-tests/chaos/diskFaults.ts';
-import { HOLDFAST_FAULTS } from '../../cluster-tests/chaos/holdfastFaults.ts';
-import { NETWORK_FAULTS } from '../../cluster-tests/chaos/networkFaults.ts';
-import { PROCESS_FAULTS } from '../../cluster-tests/chaos/processFaults.ts';
+import type { FaultKind } from '../../cluster-tests/chaos/faultKind.ts';
 import { cellsOf, codeSpansOf, documentAt, ROOT } from './documents.ts';
 
 const ROWS = documentAt('docs/faults.md')
@@ -15,7 +11,20 @@ const ROWS = documentAt('docs/faults.md')
     const [number = '', fault = '', expected = '', testedBy = ''] = cellsOf(line);
     return { number, fault, expected, testedBy };
   });
-const KINDS = [...PROCESS_FAULTS, ...NETWORK_FAULTS, ...DISK_FAULTS, ...DAMAGE_FAULTS, ...HOLDFAST_FAULTS];
+const CHAOS = path.join(ROOT, 'cluster-tests/chaos');
+const KINDS = (
+  await Promise.all(
+    readdirSync(CHAOS)
+      .filter((name) => name.endsWith('Faults.ts'))
+      .map((name) => kindsIn(path.join(CHAOS, name))),
+  )
+).flat();
+
+/** The kinds of fault in the tables of a module. */
+async function kindsIn(file: string): Promise<readonly FaultKind[]> {
+  const tables = Object.entries((await import(file)) as Readonly<Record<string, unknown>>);
+  return tables.flatMap(([name, table]) => (name.endsWith('_FAULTS') ? (table as readonly FaultKind[]) : []));
+}
 
 /** What is named in `code` right after one of these words, with the row. */
 function namedAfter(word: RegExp): readonly { readonly number: string; readonly name: string }[] {
