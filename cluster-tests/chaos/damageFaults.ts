@@ -64,6 +64,7 @@ async function damaged(world: OurWorld, harm: (dataDir: string) => Damage | null
       else if (!said().includes('the log is suspect'))
         world.violation(`${name} believes its log (${what}):\n${said()}`);
     },
+    struck: () => true,
   };
 }
 
@@ -169,6 +170,7 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
         heal: async () => {
           await backAgain(world, name);
         },
+        struck: () => true,
       };
     },
   },
@@ -207,6 +209,7 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
           rmSync(copy, { recursive: true, force: true });
           await backAgain(world, name);
         },
+        struck: () => true,
       };
     },
   },

@@ -1,9 +1,12 @@
 import { present } from '../../src/base/assert.ts';
 import { until } from '../until.ts';
 import { BOTH, type FaultKind, type Injected, OURS } from './faultKind.ts';
+import type { HoldfastTarget } from './holdfastTarget.ts';
 import { anyone } from './processFaults.ts';
 import type { World } from './target.ts';
 import { DURABLE_WRITES, LOG_WRITES, Tracer } from './tracer.ts';
+
+type OurWorld = World<HoldfastTarget>;
 
 const EXIT_WITHIN_MS = 15_000;
 
@@ -12,7 +15,7 @@ function slow(world: World, name: string): Injected {
   const tracer = new Tracer(world.target.processId(name), DURABLE_WRITES, `delay_exit=${delayUs}`);
   const lastsMs = world.random.logarithmic(1_500, 6_000);
   const what = `${name}: every durable write takes ${Math.round(delayUs / 1_000)} ms longer, for ${lastsMs} ms`;
-  return { what, holds: [name], lastsMs, heal: () => tracer.end() };
+  return { what, holds: [name], lastsMs, heal: () => tracer.end(), struck: () => tracer.struckLog() };
 }
 
 /** A disk that refuses: the process has to end by itself. */
@@ -27,32 +30,43 @@ async function failing(world: World, name: string, error: string): Promise<Injec
     lastsMs: world.random.integer(1_000, 3_000),
     heal: async () => {
       // It has something to write as soon as the cluster takes writes.
-      await until(EXIT_WITHIN_MS, `${name} to end itself`, () => !world.target.isRunning(name)).catch(
-        async (thrown: unknown) => {
-          world.violation(`${name} goes on after ${error} on its disk: ${String(thrown)}`);
-          await world.target.kill(name);
-        },
+      const ended = await until(EXIT_WITHIN_MS, 'an end', () => !world.target.isRunning(name)).then(
+        () => true,
+        () => false,
       );
       await tracer.end();
+      if (!ended && tracer.struck.size > 0) {
+        world.violation(
+          `${name} has gone on for up to ${EXIT_WITHIN_MS} ms after ${error} on ${[...tracer.struck.keys()].join(', ')}`,
+        );
+        await world.target.kill(name);
+      }
       world.target.start(name);
     },
+    struck: () => tracer.struck.size > 0,
   };
 }
 
-function full(world: World, name: string): Injected {
+/** Long enough for the node to look at its disk once (LIMITS.diskCheckIntervalMs). */
+const FULL_MS = { min: 2_500, max: 5_000 };
+
+function full(world: OurWorld, name: string): Injected {
   const disks = present(world.disks, 'disks');
   const { slot } = world.target.placeOf(name);
   world.expectExit(name);
   disks.fill(slot);
+  let isNoticed = false;
   return {
     what: `${name}: no space left`,
     holds: [name],
-    lastsMs: world.random.integer(1_500, 4_000),
-    heal: () => {
+    lastsMs: world.random.integer(FULL_MS.min, FULL_MS.max),
+    heal: async () => {
+      const own = (await world.target.statuses()).find((status) => status.name === name);
+      isNoticed = own?.disk?.low === true || !world.target.isRunning(name);
       disks.free(slot);
       if (!world.target.isRunning(name)) world.target.start(name);
-      return Promise.resolve();
     },
+    struck: () => isNoticed,
   };
 }
 
@@ -75,6 +89,7 @@ async function powerCut(world: World, names: readonly string[], downMs: number):
       for (const name of running) world.target.start(name);
       return Promise.resolve();
     },
+    struck: () => running.length > 0,
   };
 }
 
@@ -115,15 +130,6 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     inject: (world) => onOne(world, (name) => failing(world, name, 'ENOSPC')),
   },
   {
-    name: 'full disk',
-    needs: ['loopImages'],
-    weight: 2,
-    takes: 'one',
-    targets: OURS,
-    expectation: 'the node ends or refuses writes; when there is room again, it goes on from where it was',
-    inject: (world) => onOne(world, (name) => full(world, name)),
-  },
-  {
     name: 'power cut',
     needs: ['loopImages', 'realDisk'],
     weight: 3,
@@ -140,5 +146,18 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     targets: BOTH,
     expectation: 'everything acknowledged is on the disks',
     inject: (world) => powerCut(world, world.target.members(), world.random.logarithmic(100, 1_000)),
+  },
+];
+
+/** A full disk: only our nodes can be asked whether they have noticed. */
+export const OUR_DISK_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
+  {
+    name: 'full disk',
+    needs: ['loopImages'],
+    weight: 2,
+    takes: 'one',
+    targets: OURS,
+    expectation: 'the node ends or refuses writes; when there is room again, it goes on from where it was',
+    inject: (world) => onOne(world, (name) => full(world, name)),
   },
 ];

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildFailpointProgram, SMALL_WINDOWS } from '../../test/patches/failpoints.ts';
 import { DAMAGE_FAULTS } from './damageFaults.ts';
-import { DISK_FAULTS } from './diskFaults.ts';
+import { DISK_FAULTS, OUR_DISK_FAULTS } from './diskFaults.ts';
 import { EtcdTarget } from './etcdTarget.ts';
 import { BOTH, type FaultKind } from './faultKind.ts';
 import { HOLDFAST_FAULTS } from './holdfastFaults.ts';
@@ -60,6 +60,7 @@ export class ChaosRun {
           ...PROCESS_FAULTS,
           ...NETWORK_FAULTS,
           ...DISK_FAULTS,
+          ...OUR_DISK_FAULTS,
           ...HOLDFAST_FAULTS,
           ...DAMAGE_FAULTS,
         ];
@@ -73,14 +74,15 @@ export class ChaosRun {
       if (verdict !== 'ok') this.#violation(`${historyPath} is ${verdict}:\n${report.slice(0, 4_000)}`);
     }
     const seconds = (performance.now() - startedMs) / 1_000;
+    const struck = this.#records.filter((record) => record.struck);
     return {
       target: this.#options.target,
       seed: this.#options.seed,
       nodes: this.#options.nodes,
       seconds,
       operations: this.#operations,
-      faults: this.#records.length,
-      faultsPerHour: Math.round((this.#records.length * 3_600) / seconds),
+      faults: struck.length,
+      faultsPerHour: Math.round((struck.length * 3_600) / seconds),
       kinds: kindSummaries(this.#records),
       notRun,
       segments: this.#checks.length,
@@ -195,7 +197,7 @@ export class ChaosRun {
     }
     const violations = this.#violations.length === 0 ? '' : `, ${this.#violations.length} VIOLATIONS`;
     this.#say(
-      `segment ${number}: ${scheduler.records.length} faults, ${segment?.operations ?? probe.attempts} operations${violations}`,
+      `segment ${number}: ${scheduler.records.filter(({ struck }) => struck).length} faults, ${segment?.operations ?? probe.attempts} operations${violations}`,
     );
   }
 

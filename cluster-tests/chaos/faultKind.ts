@@ -9,6 +9,8 @@ export interface Injected {
   readonly holds: readonly string[];
   readonly lastsMs: number;
   heal(): Promise<void>;
+  /** Asked after `heal`: whether anything met it. One that nobody met is told of and does not count. */
+  struck(): boolean;
 }
 
 export interface FaultKind<T extends Target = Target> {

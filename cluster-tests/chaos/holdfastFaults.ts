@@ -41,6 +41,7 @@ function exits(world: OurWorld): Promise<Injected | null> {
   if (name === null) return Promise.resolve(null);
   const specification = `${world.random.one(BUSY_POINTS)}:exit@${world.random.integer(1, 30)}`;
   world.expectExit(name);
+  const actsBefore = world.target.acts(name);
   world.target.arm(name, specification);
   return Promise.resolve({
     what: `${name}: ${specification}`,
@@ -51,6 +52,7 @@ function exits(world: OurWorld): Promise<Injected | null> {
       world.target.start(name);
       return Promise.resolve();
     },
+    struck: () => world.target.acts(name) > actsBefore,
   });
 }
 
@@ -60,6 +62,7 @@ function stalls(world: OurWorld): Promise<Injected | null> {
   const action = world.random.one(['stall', 'sleep'] as const);
   const durationMs = world.random.logarithmic(100, 3_000);
   const specification = `${world.random.one(BUSY_POINTS)}:${action}:${durationMs}@${world.random.integer(1, 10)}`;
+  const actsBefore = world.target.acts(name);
   world.target.arm(name, specification);
   return Promise.resolve({
     what: `${name}: ${specification}`,
@@ -69,6 +72,7 @@ function stalls(world: OurWorld): Promise<Injected | null> {
       world.target.disarm(name);
       return Promise.resolve();
     },
+    struck: () => world.target.acts(name) > actsBefore,
   });
 }
 
@@ -79,6 +83,7 @@ async function exitsInSnapshot(world: OurWorld): Promise<Injected | null> {
   const specification = `${world.random.one(SNAPSHOT_POINTS)}:exit@1`;
   world.expectExit(name);
   await world.target.kill(name);
+  const actsBefore = world.target.acts(name);
   return {
     what: `${name} after a long stop: ${specification}`,
     holds: [name],
@@ -92,6 +97,7 @@ async function exitsInSnapshot(world: OurWorld): Promise<Injected | null> {
         await until(1_000, 'an end', () => !world.target.isRunning(name)).catch(() => undefined);
       world.target.start(name);
     },
+    struck: () => world.target.acts(name) > actsBefore,
   };
 }
 
@@ -102,14 +108,18 @@ function clockJump(world: OurWorld): Promise<Injected | null> {
   const seconds = world.random.one([-3_600, -30, -2, 2, 30, 3_600, 86_400 * 400]);
   const lastsMs = world.random.integer(1_500, 5_000);
   world.target.setClock(name, seconds);
+  let isOff = false;
   return Promise.resolve({
     what: `${name}: ${seconds} s for ${lastsMs} ms`,
     holds: [name],
     lastsMs,
-    heal: () => {
+    heal: async () => {
+      const own = (await world.target.statuses()).find((status) => status.name === name);
+      const offMs = own === undefined ? 0 : own.wallTimeMs - Date.now();
+      isOff = Math.abs(offMs) > Math.abs(seconds) * 500 && offMs > 0 === seconds > 0;
       world.target.setClock(name, 0);
-      return Promise.resolve();
     },
+    struck: () => isOff,
   });
 }
 
@@ -128,12 +138,20 @@ async function asClient(world: OurWorld, use: (client: HoldfastClient) => Promis
 }
 
 async function transfer(world: OurWorld): Promise<Injected | null> {
-  const member = anyone(world);
-  if (member === null) return null;
+  const leader = await world.target.leader();
+  const followers = world.unharmed().filter((name) => name !== leader);
+  if (followers.length === 0) return null;
+  const member = world.random.one(followers);
   const outcome = await asClient(world, (client) =>
     client.cluster.transferLeadership({ member }, { timeoutMs: 3_000 }),
   );
-  return { what: `to ${member}: ${outcome}`, holds: [], lastsMs: 0, heal: () => Promise.resolve() };
+  return {
+    what: `to ${member}: ${outcome}`,
+    holds: [],
+    lastsMs: 0,
+    heal: () => Promise.resolve(),
+    struck: () => outcome === 'done',
+  };
 }
 
 /** Demotes a voter, and promotes it again when the fault is over. */
@@ -146,6 +164,7 @@ async function demotion(world: OurWorld): Promise<Injected | null> {
     holds: [member],
     lastsMs: world.random.integer(500, 2_000),
     heal: () => promoted(world, member),
+    struck: () => outcome === 'done',
   };
 }
 
@@ -196,6 +215,7 @@ async function newcomer(world: OurWorld, replaces: boolean): Promise<Injected | 
       holds: [],
       lastsMs: 0,
       heal: () => Promise.resolve(),
+      struck: () => false,
     };
   }
   return {
@@ -210,6 +230,7 @@ async function newcomer(world: OurWorld, replaces: boolean): Promise<Injected | 
       await promoted(world, name);
       await removed(world, old);
     },
+    struck: () => true,
   };
 }
 
@@ -230,6 +251,7 @@ async function twoProcesses(world: OurWorld): Promise<Injected | null> {
     launch: { wrapper: present(node.launch, 'launch').wrapper ?? [] },
   });
   const ended = once(second, 'exit') as Promise<[number | null, string | null]>;
+  let isRefused = false;
   return {
     what: name,
     holds: [],
@@ -239,10 +261,12 @@ async function twoProcesses(world: OurWorld): Promise<Injected | null> {
       const tooLong = waitFor(REFUSED_WITHIN_MS, late.signal).then((): [null, string] => [null, 'no end']);
       const [code, signal] = await Promise.race([ended, tooLong]);
       late.abort();
-      if (code !== null && code !== 0) return;
+      isRefused = code !== null && code !== 0;
+      if (isRefused) return;
       second.kill('SIGKILL');
       world.violation(`a second process on the directory of ${name} ended with ${code ?? signal}`);
     },
+    struck: () => isRefused,
   };
 }
 

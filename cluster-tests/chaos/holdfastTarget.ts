@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { present } from '../../src/base/assert.ts';
 import { HoldfastClient, type StatusResponse } from '../../src/client/index.ts';
@@ -33,6 +33,9 @@ interface Member {
 }
 
 const STATUS_TIMEOUT_MS = 700;
+const CAUGHT_UP_WITHIN_MS = 45_000;
+/** What may be on its way while clients write. */
+const BEHIND_ENTRIES_MAX = 1_000;
 
 /** Holdfast nodes, each at a place of its own. */
 export class HoldfastTarget implements Target {
@@ -189,6 +192,12 @@ export class HoldfastTarget implements Target {
     writeFileSync(this.#file(name, 'failpoints'), specification);
   }
 
+  /** How often anything has happened at a failpoint of this node. */
+  acts(name: string): number {
+    const file = `${this.#file(name, 'failpoints')}.acts`;
+    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0;
+  }
+
   disarm(name: string): void {
     this.arm(name, '');
   }
@@ -238,10 +247,21 @@ export class HoldfastTarget implements Target {
         await client.close();
       }
       this.forget(name);
-      await this.addMember('voter');
+      await this.#untilCaughtUp(await this.addMember('voter'));
     } catch (thrown) {
       violation(`${name} could not be replaced: ${String(thrown)}`);
     }
+  }
+
+  /** A new member holds the log that the leader holds: one that has only just started can make no quorum yet. */
+  async #untilCaughtUp(name: string): Promise<void> {
+    await until(CAUGHT_UP_WITHIN_MS, `${name} to catch up`, async () => {
+      const statuses = await this.statuses();
+      const own = statuses.find((status) => status.name === name);
+      const leader = statuses.find((status) => status.role === 'leader');
+      if (own === undefined || leader === undefined) return false;
+      return own.appliedIndex + BEHIND_ENTRIES_MAX > leader.appliedIndex;
+    });
   }
 
   /** Waits until exactly the members that should be there are, all voters, reachable, and level; tells their digests. */

@@ -39,6 +39,7 @@ export async function killLeaders(options: {
       records.push({
         kind: 'kill leader',
         what: leader,
+        struck: true,
         injectedMs: killedMs,
         healedMs: null,
         afterInjectMs: afterMs,

@@ -4,7 +4,7 @@ import { succeeds } from './command.ts';
 
 /** What a fault may need of the machine, and how one gets it. */
 export const PREREQUISITES = {
-  namespaces: 'root, iproute2 and iptables with DNAT, statistic and REJECT',
+  namespaces: 'root, iproute2 and iptables with DNAT, comment, statistic and REJECT',
   loopImages: 'root, mkfs.ext4 and loop mounts',
   strace: 'strace, and leave to trace other processes',
   faketime: 'libfaketime (Debian: faketime)',
@@ -45,6 +45,7 @@ function namespacesWork(): boolean {
     return (
       succeeds('ip', ['netns', 'add', PROBE]) &&
       inside('-t', 'nat', '-A', 'OUTPUT', '-p', 'tcp', '-j', 'DNAT', '--to-destination', '127.0.0.1:9') &&
+      inside('-t', 'mangle', '-A', 'OUTPUT', '-p', 'tcp', '-m', 'comment', '--comment', 'probe') &&
       inside('-A', 'OUTPUT', '-m', 'statistic', '--mode', 'random', '--probability', '0.5', '-j', 'DROP') &&
       inside('-A', 'INPUT', '-p', 'tcp', '-j', 'REJECT', '--reject-with', 'tcp-reset')
     );

@@ -25,7 +25,8 @@ export type PacketFault =
   | { readonly kind: 'loss'; readonly probability: number }
   | { readonly kind: 'reset' };
 
-type Undo = () => Promise<void>;
+/** Takes it away again, and tells how many packets it met; 1 where nothing counts them. */
+export type Undo = () => Promise<number>;
 
 /** The network between the nodes. */
 export interface Network {
@@ -56,7 +57,7 @@ class Poisons {
 
   async add(proxyNames: readonly string[], body: ToxicBody): Promise<Undo> {
     this.#count += 1;
-    const removals: Undo[] = [];
+    const removals: (() => Promise<void>)[] = [];
     for (const proxyName of new Set(proxyNames)) {
       const proxy = await this.#client.get(proxyName);
       for (const stream of body.stream === undefined
@@ -70,6 +71,7 @@ class Poisons {
     }
     return async () => {
       for (const remove of removals) await remove();
+      return 1;
     };
   }
 }
@@ -153,14 +155,42 @@ export async function namespaceNetwork(options: {
       linkPorts.set(name, Number(proxy.listen.split(':').at(-1)));
       const here = ['-p', 'tcp', '-d', hostOf(to), '--dport', String(PEER_PORT)];
       iptables(from, '-t', 'nat', '-A', 'OUTPUT', ...here, '-j', 'DNAT', '--to-destination', proxy.listen);
+      // Does nothing but count, before the destination is changed and before anything is dropped.
+      iptables(from, '-t', 'mangle', '-A', 'OUTPUT', ...here);
     }
   }
   const poisons = new Poisons(proxies);
+  /** What the sender of each link has sent on it so far. */
+  const sentOn = (links: readonly Link[]): readonly Sent[] => {
+    const senders = new Map(
+      [...new Set(links.map(({ from }) => from))].map((from) => [
+        from,
+        iptables(from, '-t', 'mangle', '-v', '-S', 'OUTPUT').split('\n'),
+      ]),
+    );
+    return links.map(({ from, to }) =>
+      countOf(senders.get(from)?.filter((line) => line.includes(` -d ${hostOf(to)}/32 `)) ?? []),
+    );
+  };
+  let packetFaults = 0;
   return {
     places,
     perLink: true,
-    poison: (links, toxic) => poisons.add(links.map(nameOf), toxic),
+    poison: async (links, toxic) => {
+      const before = sentOn(links);
+      const undo = await poisons.add(links.map(nameOf), toxic);
+      return async () => {
+        await undo();
+        const sent = sentOn(links).map(({ packets, bytes }, i) => ({
+          packets: packets - (before[i]?.packets ?? 0),
+          bytes: bytes - (before[i]?.bytes ?? 0),
+        }));
+        return sent.reduce((sum, one) => sum + metBy(one, toxic), 0);
+      };
+    },
     packets: (links, fault) => {
+      packetFaults += 1;
+      const mark = `fault-${packetFaults}`;
       const rules = links.flatMap((link) =>
         packetRules(
           link,
@@ -169,13 +199,44 @@ export async function namespaceNetwork(options: {
           String(linkPorts.get(nameOf({ from: link.to, to: link.from }))),
         ),
       );
-      for (const { slot, rule } of rules) iptables(slot, '-I', ...rule);
+      const marked = (rule: readonly string[]) => [...rule, '-m', 'comment', '--comment', mark];
+      for (const { slot, rule } of rules) iptables(slot, '-I', ...marked(rule));
       return Promise.resolve(() => {
-        for (const { slot, rule } of rules) iptables(slot, '-D', ...rule);
-        return Promise.resolve();
+        const counted = [...new Set(rules.map(({ slot }) => slot))].flatMap((slot) =>
+          iptables(slot, '-v', '-S')
+            .split('\n')
+            .filter((line) => new RegExp(`--comment "?${mark}"? `).test(line)),
+        );
+        for (const { slot, rule } of rules) iptables(slot, '-D', ...marked(rule));
+        return Promise.resolve(countOf(counted).packets);
       });
     },
   };
+}
+
+interface Sent {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** The sum of what these rules have counted, as `iptables -v -S` tells it. */
+function countOf(lines: readonly string[]): Sent {
+  let [packets, bytes] = [0, 0];
+  for (const line of lines) {
+    const match = / -c (\d+) (\d+)/.exec(line);
+    packets += Number(match?.[1] ?? 0);
+    bytes += Number(match?.[2] ?? 0);
+  }
+  return { packets, bytes };
+}
+
+/** Of IPv4 and TCP with timestamps. */
+const HEADER_BYTES = 52;
+
+/** How many of the packets that were sent meanwhile met this. */
+function metBy({ packets, bytes }: Sent, { type, attributes }: ToxicBody): number {
+  if (type !== 'limit_data') return packets;
+  return bytes - packets * HEADER_BYTES > (attributes['bytes'] ?? 0) ? 1 : 0;
 }
 
 function addNamespace(options: {

@@ -1,9 +1,19 @@
 import { BOTH, type FaultKind, type Injected } from './faultKind.ts';
-import type { Link, PacketFault, ToxicBody } from './network.ts';
+import type { Link, PacketFault, ToxicBody, Undo } from './network.ts';
 import { anyone, leaderOf } from './processFaults.ts';
 import type { World } from './target.ts';
 
-type Undo = () => Promise<void>;
+/** In force until it is undone; it has struck if packets met it. */
+function inForce(fault: Omit<Injected, 'heal' | 'struck'>, ...undo: readonly Undo[]): Injected {
+  let met = 0;
+  return {
+    ...fault,
+    heal: async () => {
+      for (const one of undo) met += await one();
+    },
+    struck: () => met > 0,
+  };
+}
 
 const lasting = (world: World) => world.random.logarithmic(800, 6_000);
 
@@ -45,7 +55,7 @@ async function isolated(world: World, pick: Pick): Promise<Injected | null> {
   const links = linksOf(world, name);
   const { how, undo } = await cut(world, [...links.in, ...links.out]);
   const lastsMs = lasting(world);
-  return { what: `${name} for ${lastsMs} ms, ${how}`, holds: [name], lastsMs, heal: undo };
+  return inForce({ what: `${name} for ${lastsMs} ms, ${how}`, holds: [name], lastsMs }, undo);
 }
 
 /** What one end sends to the other is lost, on all connections between them. The other direction works. */
@@ -56,15 +66,11 @@ async function oneWay(world: World, name: string, direction: 'deaf' | 'mute'): P
   const told = `${name} ${direction} for ${lastsMs} ms`;
   if (world.random.chance(0.5)) {
     const undo = await world.network.packets(forward, { kind: 'drop' });
-    return { what: `${told}, packets dropped`, holds: [name], lastsMs, heal: undo };
+    return inForce({ what: `${told}, packets dropped`, holds: [name], lastsMs }, undo);
   }
   const undoForward = await world.network.poison(forward, { ...SILENCE, stream: 'upstream' });
   const undoBack = await world.network.poison(back, { ...SILENCE, stream: 'downstream' });
-  const heal = async () => {
-    await undoForward();
-    await undoBack();
-  };
-  return { what: `${told}, proxies silent`, holds: [name], lastsMs, heal };
+  return inForce({ what: `${told}, proxies silent`, holds: [name], lastsMs }, undoForward, undoBack);
 }
 
 /** Links of one member, or all links, or one pair. */
@@ -83,7 +89,7 @@ async function poisoned(world: World, toxic: ToxicBody): Promise<Injected> {
   const undo = await world.network.poison(links, toxic);
   const lastsMs = lasting(world);
   const numbers = Object.entries(toxic.attributes).map((pair) => pair.join(' '));
-  return { what: `${where}: ${numbers.join(', ')} for ${lastsMs} ms`, holds: [], lastsMs, heal: undo };
+  return inForce({ what: `${where}: ${numbers.join(', ')} for ${lastsMs} ms`, holds: [], lastsMs }, undo);
 }
 
 async function packets(world: World, fault: PacketFault): Promise<Injected> {
@@ -91,7 +97,7 @@ async function packets(world: World, fault: PacketFault): Promise<Injected> {
   const undo = await world.network.packets(links, fault);
   const lastsMs = fault.kind === 'reset' ? world.random.integer(100, 1_500) : lasting(world);
   const how = fault.kind === 'loss' ? `${Math.round(fault.probability * 100)} % lost` : fault.kind;
-  return { what: `${where}: ${how} for ${lastsMs} ms`, holds: [], lastsMs, heal: undo };
+  return inForce({ what: `${where}: ${how} for ${lastsMs} ms`, holds: [], lastsMs }, undo);
 }
 
 /** Links go one by one, and come back in another order. */
@@ -103,14 +109,8 @@ async function swizzled(world: World): Promise<Injected | null> {
   const undone: Undo[] = [];
   for (const link of world.random.some(all, all.length)) undone.push((await cut(world, [link])).undo);
   const lastsMs = lasting(world);
-  return {
-    what: `${name} for ${lastsMs} ms`,
-    holds: [name],
-    lastsMs,
-    heal: async () => {
-      for (const undo of world.random.some(undone, undone.length)) await undo();
-    },
-  };
+  const again = world.random.some(undone, undone.length);
+  return inForce({ what: `${name} for ${lastsMs} ms`, holds: [name], lastsMs }, ...again);
 }
 
 /** Two that do not see each other, and both see the rest. */
@@ -125,7 +125,10 @@ async function partial(world: World): Promise<Injected | null> {
   const { how, undo } = await cut(world, between(world, first, second));
   const lastsMs = world.random.logarithmic(1_000, 8_000);
   // Whoever it is that cannot follow then: one of the two.
-  return { what: `${first} and ${second} for ${lastsMs} ms, ${how}`, holds: [second], lastsMs, heal: undo };
+  return inForce(
+    { what: `${first} and ${second} for ${lastsMs} ms, ${how}`, holds: [second], lastsMs },
+    undo,
+  );
 }
 
 async function split(world: World): Promise<Injected | null> {
@@ -137,12 +140,10 @@ async function split(world: World): Promise<Injected | null> {
   if (minority.length < 1) return null;
   const { how, undo } = await cut(world, links);
   const lastsMs = lasting(world);
-  return {
-    what: `${minority.join(', ')} away for ${lastsMs} ms, ${how}`,
-    holds: minority,
-    lastsMs,
-    heal: undo,
-  };
+  return inForce(
+    { what: `${minority.join(', ')} away for ${lastsMs} ms, ${how}`, holds: minority, lastsMs },
+    undo,
+  );
 }
 
 /** Nobody reaches anybody. */
@@ -150,7 +151,10 @@ async function shattered(world: World): Promise<Injected> {
   const links = world.target.members().flatMap((name) => linksOf(world, name).in);
   const { how, undo } = await cut(world, links);
   const lastsMs = world.random.logarithmic(500, 4_000);
-  return { what: `everybody for ${lastsMs} ms, ${how}`, holds: world.target.members(), lastsMs, heal: undo };
+  return inForce(
+    { what: `everybody for ${lastsMs} ms, ${how}`, holds: world.target.members(), lastsMs },
+    undo,
+  );
 }
 
 const orNull = async (name: string | null, harm: (name: string) => Promise<Injected>) =>

@@ -26,6 +26,7 @@ async function killed(world: World, names: readonly string[], downMs: number): P
       for (const name of running) world.target.start(name);
       return Promise.resolve();
     },
+    struck: () => running.length > 0,
   };
 }
 
@@ -43,6 +44,7 @@ function paused(world: World, names: readonly string[], pauseMs: number): Inject
       signal('SIGCONT');
       return Promise.resolve();
     },
+    struck: () => pids.length > 0,
   };
 }
 

@@ -6,13 +6,27 @@ import { parseOptions } from './options.ts';
 import { percentile } from './recovery.ts';
 import { Scheduler } from './scheduler.ts';
 import { SeededChoice } from './seededChoice.ts';
-import { kindSummaries } from './summary.ts';
+import { type ChaosSummary, kindSummaries, renderSummary } from './summary.ts';
 import type { Target, World } from './target.ts';
 
 const NAMES = ['n1', 'n2', 'n3'];
+const SUMMARY: ChaosSummary = {
+  target: 'holdfast',
+  seed: 1,
+  nodes: 3,
+  seconds: 1,
+  operations: 0,
+  faults: 0,
+  faultsPerHour: 0,
+  kinds: [],
+  notRun: [],
+  segments: 0,
+  violations: [],
+  dir: null,
+};
 
 /** A cluster that only remembers who was held when. */
-function pretended(seed: number) {
+function pretended(seed: number, strikes = true) {
   const violations: string[] = [];
   const held = new Set<string>();
   let most = 0;
@@ -48,6 +62,7 @@ function pretended(seed: number) {
           held.delete(name);
           return Promise.resolve();
         },
+        struck: () => strikes,
       });
     },
   };
@@ -80,6 +95,7 @@ describe('the scheduler', () => {
             holds: [],
             lastsMs: 0,
             heal: () => Promise.reject(new Error('will not')),
+            struck: () => true,
           }),
       },
     ];
@@ -89,6 +105,21 @@ describe('the scheduler', () => {
         new AbortController().signal,
       );
     expect(violations.join('\n')).toMatch(/no start could not be injected.*\n.*no end .*could not be healed/);
+  });
+});
+
+describe('a fault that nothing met', () => {
+  it.each([true, false])('is told of and does not count (struck: %s)', async (strikes) => {
+    const { kind, world } = pretended(5, strikes);
+    const noted: string[] = [];
+    const scheduler = new Scheduler({ kinds: [kind], world, note: (text) => noted.push(text) });
+    await scheduler.run(1, new AbortController().signal);
+    const kinds = kindSummaries(scheduler.records);
+    const counted = strikes ? { count: 1, missed: 0 } : { count: 0, missed: 1 };
+    expect(kinds[0]).toMatchObject({ kind: 'hold one', ...counted });
+    expect(noted.join('\n').includes('(did not strike)')).toBe(!strikes);
+    const summary = { ...SUMMARY, kinds };
+    expect(renderSummary(summary).includes('did not strike: hold one (1 of 1)')).toBe(!strikes);
   });
 });
 
@@ -113,7 +144,7 @@ describe('figures', () => {
   });
 
   it('tell of faults that nothing came back after', () => {
-    const record = { kind: 'kill one', what: '', injectedMs: 0, healedMs: 1, afterInjectMs: 5 };
+    const record = { kind: 'kill one', what: '', injectedMs: 0, healedMs: 1, struck: true, afterInjectMs: 5 };
     const [kill] = kindSummaries([
       { ...record, afterHealMs: 10 },
       { ...record, afterHealMs: null },

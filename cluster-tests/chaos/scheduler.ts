@@ -15,6 +15,8 @@ export interface FaultRecord {
   readonly what: string;
   readonly injectedMs: number;
   healedMs: number | null;
+  /** Known when it is healed. Only those that struck count as faults. */
+  struck: boolean;
   /** Until a write and a linearizable read had succeeded again, from the moment named; null: not within this phase. */
   afterInjectMs: number | null;
   afterHealMs: number | null;
@@ -100,6 +102,7 @@ export class Scheduler<T extends Target> {
       what: injected.what,
       injectedMs,
       healedMs: null,
+      struck: false,
       afterInjectMs: null,
       afterHealMs: null,
     };
@@ -126,7 +129,8 @@ export class Scheduler<T extends Target> {
     } catch (thrown) {
       this.#world.violation(`${record.kind} (${record.what}) could not be healed: ${String(thrown)}`);
     }
+    record.struck = injected.struck();
     this.#active.delete(active);
-    this.#note(`- ${record.kind}: ${record.what}`);
+    this.#note(`- ${record.kind}: ${record.what}${record.struck ? '' : ' (did not strike)'}`);
   }
 }

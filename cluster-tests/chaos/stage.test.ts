@@ -138,8 +138,31 @@ describe.skipIf(!able.has('namespaces'))('a network of namespaces', () => {
     expect(call(1, 2)).toBe('silent');
     expect(call(1, 3)).toBe('heard hello');
     expect(call(3, 2)).toBe('heard hello');
-    await undo();
+    expect(await undo()).toBeGreaterThan(0);
     expect(call(1, 2)).toBe('heard hello');
+  });
+
+  it('tells of a fault that no packet met', async () => {
+    const silence = { type: 'timeout', attributes: { timeout: 0 } } as const;
+    const undo = [
+      await network.packets([{ from: 3, to: 2 }], { kind: 'drop' }),
+      await network.poison([{ from: 3, to: 2 }], silence),
+    ];
+    expect(call(1, 2)).toBe('heard hello');
+    for (const one of undo) expect(await one()).toBe(0);
+  });
+
+  it('tells whether so many bytes have passed that a connection was cut', async () => {
+    const limitedTo = (bytes: number) =>
+      network.poison([{ from: 1, to: 2 }], { type: 'limit_data', attributes: { bytes } });
+    for (const { bytes, struck } of [
+      { bytes: 1_000, struck: 0 },
+      { bytes: 3, struck: 1 },
+    ]) {
+      const undo = await limitedTo(bytes);
+      call(1, 2);
+      expect(await undo()).toBe(struck);
+    }
   });
 
   it('drops answers on connections from the other end too', async () => {
@@ -166,7 +189,7 @@ describe.skipIf(!able.has('namespaces'))('a network of namespaces', () => {
     const undo = await network.poison([{ from: 1, to: 2 }], silence);
     expect(call(1, 2)).toBe('silent');
     expect(call(3, 2)).toBe('heard hello');
-    await undo();
+    expect(await undo()).toBeGreaterThan(0);
   });
 });
 

@@ -7,6 +7,7 @@ export interface ChaosSummary {
   readonly nodes: number;
   readonly seconds: number;
   readonly operations: number;
+  /** Those that struck. */
   readonly faults: number;
   readonly faultsPerHour: number;
   readonly kinds: readonly KindSummary[];
@@ -20,7 +21,10 @@ export interface ChaosSummary {
 
 export interface KindSummary {
   readonly kind: string;
+  /** Those that struck; the times are theirs. */
   readonly count: number;
+  /** Those that were in force, and that nothing met. */
+  readonly missed: number;
   readonly afterInject: Times | null;
   readonly afterHeal: Times | null;
 }
@@ -44,10 +48,12 @@ export function timesOf(all: readonly (number | null)[]): Times | null {
 export function kindSummaries(records: readonly FaultRecord[]): readonly KindSummary[] {
   const kinds = [...new Set(records.map((record) => record.kind))].toSorted();
   return [...kinds, ALL].map((kind) => {
-    const ours = records.filter((record) => kind === ALL || record.kind === kind);
+    const all = records.filter((record) => kind === ALL || record.kind === kind);
+    const ours = all.filter((record) => record.struck);
     return {
       kind,
       count: ours.length,
+      missed: all.length - ours.length,
       afterInject: timesOf(ours.map((record) => record.afterInjectMs)),
       afterHeal: timesOf(
         ours.filter((record) => record.healedMs !== null).map((record) => record.afterHealMs),
@@ -62,6 +68,14 @@ const cell = (times: Times | null): string =>
   times === null
     ? '-'
     : `${times.median} / ${times.p95} / ${times.max}${times.never > 0 ? ` (${times.never} never)` : ''}`;
+
+function renderMissed(kinds: readonly KindSummary[]): readonly string[] {
+  const missed = kinds.filter((one) => one.missed > 0 && one.kind !== ALL);
+  if (missed.length === 0) return [];
+  return [
+    `did not strike: ${missed.map((one) => `${one.kind} (${one.missed} of ${one.count + one.missed})`).join(', ')}`,
+  ];
+}
 
 export function renderSummary(summary: ChaosSummary): string {
   const rows = [
@@ -83,6 +97,7 @@ export function renderSummary(summary: ChaosSummary): string {
   return [
     ...table,
     '',
+    ...renderMissed(summary.kinds),
     ...summary.notRun.map(({ name, why }) => `not run: ${name} (${why})`),
     `${summary.target}, ${summary.nodes} nodes, seed ${summary.seed}: ${Math.round(summary.seconds)} s, ` +
       `${summary.operations} operations, ${summary.faults} faults (${summary.faultsPerHour} an hour), ` +

@@ -17,6 +17,8 @@ const CALL = /^(?:\[pid\s+(\d+)\] )?(?:\w+\(\d+<([^>]*)>|<\.\.\. \w+ resumed>)/;
 /** Does something to these calls of a running process, until it is ended or the process is. */
 export class Tracer {
   readonly #child: ChildProcess;
+  /** Ended, and all that it said has been read. */
+  readonly #closed: Promise<unknown>;
   readonly #struck = new Map<string, number>();
   /** The files of calls that have begun, by thread. */
   readonly #begun = new Map<string, string>();
@@ -29,6 +31,7 @@ export class Tracer {
       `-f -qq -y -s 0 -e trace=${calls} -e inject=${calls}:${harm} -p ${pid}`.split(' '),
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
+    this.#closed = once(this.#child, 'close').catch(() => undefined);
     this.#child.on('error', () => undefined);
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#read(text));
   }
@@ -44,10 +47,8 @@ export class Tracer {
   }
 
   async end(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const gone = once(this.#child, 'close');
     this.#child.kill('SIGINT');
-    await Promise.race([gone, waitFor(3_000)]);
+    await Promise.race([this.#closed, waitFor(3_000)]);
     this.#child.kill('SIGKILL');
   }
 
