@@ -17,7 +17,7 @@ import { type FaultRecord, Scheduler } from './scheduler.ts';
 import { SeededChoice } from './seededChoice.ts';
 import { type CheckResult, checkHistoryFile, Segment } from './segment.ts';
 import { type Stage, setStage } from './stage.ts';
-import { type ChaosSummary, kindSummaries } from './summary.ts';
+import { type ChaosSummary, kindSummaries, type NotRun } from './summary.ts';
 import type { Target, World } from './target.ts';
 
 const RECOVER_WITHIN_MS = 60_000;
@@ -131,12 +131,13 @@ export class ChaosRun {
         (only === null || name === only) &&
         (!this.#options.beside || targets === BOTH),
     );
-    const why = (kind: FaultKind<T>): string | null => {
-      const missing = kind.needs.filter((need) => !this.#stage.able.has(need));
-      if (missing.length > 0) return `needs ${missing.map((need) => PREREQUISITES[need]).join('; ')}`;
-      return kind.waitsFor !== undefined && !all ? `waits for: ${kind.waitsFor}` : null;
-    };
-    const able = ours.filter((kind) => why(kind) === null);
+    const notRun = ours.flatMap(({ name, needs, waitsFor }): NotRun[] => {
+      const missing = needs.filter((need) => !this.#stage.able.has(need));
+      if (missing.length > 0)
+        return [{ name, why: `needs ${missing.map((need) => PREREQUISITES[need]).join('; ')}`, missing }];
+      return waitsFor === undefined || all ? [] : [{ name, why: `waits for: ${waitsFor}`, missing }];
+    });
+    const able = ours.filter(({ name }) => !notRun.some((one) => one.name === name));
     if (able.length === 0) throw new Error('there is no fault to inject');
     const endMs = performance.now() + this.#options.minutes * 60_000;
     for (let number = 1; performance.now() < endMs && !this.#over.signal.aborted; number += 1) {
@@ -147,10 +148,7 @@ export class ChaosRun {
       await this.#segment({ target, kinds: able, number, forMs });
       if (this.#violations.length > 0) break;
     }
-    return ours.flatMap((kind) => {
-      const reason = why(kind);
-      return reason === null ? [] : [{ name: kind.name, why: reason }];
-    });
+    return notRun;
   }
 
   async #segment<T extends Target>(options: {

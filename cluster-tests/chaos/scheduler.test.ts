@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Cleanup } from './cleanup.ts';
 import type { FaultKind } from './faultKind.ts';
+import { mayLack } from './means.ts';
 import type { Network } from './network.ts';
 import { parseOptions } from './options.ts';
 import { percentile } from './recovery.ts';
@@ -133,6 +134,17 @@ describe('chance', () => {
     expect(draw(5)).not.toEqual(draw(6));
     expect(Math.min(...draw(5))).toBeGreaterThanOrEqual(10);
     expect(Math.max(...draw(5))).toBeLessThanOrEqual(1_000);
+  });
+});
+
+describe('what a machine lacks', () => {
+  it.each([
+    { environment: {}, may: true },
+    { environment: { CI: 'true' }, may: false },
+    { environment: { CI: 'true', CI_WITHOUT: 'docker,loopImages' }, may: false },
+    { environment: { CI: 'true', CI_WITHOUT: 'docker,namespaces' }, may: true },
+  ])('is a failure in CI, unless it is said: $environment', ({ environment, may }) => {
+    expect(mayLack('namespaces', environment)).toBe(may);
   });
 });
 

@@ -10,7 +10,6 @@ import {
   writeSync,
 } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ProxyServer, startProxyServer } from '../faultProxy/start.ts';
@@ -20,12 +19,15 @@ import { Cleanup } from './cleanup.ts';
 import { command } from './command.ts';
 import { Disks } from './disks.ts';
 import { machine } from './machine.ts';
+import { mayLack } from './means.ts';
 import { loopbackNetwork, type Network, namespaceNetwork } from './network.ts';
 import { DURABLE_WRITES, LOG_WRITES, Tracer } from './tracer.ts';
 
 const LIMIT_MS = 15_000;
-const dir = mkdtempSync(join(tmpdir(), 'chaos-stage-'));
+// On a real disk, which the folder for temporary files need not be.
+const dir = mkdtempSync(join('/var/tmp', 'chaos-stage-'));
 const able = machine(dir);
+const MEANS = ['namespaces', 'loopImages', 'strace', 'faketime', 'realDisk'] as const;
 const cleanup = new Cleanup();
 let proxies: ProxyServer;
 
@@ -37,6 +39,10 @@ beforeAll(async () => {
 afterAll(async () => {
   await cleanup.run();
   rmSync(dir, { recursive: true, force: true });
+});
+
+it.each(MEANS.filter((need) => !mayLack(need)))('has %s here', (need) => {
+  expect([...able]).toContain(need);
 });
 
 /** Says back what it hears, at the peer port of slot 2. */

@@ -1,3 +1,4 @@
+import type { Prerequisite } from './machine.ts';
 import { percentile } from './recovery.ts';
 import type { FaultRecord } from './scheduler.ts';
 
@@ -12,11 +13,18 @@ export interface ChaosSummary {
   readonly faultsPerHour: number;
   readonly kinds: readonly KindSummary[];
   /** Faults that could not be done on this machine, or wait for something. */
-  readonly notRun: readonly { readonly name: string; readonly why: string }[];
+  readonly notRun: readonly NotRun[];
   readonly segments: number;
   readonly violations: readonly string[];
   /** Where everything is, if it was kept. */
   readonly dir: string | null;
+}
+
+export interface NotRun {
+  readonly name: string;
+  readonly why: string;
+  /** What the machine lacks; empty when something has to be built first. */
+  readonly missing: readonly Prerequisite[];
 }
 
 export interface KindSummary {
