@@ -138,6 +138,8 @@ export const LIMITS = {
   snapshotChunkBytes: 1 * MiB,
   snapshotPullDeadlineMs: 600_000,
   snapshotHeaderDeadlineMs: 30_000,
+  snapshotChunkDeadlineMs: 30_000,
+  snapshotSpacePauseMs: 10_000,
   snapshotsServedMax: 2,
   snapshotBytesMax: 64 * GiB,
   apiStreamsMax: 1_000,

@@ -109,6 +109,7 @@ export class NodeCore {
       peers: { addressOf: (nodeId) => this.peerAddress(nodeId) },
       keyring,
       guard: this.guard,
+      reserve: this.reserve,
       clock,
       logger,
     });

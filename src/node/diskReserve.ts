@@ -66,6 +66,15 @@ export class DiskReserve {
     }
   }
 
+  /** Looks at the disk now. @throws HoldfastError NO_SPACE when this node is down to its reserve */
+  async requireRoom(): Promise<void> {
+    await this.check();
+    if (!this.#low) return;
+    throw new HoldfastError('NO_SPACE', 'the disk is down to its reserve: no second state is written to it', {
+      hint: 'free space on that disk, or enlarge it; it is tried again',
+    });
+  }
+
   heard(from: NodeId, { lowSpace }: { readonly lowSpace: boolean }): void {
     if (!lowSpace) this.#lowOthers.delete(from);
     else if (this.#lowOthers.size < LIMITS.membersMax) this.#lowOthers.add(from);

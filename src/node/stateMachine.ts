@@ -9,6 +9,7 @@ import type { CommittedEntry, StateMachine, StateSnapshot } from '../replication
 import type { SealedRows } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import type { AppliedPlace } from '../store/types.ts';
+import type { DiskReserve } from './diskReserve.ts';
 import { openContext, openForward, openPayload } from './entryPayload.ts';
 import type { KeyringFile } from './keyringFile.ts';
 import type { Leadership } from './leadership.ts';
@@ -32,6 +33,7 @@ export interface StateMachineParts {
   readonly peers: { addressOf(nodeId: NodeId): string | null };
   readonly keyring: KeyringFile;
   readonly guard: Pick<StateGuard, 'applied' | 'replaced' | 'doubt'>;
+  readonly reserve: Pick<DiskReserve, 'requireRoom'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -124,9 +126,11 @@ export class NodeStateMachine implements StateMachine {
   }
 
   async installSnapshot(snapshot: StateSnapshot): Promise<void> {
-    const { keyring, sealer } = this.#parts;
+    const { keyring, sealer, reserve } = this.#parts;
+    await reserve.requireRoom();
     sealer.setKeyring(keyring.replace(snapshot.keyring));
-    await this.#parts.store.installSnapshot({ rows: snapshot.rows(), expected: snapshot.metadata });
+    const rows = withRoom(snapshot.rows(), reserve);
+    await this.#parts.store.installSnapshot({ rows, expected: snapshot.metadata });
     this.#parts.submit.stateReplaced();
     this.#parts.read.applied(snapshot.metadata.index);
     this.#parts.guard.replaced();
@@ -181,4 +185,12 @@ async function* undoubted(rows: SealedRows, guard: Pick<StateGuard, 'doubt'>): S
     yield portion;
   }
   throwDoubt(guard);
+}
+
+/** Both states lie on the disk until the new one is in force: nobody knows before how large that is. */
+async function* withRoom(rows: SealedRows, reserve: Pick<DiskReserve, 'requireRoom'>): SealedRows {
+  for await (const portion of rows) {
+    await reserve.requireRoom();
+    yield portion;
+  }
 }

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../base/errors.ts';
-import type { HeadRow } from '../proto/storage.ts';
+import type { HeadRow, StoredConfiguration } from '../proto/storage.ts';
 import { databaseFailure, type OpenDatabase, openLevelDatabase } from './database.ts';
 import { type Generation, loadGeneration } from './generation.ts';
 import { RowBytes } from './rowBytes.ts';
@@ -87,12 +87,35 @@ export function placeOf({ index, term, hash }: HeadRow): AppliedPlace {
   return { index, term, hash };
 }
 
-/** @throws HoldfastError STATE_CORRUPT when rows from elsewhere are not of the place that they came with */
-export function assertExpected(head: HeadRow, expected: AppliedPlace): void {
-  const same = head.index === expected.index && head.term === expected.term;
-  if (same && Buffer.compare(head.hash, expected.hash) === 0) return;
-  throw new HoldfastError(
-    'STATE_CORRUPT',
-    `the rows are of index ${head.index}, term ${head.term}, not of index ${expected.index}, term ${expected.term}`,
-  );
+/** What came with rows from elsewhere: unsealed, so it is believed only when their sealed head says the same. */
+export interface ExpectedState extends AppliedPlace {
+  readonly configuration: StoredConfiguration;
 }
+
+/** @throws HoldfastError STATE_CORRUPT */
+export function assertExpected(head: HeadRow, expected: ExpectedState): void {
+  const same = head.index === expected.index && head.term === expected.term;
+  if (!same || Buffer.compare(head.hash, expected.hash) !== 0) {
+    throw new HoldfastError(
+      'STATE_CORRUPT',
+      `the rows are of index ${head.index}, term ${head.term}, not of index ${expected.index}, term ${expected.term}`,
+    );
+  }
+  if (configurationText(head.configuration) !== configurationText(expected.configuration)) {
+    throw new HoldfastError('STATE_CORRUPT', 'the rows are of another configuration than they came with');
+  }
+}
+
+function configurationText(configuration: HeadRow['configuration']): string {
+  if (configuration === null || configuration === undefined) return configurationText(NO_ONE);
+  const { voters, votersOutgoing, learners, learnersNext, autoLeave } = configuration;
+  return JSON.stringify([voters, votersOutgoing, learners, learnersNext, autoLeave]);
+}
+
+const NO_ONE: StoredConfiguration = {
+  voters: [],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};

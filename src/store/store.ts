@@ -16,6 +16,7 @@ import { diskFailed, type OpenDatabase, runningFailure } from './database.ts';
 import type { Generation } from './generation.ts';
 import {
   assertExpected,
+  type ExpectedState,
   FailureLatch,
   generationsOf,
   openGeneration,
@@ -298,7 +299,7 @@ export class Store {
    * only then put in its place, durably. Rejects having changed nothing. Watches end with WATCH_BEHIND.
    * @throws HoldfastError STATE_CORRUPT (the rows do not verify, or are not of `expected`), DISK_FAILED
    */
-  async installSnapshot({ rows, expected }: { rows: SealedRows; expected: AppliedPlace }): Promise<void> {
+  async installSnapshot({ rows, expected }: { rows: SealedRows; expected: ExpectedState }): Promise<void> {
     assert(!this.#installing && !this.#closed, 'one snapshot is installed at a time');
     this.#installing = true;
     try {
@@ -330,7 +331,7 @@ export class Store {
     });
   }
 
-  async #install(rows: SealedRows, expected: AppliedPlace): Promise<void> {
+  async #install(rows: SealedRows, expected: ExpectedState): Promise<void> {
     const old = this.#generation;
     const number = old.number + 1;
     const place = { folder: this.#folder, number, create: true, failure: this.#failure };

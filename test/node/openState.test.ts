@@ -220,7 +220,10 @@ describe('a state on disk', () => {
     const store = await open();
     expect(found()).toEqual(['2', 'current', 'damaged-1']);
     const snapshot = await source.store.openSnapshot();
-    await store.installSnapshot({ rows: snapshot.rows(), expected: placeAt(9) });
+    await store.installSnapshot({
+      rows: snapshot.rows(),
+      expected: { ...placeAt(9), configuration: source.store.configuration },
+    });
     await snapshot.close();
     expect(store.missing).toBeNull();
     expect(found()).toEqual(['3', 'current']);
@@ -288,7 +291,10 @@ describe('a mark', () => {
       markState(rig.directory, { kind: 'diverged', reason: 'differs at 7' });
       const store = await open();
       const snapshot = await source.store.openSnapshot();
-      await store.installSnapshot({ rows: snapshot.rows(), expected: placeAt(9) });
+      await store.installSnapshot({
+        rows: snapshot.rows(),
+        expected: { ...placeAt(9), configuration: source.store.configuration },
+      });
       await snapshot.close();
       await close();
       aside.push(found().filter((name) => name.startsWith('diverged')));

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -12,8 +12,8 @@ import { sealBatch, sealForward } from '../../src/node/entryPayload.ts';
 import { DATA_FORMAT } from '../../src/node/format.ts';
 import { KeyringFile } from '../../src/node/keyringFile.ts';
 import type { OpenedNode } from '../../src/node/openNode.ts';
-import { type Command, logPayloadCodec } from '../../src/proto/storage.ts';
 import { NodeStateMachine, type StateMachineParts } from '../../src/node/stateMachine.ts';
+import { type Command, logPayloadCodec } from '../../src/proto/storage.ts';
 import type { CommittedEntry } from '../../src/replication/replicatedLog.ts';
 import { Store } from '../../src/store/store.ts';
 import { controlKeyOf, keyringFor, STORE_ID, sealerFor } from '../envelope/fixtures.ts';
@@ -38,10 +38,13 @@ let folder: string;
 let store: Store;
 let core: NodeCore;
 let logger: FakeLogger;
+/** What the disk has at each look; the last one stays. */
+let freeBytes: number[];
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-machine-'));
   logger = new FakeLogger();
+  freeBytes = [0];
   const path = join(folder, 'keyring');
   writeFileSync(path, stored(KEYRING), { mode: 0o600 });
   const sealer = sealerFor(KEYRING);
@@ -63,7 +66,7 @@ beforeEach(async () => {
     seeds: [],
     onWrongState: (error) => logger.warnings.push(error.message),
     reserveBytes: 1_000,
-    freeBytes: () => Promise.resolve(0),
+    freeBytes: () => Promise.resolve((freeBytes.length > 1 ? freeBytes.shift() : freeBytes[0]) ?? 0),
   });
 });
 afterEach(async () => {
@@ -132,6 +135,34 @@ describe('a node', () => {
     await begun.close();
     core.announcementHeard({ nodeId, announcement: { ...heard, checkpoints: [], stateMissing: true } });
     await (await core.stateMachine.openSnapshot()).close();
+  });
+});
+
+describe('a snapshot from another node', () => {
+  it('is not installed on a disk that is down to its reserve, before or after it has begun', async () => {
+    const configuration = CONFIGURATION;
+    const place = { index: 1, term: 1, hash: Buffer.alloc(32, 1) };
+    store.apply({ kind: 'configuration', place, configuration, removed: [], member: null, timeMs: 1 });
+    await store.flushed();
+    const install = async (): Promise<void> => {
+      const snapshot = await core.stateMachine.openSnapshot();
+      try {
+        await core.stateMachine.installSnapshot(snapshot);
+      } finally {
+        await snapshot.close();
+      }
+    };
+    const rooms: number[][] = [[0], [9_999, 0]];
+    for (const room of rooms) {
+      freeBytes = room;
+      await expect(install()).rejects.toMatchObject({ code: 'NO_SPACE' });
+      expect(readdirSync(join(folder, 'state')).toSorted()).toEqual(['1', 'current']);
+      freeBytes = [9_999];
+      await core.reserve.check();
+    }
+    expect(logger.warnings).toEqual([]);
+    await install();
+    expect(readdirSync(join(folder, 'state')).toSorted()).toEqual(['2', 'current']);
   });
 });
 

@@ -107,7 +107,11 @@ describe('reading a state again', () => {
     const snapshot = await source.store.openSnapshot();
     let replaced = false;
     const scrubbed = await rig.store.scrub(async () => {
-      if (!replaced) await rig.store.installSnapshot({ rows: snapshot.rows(), expected: placeAt(700) });
+      if (!replaced)
+        await rig.store.installSnapshot({
+          rows: snapshot.rows(),
+          expected: { ...placeAt(700), configuration: rig.store.configuration },
+        });
       replaced = true;
       return true;
     });

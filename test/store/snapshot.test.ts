@@ -43,10 +43,8 @@ describe('a snapshot', () => {
     const snapshot = await source.store.openSnapshot();
     const chunks = await collect(snapshot);
     await snapshot.close();
-    return {
-      chunks,
-      expected: { index: snapshot.head.index, term: 1, hash: Buffer.from(snapshot.head.hash) },
-    };
+    const place = { index: snapshot.head.index, term: 1, hash: Buffer.from(snapshot.head.hash) };
+    return { chunks, place, expected: { ...place, configuration: source.store.configuration } };
   };
 
   it('stands still while the state goes on, in portions of bounded size', async () => {
@@ -63,7 +61,8 @@ describe('a snapshot', () => {
       const bytes = chunk.reduce((sum, { key, envelope }) => sum + key.length + envelope.length, 0);
       expect(chunk.length === 1 || bytes <= LIMITS.snapshotChunkBytes).toBe(true);
     }
-    await target.store.installSnapshot({ rows: stream(chunks), expected: placeAt(index) });
+    const expected = { ...placeAt(index), configuration: source.store.configuration };
+    await target.store.installSnapshot({ rows: stream(chunks), expected });
     expect(target.store.digest).toEqual(digest);
   });
 
@@ -76,12 +75,12 @@ describe('a snapshot', () => {
         cancelled: (error, revision) => ended.push(error.code === 'WATCH_BEHIND' ? revision : -1),
       },
     );
-    const { chunks, expected } = await take();
+    const { chunks, place, expected } = await take();
     await target.store.installSnapshot({ rows: stream(chunks), expected });
     expect(ended).toEqual([3]);
-    expect(target.durable.at(-1)).toEqual(expected);
+    expect(target.durable.at(-1)).toEqual(place);
     for (let round = 0; round < 2; round += 1) {
-      expect([target.store.applied, target.store.durable]).toEqual([expected, expected]);
+      expect([target.store.applied, target.store.durable]).toEqual([place, place]);
       expect(target.store.digest).toEqual(source.store.digest);
       expect(target.store.get('old')).toBeNull();
       expect(target.store.get('k3')).toEqual(source.store.get('k3'));
@@ -138,9 +137,10 @@ describe('a snapshot', () => {
     expect((await readdir(join(target.directory, 'state'))).sort()).toEqual(['1', 'current']);
   });
 
-  it('of another place than the log says changes nothing', async () => {
+  it('of another place or configuration than it came with changes nothing', async () => {
     const { chunks, expected } = await take();
-    for (const other of [{ index: 5 }, { term: 2 }, { hash: Buffer.alloc(32) }]) {
+    const configuration = { ...expected.configuration, learners: ['00000000000000bb'] };
+    for (const other of [{ index: 5 }, { term: 2 }, { hash: Buffer.alloc(32) }, { configuration }]) {
       await expect(
         target.store.installSnapshot({ rows: stream(chunks), expected: { ...expected, ...other } }),
       ).rejects.toMatchObject({ code: 'STATE_CORRUPT' });

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../../src/base/clock.ts';
+import { HoldfastError } from '../../../src/base/errors.ts';
 import type { NodeId } from '../../../src/base/ids.ts';
+import { LIMITS } from '../../../src/base/limits.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
-import { polled, systemScheduler } from '../../../src/base/scheduler.ts';
+import { polled, type Scheduler, systemScheduler } from '../../../src/base/scheduler.ts';
 import { ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
 import type { Configuration, SnapshotMetadata } from '../../../src/replication/raft/types.ts';
 import { Applier } from '../../../src/replication/raftLog/applier.ts';
@@ -11,6 +13,7 @@ import type { StateMachine, StateSnapshot } from '../../../src/replication/repli
 import type { PeerTransport } from '../../../src/replication/transport/types.ts';
 
 const LEADER = '0000000000000001' as NodeId;
+const OTHER = '0000000000000002' as NodeId;
 
 /** What a node with a state at 5 does with a snapshot of the leader's at `index`. */
 function installing({ index, voters = [LEADER] }: { index: number; voters?: readonly NodeId[] }) {
@@ -80,4 +83,125 @@ describe('a snapshot that was pulled', () => {
     await turns();
     expect(happened).toEqual(['applied 6', 'installed', 'closed', 'told']);
   });
+});
+
+/** A leader that lives, gives one portion of rows, and then nothing. */
+function stuck() {
+  const waiting: { delayMs: number; run: () => void }[] = [];
+  const happened: string[] = [];
+  const configuration: Configuration = {
+    voters: [LEADER],
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  let isStuck = true;
+  let failure: HoldfastError | null = null;
+  const snapshotOf = (from: NodeId): StateSnapshot => ({
+    metadata: { index: 9, term: 1, hash: ZERO_HASH, configuration },
+    keyring: new Uint8Array(0),
+    rows: async function* () {
+      yield [];
+      if (isStuck) await new Promise<never>(() => undefined);
+    },
+    close: async () => void happened.push(`closed ${Number(from)}`),
+  });
+  const transport: Partial<PeerTransport> = {
+    pullSnapshot: async ({ from }) => {
+      happened.push(`pulled ${Number(from)}`);
+      return snapshotOf(from);
+    },
+  };
+  const stateMachine: Partial<StateMachine> = {
+    installSnapshot: async (snapshot) => {
+      if (failure !== null) throw failure;
+      for await (const portion of snapshot.rows()) happened.push(`rows ${portion.length}`);
+      happened.push('installed');
+    },
+  };
+  const scheduler: Scheduler = {
+    ...systemScheduler,
+    after: (delayMs, run) => {
+      const timer = { delayMs, run };
+      waiting.push(timer);
+      return { stop: () => void waiting.splice(waiting.indexOf(timer), 1) };
+    },
+  };
+  const installer = new SnapshotInstaller({
+    transport: transport as PeerTransport,
+    stateMachine: stateMachine as StateMachine,
+    applier: installing({ index: 9 }).applier,
+    logger: silentLogger,
+    scheduler,
+    onInstalled: () => happened.push('told'),
+    onFailed: ({ code }) => happened.push(code),
+  });
+  return {
+    installer,
+    happened,
+    waiting,
+    goOn: () => {
+      isStuck = false;
+      failure = null;
+    },
+    fail: (error: HoldfastError) => {
+      failure = error;
+    },
+  };
+}
+
+describe('a snapshot whose rows do not come', () => {
+  const STUCK = ['pulled 1', 'rows 0'];
+
+  test('is given up in time, not after all that a whole one may take', async () => {
+    const { installer, happened, waiting } = stuck();
+    installer.want({ from: LEADER, index: 9 });
+    await turns();
+    expect(happened).toEqual(STUCK);
+    expect(waiting.map(({ delayMs }) => delayMs)).toEqual([LIMITS.snapshotChunkDeadlineMs]);
+    waiting[0]?.run();
+    await turns();
+    expect(happened).toEqual([...STUCK, 'closed 1', 'UNAVAILABLE']);
+    expect(waiting).toEqual([]);
+  });
+
+  test('is given up at once when another node leads, and taken from that one', async () => {
+    const { installer, happened, goOn } = stuck();
+    installer.want({ from: LEADER, index: 9 });
+    await turns();
+    installer.want({ from: LEADER, index: 10 });
+    await turns();
+    expect(happened).toEqual(STUCK);
+    goOn();
+    installer.want({ from: OTHER, index: 9 });
+    await turns();
+    expect(happened).toEqual([...STUCK, 'closed 1', 'pulled 2', 'rows 0', 'installed', 'closed 2', 'told']);
+  });
+
+  test('is given up when the node stops', async () => {
+    const { installer, happened } = stuck();
+    installer.want({ from: LEADER, index: 9 });
+    await turns();
+    await installer.stop();
+    expect(happened).toEqual([...STUCK, 'closed 1', 'UNAVAILABLE']);
+  });
+});
+
+test('a snapshot for which there is no room is asked for again after a while, or when another node leads', async () => {
+  const { installer, happened, waiting, fail, goOn } = stuck();
+  fail(new HoldfastError('NO_SPACE', 'full'));
+  installer.want({ from: LEADER, index: 9 });
+  await turns();
+  expect(happened).toEqual(['pulled 1', 'closed 1']);
+  expect(waiting.map(({ delayMs }) => delayMs)).toEqual([LIMITS.snapshotSpacePauseMs]);
+  waiting.splice(0)[0]?.run();
+  await turns();
+  expect(happened.splice(0)).toEqual(['pulled 1', 'closed 1', 'NO_SPACE']);
+  installer.want({ from: LEADER, index: 9 });
+  await turns();
+  goOn();
+  installer.want({ from: OTHER, index: 9 });
+  await turns();
+  expect(happened).toEqual(['pulled 1', 'closed 1', 'pulled 2', 'rows 0', 'installed', 'closed 2', 'told']);
 });
