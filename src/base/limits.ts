@@ -79,6 +79,7 @@ export const LIMITS = {
   walRecordBytesMax: 64 * MiB,
   walKeptAsideMax: 16,
   walWatermarkBusyMs: 1,
+  walVerifyTurnBytes: 256 * KiB,
 
   // state on disk
   stateBatchRowsMax: 4_096,

@@ -10,8 +10,6 @@ import { systemScheduler } from '../base/scheduler.ts';
 import { RaftLog } from '../replication/raftLog/raftLog.ts';
 import { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
 import { DiskWal } from '../replication/wal/diskWal.ts';
-import { realSegmentFiles } from '../replication/wal/segmentFiles.ts';
-import { verifySealedSegments } from '../replication/wal/segmentReader.ts';
 import type { WalContents } from '../replication/wal/types.ts';
 import type { Store } from '../store/store.ts';
 import { type CertificateIdentity, certificateIdentity, nodeIdentity } from '../trust/identity.ts';
@@ -154,7 +152,7 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
     announce: (announcement) => transport.announce(announcement),
   });
   onStop(() => housekeeping.stop());
-  const scrubber = createScrubber({ ...assembly, store, core });
+  const scrubber = createScrubber({ ...assembly, store, core, disk });
   scrubber.start();
   onStop(() => scrubber.stop());
   const diverged = await divergedStates(directory.root);
@@ -258,16 +256,14 @@ function listenForPeers({ configuration, options, opened, store, core }: Parts):
   });
 }
 
-function createScrubber({ configuration, options, opened, store, core }: Parts): Scrubber {
-  const log = {
-    directory: opened.directory.wal,
-    storeId: opened.identity.storeId,
-    segmentBytes: LIMITS.walSegmentBytes,
-    files: realSegmentFiles,
-  };
+interface ScrubberSources extends Parts {
+  readonly disk: OpenedWal;
+}
+
+function createScrubber({ configuration, options, store, core, disk }: ScrubberSources): Scrubber {
   return new Scrubber({
     scrubState: (pace) => store.scrub(pace),
-    verifyLog: (pace) => verifySealedSegments(log, pace),
+    verifyLog: (pace) => disk.wal.verify(pace),
     isBusy: () => core.submit.waitingCount > 0 || store.unflushedBytes > LIMITS.stateGatherBytes,
     intervalMs: configuration.scrubIntervalMs,
     clock: systemClock,

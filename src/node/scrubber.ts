@@ -3,13 +3,13 @@ import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Scheduler, Timer } from '../base/scheduler.ts';
-import type { SealedPart } from '../replication/wal/segmentReader.ts';
+import type { VerifiedLog } from '../replication/wal/verification.ts';
 import type { ScrubbedState, ScrubPace } from '../store/scrub.ts';
 
 export interface ScrubberParts {
   /** Null: nothing to look at now. Rejects with what it finds. */
   readonly scrubState: (pace: ScrubPace) => Promise<ScrubbedState | null>;
-  readonly verifyLog: (pace: (bytes: number) => Promise<boolean>) => Promise<SealedPart>;
+  readonly verifyLog: (pace: (bytes: number) => Promise<boolean>) => Promise<VerifiedLog>;
   /** Whether the node has better things to do now. */
   readonly isBusy: () => boolean;
   readonly intervalMs: number;

@@ -16,6 +16,7 @@ import { SegmentWriter, type SegmentWriterOptions } from './segmentWriter.ts';
 import { type OpenedLog, openLog } from './suspicion.ts';
 import { TailWatermark } from './tailWatermark.ts';
 import type { ChainEnd, WalBatch, WalContents, WriteAheadLog } from './types.ts';
+import { type VerifiedLog, verifyLog } from './verification.ts';
 import type { Watermark } from './watermark.ts';
 import { WatermarkFile } from './watermarkFile.ts';
 
@@ -63,6 +64,7 @@ interface Parts {
  * must not forget whatever happens to its log: a batch that changes them is durable only once it is named.
  */
 export class DiskWal implements WriteAheadLog {
+  readonly #surroundings: Surroundings;
   readonly #commit: GroupCommit<Write>;
   readonly #writer: SegmentWriter;
   readonly #watermark: TailWatermark;
@@ -74,7 +76,9 @@ export class DiskWal implements WriteAheadLog {
   #suspectUntil: ChainEnd | null;
   #removal: Promise<void> = Promise.resolve();
 
-  private constructor(parts: Parts, { clock, scheduler }: Pick<Surroundings, 'clock' | 'scheduler'>) {
+  private constructor(parts: Parts, surroundings: Surroundings) {
+    const { clock, scheduler } = surroundings;
+    this.#surroundings = surroundings;
     const { writer, shape, watermark, suspectUntil } = parts;
     this.#writer = writer;
     this.#shape = shape;
@@ -101,7 +105,8 @@ export class DiskWal implements WriteAheadLog {
    * @throws HoldfastError DATA_DIR_INVALID when there is a log already, DISK_FAILED
    */
   static async create(options: DiskWalOptions, contents: WalContents): Promise<DiskWal> {
-    const { writing, ...surroundings } = withDefaults(options);
+    const surroundings = withDefaults(options);
+    const { writing } = surroundings;
     const { hardState, snapshot, entries } = contents;
     const start: LogStand = {
       last: chainEnd(snapshot),
@@ -130,7 +135,8 @@ export class DiskWal implements WriteAheadLog {
    *   not even term and vote are sure (nothing is changed), VERSION_UNSUPPORTED, DISK_FAILED
    */
   static async open(options: DiskWalOptions): Promise<{ wal: DiskWal; contents: WalContents }> {
-    const { writing, ...surroundings } = withDefaults(options);
+    const surroundings = withDefaults(options);
+    const { writing } = surroundings;
     return diskSteps(async () => {
       const opened = await openLog(writing);
       const { log, hardState, suspicion, watermark } = opened;
@@ -176,6 +182,16 @@ export class DiskWal implements WriteAheadLog {
       this.#suspectUntil = until === null ? null : chainEnd(until);
       await this.#name();
     });
+  }
+
+  /**
+   * Reads everything that is durable again and verifies it, while the log is in use.
+   * @param pace called with the bytes of each segment before they are looked at; false ends the pass
+   * @throws HoldfastError DISK_FAILED (unreadable), DATA_DIR_INVALID, VERSION_UNSUPPORTED
+   */
+  verify(pace: (bytes: number) => Promise<boolean>): Promise<VerifiedLog> {
+    const { writing, scheduler } = this.#surroundings;
+    return verifyLog(writing, { durable: () => this.#writer.durablePart, pace, scheduler });
   }
 
   firstIndex(): LogIndex {

@@ -64,60 +64,9 @@ export async function readSegments(source: LogSource, named: Watermark | null = 
   const reader = new LogReader(source, { record: named?.record ?? null, leftOver: listed.slice(0, begin) });
   for (const sequence of sequences) {
     const bytes = await readSegmentBytes(source, sequence);
-    reader.read(sequence, bytes, sequence === sequences.at(-1));
+    await reader.read(sequence, bytes, sequence === sequences.at(-1));
   }
   return reader.finish();
-}
-
-/** What a look at the sealed part of a log has found. */
-export interface SealedPart {
-  readonly segments: number;
-  readonly bytes: number;
-  /** What does not check out, naming segment and offset; null: nothing. */
-  readonly damage: string | null;
-}
-
-/**
- * Reads every segment but the newest again and verifies them as `readSegments` does, while the log is in use. Segments
- * that are removed meanwhile are left out. Keeps no payload.
- * @param pace called with the size of each segment before it is looked at; false ends the pass
- * @throws HoldfastError DISK_FAILED (unreadable), DATA_DIR_INVALID, VERSION_UNSUPPORTED
- */
-export async function verifySealedSegments(
-  source: LogSource,
-  pace: (bytes: number) => Promise<boolean>,
-): Promise<SealedPart> {
-  const sealed = (await listSequences(source)).slice(0, -1);
-  let reader = new LogReader(source, NOTHING_NAMED, withoutPayload);
-  let [segments, bytes] = [0, 0];
-  for (const sequence of sealed) {
-    const contents = await readIfPresent(source, sequence);
-    if (contents === null) {
-      // Whatever came before it is gone too, and the log begins with the next one.
-      reader = new LogReader(source, NOTHING_NAMED, withoutPayload);
-      continue;
-    }
-    if (!(await pace(contents.length))) break;
-    reader.read(sequence, contents, false);
-    segments += 1;
-    bytes += contents.length;
-    if (reader.unsound !== null) break;
-  }
-  return { segments, bytes, damage: reader.unsound };
-}
-
-const NO_PAYLOAD = new Uint8Array(0);
-const withoutPayload = (entry: Entry): Entry => ({ ...entry, payload: NO_PAYLOAD });
-
-async function readIfPresent(source: LogSource, sequence: number): Promise<Buffer | null> {
-  const { directory, files } = source;
-  const path = join(directory, segmentName(sequence));
-  try {
-    return await files.read(path);
-  } catch (thrown) {
-    if (systemErrorCode(thrown) === 'ENOENT') return null;
-    throw unreadable(path, thrown);
-  }
 }
 
 /** @throws HoldfastError DISK_FAILED */
@@ -130,20 +79,27 @@ export async function readSegmentBytes({ directory, files }: LogSource, sequence
   }
 }
 
+/** A record or an entry takes about as long as so many bytes of payload do. */
+const STEP_BYTES = 256;
+
 /** The sound part ends here; caught by the reader itself. */
 class Unsound extends Error {}
 
-/** What is known of a log before it is read. */
-interface Named {
-  readonly record: number | null;
-  readonly leftOver: readonly number[];
+interface ReadingOptions {
+  /** The record after which the caller wants to know where the log stood. */
+  readonly record?: number | null;
+  /** Older segments that are not read. */
+  readonly leftOver?: readonly number[];
+  /** What is remembered of each entry. */
+  readonly keep?: (entry: Entry) => Entry;
+  /** Told how many bytes were verified; what it returns is waited for. */
+  readonly breathe?: (bytes: number) => Promise<void> | null;
 }
 
-const NOTHING_NAMED: Named = { record: null, leftOver: [] };
-
-class LogReader {
+/** Reads one segment after the other; the first has to begin a log. */
+export class LogReader {
   readonly #source: LogSource;
-  readonly #named: Named;
+  readonly #options: ReadingOptions;
   #shape: LogShape<Entry> | null = null;
   #segments: Segment[] = [];
   #record = 0;
@@ -154,12 +110,9 @@ class LogReader {
   #damage: Omit<Damage, 'claims' | 'leftOver'> | null = null;
   #claims: Claims = NO_CLAIMS;
 
-  readonly #keep: (entry: Entry) => Entry;
-
-  constructor(source: LogSource, named: Named, keep: (entry: Entry) => Entry = (entry) => entry) {
+  constructor(source: LogSource, options: ReadingOptions) {
     this.#source = source;
-    this.#named = named;
-    this.#keep = keep;
+    this.#options = options;
   }
 
   /** Where and why what was read so far is not sound, or null. */
@@ -167,10 +120,10 @@ class LogReader {
     return this.#damage?.reason ?? null;
   }
 
-  read(sequence: number, bytes: Buffer, isLast: boolean): void {
+  async read(sequence: number, bytes: Buffer, isLast: boolean): Promise<void> {
     if (this.#damage === null) {
       try {
-        this.#readSegment(sequence, bytes, isLast);
+        await this.#readSegment(sequence, bytes, isLast);
         return;
       } catch (thrown) {
         if (!(thrown instanceof Unsound)) throw thrown;
@@ -190,13 +143,13 @@ class LogReader {
     }
     const own = shape === null ? NO_CLAIMS : claimsOf(shape.stand);
     if (this.#damage !== null) {
-      const damage = { ...this.#damage, leftOver: this.#named.leftOver };
+      const damage = { ...this.#damage, leftOver: this.#options.leftOver ?? [] };
       return { kind: 'damaged', damage: { ...damage, claims: mergeClaims(this.#claims, own) } };
     }
     const log = {
       shape: present(shape, 'a segment header'),
       segments: this.#segments,
-      leftOver: this.#named.leftOver,
+      leftOver: this.#options.leftOver ?? [],
       nextRecord: this.#record,
       lastAtRecord: this.#lastAtRecord,
       ...this.#found,
@@ -209,7 +162,7 @@ class LogReader {
     this.#damage = { sequence: this.#sequence, offset, reason: `${path}, offset ${offset}: ${what}` };
   }
 
-  #readSegment(sequence: number, bytes: Buffer, isLast: boolean): void {
+  async #readSegment(sequence: number, bytes: Buffer, isLast: boolean): Promise<void> {
     const expected = this.#shape === null ? sequence : this.#sequence + 1;
     this.#sequence = expected;
     this.#offset = 0;
@@ -218,7 +171,7 @@ class LogReader {
     this.#shape = shape;
     this.#segments.push({ sequence, begins: shape.last, start: 'follows' });
     this.#noteStand(shape);
-    while (this.#readRecord(shape, bytes, isLast)) {
+    while (await this.#readRecord(shape, bytes, isLast)) {
       this.#record += 1;
       this.#noteStand(shape);
     }
@@ -228,7 +181,7 @@ class LogReader {
   }
 
   #noteStand({ last }: LogShape<Entry>): void {
-    if (this.#record - 1 === this.#named.record) this.#lastAtRecord = last;
+    if (this.#record - 1 === (this.#options.record ?? null)) this.#lastAtRecord = last;
   }
 
   #readHeader(bytes: Buffer): LogShape<Entry> {
@@ -252,11 +205,11 @@ class LogReader {
     }
     this.#record = record;
     this.#offset = reading.end;
-    return this.#shape ?? new LogShape(header.stand, this.#keep);
+    return this.#shape ?? new LogShape(header.stand, this.#options.keep ?? ((entry) => entry));
   }
 
   /** False at the end of the segment. */
-  #readRecord(shape: LogShape<Entry>, bytes: Buffer, isLast: boolean): boolean {
+  async #readRecord(shape: LogShape<Entry>, bytes: Buffer, isLast: boolean): Promise<boolean> {
     const address = { type: 'batch', segment: this.#sequence, record: this.#record } as const;
     const reading = readFrame(bytes, this.#offset, address);
     switch (reading.kind) {
@@ -270,8 +223,10 @@ class LogReader {
       }
       case 'frame': {
         const batches = this.#decoded(() => readBatches(reading.body));
-        for (const batch of batches) this.#readBatch(shape, batch);
+        for (const batch of batches) await this.#readBatch(shape, batch);
         this.#offset = reading.end;
+        const pause = this.#breathe(0);
+        if (pause !== null) await pause;
         return true;
       }
       default:
@@ -279,11 +234,28 @@ class LogReader {
     }
   }
 
-  #readBatch(shape: LogShape<Entry>, batch: RecordedBatch): void {
-    const problem = shape.problem(batch) ?? chainProblem(shape, batch);
+  async #readBatch(shape: LogShape<Entry>, batch: RecordedBatch): Promise<void> {
+    const problem = shape.problem(batch) ?? (await this.#chainProblem(shape, batch));
     if (problem !== null) throw new Unsound(problem);
     shape.apply(batch);
     this.#segments = afterBatch(this.#segments, batch);
+  }
+
+  /** Invariant 3: every hash is recomputed from the one before. */
+  async #chainProblem(shape: LogShape<Entry>, batch: RecordedBatch): Promise<string | null> {
+    let previous = shape.previousOf(batch)?.hash;
+    for (const entry of batch.entries) {
+      const due = entryHash(present(previous, 'the hash before'), entry, entry.type, entry.payload);
+      if (!asBuffer(due).equals(entry.hash)) return `I3: the hash of entry ${entry.index} does not match`;
+      previous = due;
+      const pause = this.#breathe(entry.payload.length);
+      if (pause !== null) await pause;
+    }
+    return null;
+  }
+
+  #breathe(bytes: number): Promise<void> | null {
+    return this.#options.breathe?.(STEP_BYTES + bytes) ?? null;
   }
 
   #decoded<T>(decode: () => T): T {
@@ -295,17 +267,6 @@ class LogReader {
       throw thrown;
     }
   }
-}
-
-/** Invariant 3: every hash is recomputed from the one before. */
-function chainProblem(shape: LogShape<Entry>, batch: RecordedBatch): string | null {
-  let previous = shape.previousOf(batch)?.hash;
-  for (const entry of batch.entries) {
-    const due = entryHash(present(previous, 'the hash before'), entry, entry.type, entry.payload);
-    if (!asBuffer(due).equals(entry.hash)) return `I3: the hash of entry ${entry.index} does not match`;
-    previous = due;
-  }
-  return null;
 }
 
 async function listSequences({ directory, files }: LogSource): Promise<number[]> {

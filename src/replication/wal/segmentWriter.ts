@@ -17,6 +17,7 @@ import {
 } from './segment.ts';
 import type { SegmentFile, SegmentFiles } from './segmentFiles.ts';
 import type { FoundLog } from './segmentReader.ts';
+import type { DurablePart } from './verification.ts';
 
 /** Larger records, which are rare, get memory of their own. */
 const SCRATCH_BYTES = 256 * 1024;
@@ -95,6 +96,11 @@ export class SegmentWriter {
   /** Number of the last record that is durable. */
   get record(): number {
     return this.#nextRecord - 1;
+  }
+
+  /** What is durable now: it does not change any more, but the oldest segments may be left out. */
+  get durablePart(): DurablePart {
+    return { sequences: this.#segments.map(({ sequence }) => sequence), end: this.#end };
   }
 
   /** The segments of the log, oldest first. */
