@@ -1,17 +1,15 @@
 import { cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { waitFor } from '../faultProxy/waitFor.ts';
 import { freePort } from '../freePort.ts';
+import { comeBack } from './comeBack.ts';
 import { type FaultKind, type Injected, OURS } from './faultKind.ts';
 import type { HoldfastTarget } from './holdfastTarget.ts';
 import { flipBit, namedParts, tearTail } from './logDamage.ts';
+import { OLD_IMAGE } from './oldImage.ts';
 import { anyone } from './processFaults.ts';
 import type { World } from './target.ts';
 
 type OurWorld = World<HoldfastTarget>;
-
-/** How long a damaged node may take to find it out, be rebuilt from the others, or end itself. */
-const REBUILT_WITHIN_MS = 30_000;
 
 /** What there may be in a data folder that nobody reads, or nobody misses. */
 const IDLE = /LOCK$|LOG(\.old)?$|lock$|\/lock\/|\/next\.prepared$|\.damaged$/;
@@ -57,7 +55,7 @@ async function damaged(world: OurWorld, harm: (dataDir: string) => Damage | null
     holds: [name],
     lastsMs: 4_000,
     heal: async () => {
-      const outcome = await backAgain(world, name);
+      const outcome = await comeBack(world, name);
       const said = () => readFileSync(logPath, 'utf8').slice(saidBefore);
       if (!inLog || outcome === 'late') return;
       if (outcome === 'ended') world.violation(`${name} ended itself over its log (${what}):\n${said()}`);
@@ -66,31 +64,6 @@ async function damaged(world: OurWorld, harm: (dataDir: string) => Damage | null
     },
     struck: () => true,
   };
-}
-
-/**
- * Waits until it holds what the leader holds, and its log is believed. One that ended itself over its damage, or is too
- * late, is replaced by its operator: out, and in again as a new member.
- */
-async function backAgain(world: OurWorld, name: string): Promise<'back' | 'ended' | 'late'> {
-  let outcome: 'ended' | 'late' = 'late';
-  for (
-    const deadlineMs = performance.now() + REBUILT_WITHIN_MS;
-    performance.now() < deadlineMs;
-    await waitFor(500)
-  ) {
-    if (!world.target.isRunning(name)) {
-      outcome = 'ended';
-      break;
-    }
-    const statuses = await world.target.statuses();
-    const own = statuses.find((status) => status.name === name);
-    const leader = statuses.find((status) => status.role === 'leader');
-    if (own === undefined || leader === undefined || own.log?.suspect !== false) continue;
-    if (own.appliedIndex + 1_000 > leader.appliedIndex) return 'back';
-  }
-  await world.target.replace(name, (text) => world.violation(text));
-  return outcome;
 }
 
 const isLog = (path: string) => path.endsWith('.wal');
@@ -139,41 +112,7 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
         return what === null ? null : { what, inLog: true };
       }),
   },
-  {
-    name: 'old disk image',
-    needs: [],
-    weight: 1,
-    takes: 'one',
-    targets: OURS,
-    expectation: 'a node that has forgotten what it promised is found out before it votes',
-    waitsFor: 'a node whose disk went back in time is found out by the others',
-    inject: async (world) => {
-      const name = anyone(world);
-      if (name === null || !world.target.isRunning(name)) return null;
-      world.expectExit(name);
-      await world.target.kill(name);
-      const { dataDir } = world.target.cluster.node(name);
-      const copy = `${dataDir}.copy`;
-      rmSync(copy, { recursive: true, force: true });
-      cpSync(dataDir, copy, { recursive: true });
-      world.target.start(name);
-      await waitFor(3_000);
-      await world.target.kill(name);
-      rmSync(dataDir, { recursive: true, force: true });
-      cpSync(copy, dataDir, { recursive: true });
-      rmSync(copy, { recursive: true, force: true });
-      world.target.start(name);
-      return {
-        what: `${name}: as it was 3 s before`,
-        holds: [name],
-        lastsMs: 3_000,
-        heal: async () => {
-          await backAgain(world, name);
-        },
-        struck: () => true,
-      };
-    },
-  },
+  OLD_IMAGE,
   {
     name: 'two nodes with one id',
     needs: [],
@@ -181,7 +120,7 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     takes: 'one',
     targets: OURS,
     expectation: 'the others talk to one of them only',
-    waitsFor: 'a second instance of a node is turned away by the others',
+    waitsFor: 'a proof by which the others tell two processes of one node apart',
     inject: async (world) => {
       const name = anyone(world);
       if (name === null || !world.target.isRunning(name)) return null;
@@ -207,7 +146,7 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
         heal: async () => {
           twin.kill('SIGKILL');
           rmSync(copy, { recursive: true, force: true });
-          await backAgain(world, name);
+          await comeBack(world, name);
         },
         struck: () => true,
       };

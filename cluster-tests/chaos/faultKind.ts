@@ -20,6 +20,8 @@ export interface FaultKind<T extends Target = Target> {
   readonly weight: number;
   /** How many members it takes away: `majority` faults come alone. */
   readonly takes: 'none' | 'one' | 'majority';
+  /** It comes alone too: what it promises holds only while nothing else is wrong. */
+  readonly alone?: true;
   /** Which kinds of cluster it can be done to. */
   readonly targets: readonly TargetKind[];
   /** What must happen, for people. */

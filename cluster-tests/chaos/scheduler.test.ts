@@ -82,6 +82,39 @@ describe('the scheduler', () => {
     expect(violations).toEqual([]);
   });
 
+  it('lets one come alone that has to', async () => {
+    const { kind, world } = pretended(3);
+    const inForce = new Set<string>();
+    const together: string[] = [];
+    const watched = (name: string, weight: number): FaultKind => ({
+      ...kind,
+      name,
+      weight,
+      takes: 'none',
+      ...(name === 'alone' ? { alone: true as const } : {}),
+      inject: () => {
+        if (inForce.size > 0) together.push(`${name} with ${[...inForce].join()}`);
+        inForce.add(name);
+        const heal = () => {
+          inForce.delete(name);
+          return Promise.resolve();
+        };
+        return Promise.resolve({
+          what: '',
+          holds: [],
+          lastsMs: name === 'other' ? 3_000 : 300,
+          heal,
+          struck: () => true,
+        });
+      },
+    });
+    const kinds = [watched('alone', 2), watched('other', 1)];
+    const scheduler = new Scheduler({ kinds, world, note: () => undefined });
+    await scheduler.run(15_000, new AbortController().signal);
+    expect(new Set(scheduler.records.map((record) => record.kind))).toEqual(new Set(['alone', 'other']));
+    expect(together.filter((text) => text.includes('alone'))).toEqual([]);
+  }, 60_000);
+
   it('tells of a fault that cannot be injected or healed', async () => {
     const { kind, world, violations } = pretended(1);
     const broken = [

@@ -80,7 +80,9 @@ export class Scheduler<T extends Target> {
     const spare = Math.floor((size - 1) / 2) - this.held().size;
     const majorityIsDue =
       this.#active.size === 0 && performance.now() - this.#lastMajorityMs > MAJORITY_GAP_MS;
-    const allowed = this.#kinds.filter(({ takes }) => {
+    const allowed = this.#kinds.filter(({ takes, alone }) => {
+      if (alone === true && this.#active.size > 0) return false;
+
       if (takes === 'none') return true;
       return takes === 'one' ? spare >= 1 : majorityIsDue;
     });
@@ -110,7 +112,7 @@ export class Scheduler<T extends Target> {
     const active: Active = {
       record,
       injected,
-      alone: kind.takes === 'majority',
+      alone: kind.alone === true || kind.takes === 'majority',
       over: Promise.resolve().then(() => this.#heal(active)),
     };
     this.#active.add(active);

@@ -1,0 +1,53 @@
+import type { StatusResponse } from '../../src/client/index.ts';
+import { waitFor } from '../faultProxy/waitFor.ts';
+import type { HoldfastTarget } from './holdfastTarget.ts';
+import type { World } from './target.ts';
+
+/** How long a damaged node may take to find it out, be rebuilt from the others, or end itself. */
+const REBUILT_WITHIN_MS = 30_000;
+/** What may be on its way while clients write. */
+const BEHIND_ENTRIES_MAX = 1_000;
+
+/**
+ * Waits until it holds what the leader holds, and its log is believed. One that ended itself over its damage, or is too
+ * late, is replaced by its operator: out, and in again as a new member.
+ */
+export async function comeBack(
+  world: World<HoldfastTarget>,
+  name: string,
+): Promise<'back' | 'ended' | 'late'> {
+  let outcome: 'ended' | 'late' = 'late';
+  for (
+    const deadlineMs = performance.now() + REBUILT_WITHIN_MS;
+    performance.now() < deadlineMs;
+    await waitFor(500)
+  ) {
+    if (!world.target.isRunning(name)) {
+      outcome = 'ended';
+      break;
+    }
+    const statuses = await world.target.statuses();
+    const own = statuses.find((status) => status.name === name);
+    const leader = statuses.find((status) => status.role === 'leader');
+    if (own === undefined || leader === undefined || own.log?.suspect !== false) continue;
+    if (own.appliedIndex + BEHIND_ENTRIES_MAX > leader.appliedIndex) return 'back';
+  }
+  await world.target.replace(name, (text) => world.violation(text));
+  return outcome;
+}
+
+/** Who leads since when. */
+export interface Standing {
+  readonly leader: string;
+  readonly term: number;
+  /** The end of the leader's log. */
+  readonly lastIndex: number;
+}
+
+/** What all who answer agree on, the leader among them; null: they do not. */
+export function standingOf(statuses: readonly StatusResponse[]): Standing | null {
+  const own = statuses.find((status) => status.role === 'leader');
+  if (own === undefined) return null;
+  const agree = statuses.every(({ leader, term }) => leader === own.nodeId && term === own.term);
+  return agree ? { leader: own.name, term: own.term, lastIndex: own.log?.lastIndex ?? 0 } : null;
+}

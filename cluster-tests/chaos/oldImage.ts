@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WATERMARK_NAME } from '../../src/replication/wal/watermarkFile.ts';
+import { waitFor } from '../faultProxy/waitFor.ts';
+import { until } from '../until.ts';
+import { comeBack, type Standing, standingOf } from './comeBack.ts';
+import { type FaultKind, type Injected, OURS } from './faultKind.ts';
+import type { HoldfastTarget } from './holdfastTarget.ts';
+import type { World } from './target.ts';
+
+type OurWorld = World<HoldfastTarget>;
+
+const OLDER_MS = 3_000;
+const CAUGHT_UP_WITHIN_MS = 15_000;
+
+/** By itself when it starts, or by the leader that counts what it had. */
+const FOUND_OUT = /the log is suspect|the log lacks what it has acknowledged/;
+
+/**
+ * A follower's disk is put back as it was some seconds before, in one of the two ways that are promised to be found:
+ * - all but the watermark, which is as it was last: the log ends before it;
+ * - all of it, while the same leader leads that has counted what is gone, and goes on to lead until the node is back.
+ *   (With another leader nobody is left who would know.)
+ */
+async function putBack(world: OurWorld): Promise<Injected | null> {
+  const leader = await world.target.leader();
+  const followers = world.unharmed().filter((name) => name !== leader);
+  if (leader === undefined || followers.length === 0) return null;
+  const name = world.random.one(followers);
+  const withWatermark = world.random.chance(0.5);
+  const { dataDir, logPath } = world.target.cluster.node(name);
+  const image = `${dataDir}.image`;
+  world.expectExit(name);
+  await world.target.kill(name);
+  await rm(image, { recursive: true, force: true });
+  await cp(dataDir, image, { recursive: true });
+  const before = standingOf(await world.target.statuses());
+  world.target.start(name);
+  await waitFor(OLDER_MS);
+  const hasMore = before !== null && (await holdsMore(world, name, before.lastIndex));
+  await world.target.kill(name);
+  const now = standingOf(await world.target.statuses());
+  const isPromised = hasMore && (!withWatermark || isSame(before, now));
+  if (isPromised) {
+    const watermark = join('wal', WATERMARK_NAME);
+    if (!withWatermark) await cp(join(dataDir, watermark), join(image, watermark));
+    await rm(dataDir, { recursive: true, force: true });
+    await cp(image, dataDir, { recursive: true });
+  }
+  await rm(image, { recursive: true, force: true });
+  const saidBefore = readFileSync(logPath, 'utf8').length;
+  world.target.start(name);
+  return {
+    what: isPromised
+      ? `${name}: as it was ${OLDER_MS} ms before, ${withWatermark ? 'all of it, for the same leader' : 'all but the watermark'}`
+      : `${name}: left as it was, since another leads or it had nothing new`,
+    holds: [name],
+    lastsMs: 1_000,
+    heal: async () => {
+      const outcome = await comeBack(world, name);
+      if (!isPromised || outcome === 'late') return;
+      const said = readFileSync(logPath, 'utf8').slice(saidBefore);
+      const after = standingOf(await world.target.statuses());
+      if (withWatermark && !isSame(now, after)) return;
+      if (outcome === 'ended') world.violation(`${name} ended itself over its old disk:\n${said}`);
+      else if (!FOUND_OUT.test(said))
+        world.violation(
+          `${name} counts with an old disk (${JSON.stringify({ before, now, after })}):\n${said}`,
+        );
+    },
+    struck: () => isPromised,
+  };
+}
+
+function isSame(one: Standing | null, other: Standing | null): boolean {
+  return one !== null && other !== null && one.leader === other.leader && one.term === other.term;
+}
+
+/** Waits until it has caught up, with entries behind this one. */
+async function holdsMore(world: OurWorld, name: string, index: number): Promise<boolean> {
+  return await until(CAUGHT_UP_WITHIN_MS, 'new entries', async () => {
+    const own = (await world.target.statuses()).find((status) => status.name === name);
+    return own !== undefined && own.durableIndex > index;
+  }).then(
+    () => true,
+    () => false,
+  );
+}
+
+export const OLD_IMAGE: FaultKind<HoldfastTarget> = {
+  name: 'old disk image',
+  needs: [],
+  weight: 2,
+  takes: 'one',
+  alone: true,
+  targets: OURS,
+  expectation: 'a node that has forgotten what it promised is found out before it counts',
+  inject: putBack,
+};
