@@ -75,6 +75,10 @@ export function onAppend(state: RaftState, message: Append): void {
   const { previous, entries } = above;
   if (!matches(state, previous)) {
     heedNotice(state, message.suspicion);
+    if (state.held.entries && state.comparedThrough > 0 && previous.index > state.log.lastIndex) {
+      // Invariant 41: refused, the leader would send all of it again at once, for nothing. It learns what is here.
+      return accept(state, message.from, state.comparedThrough);
+    }
     const hint = state.log.lastAtOrBelowTerm(
       Math.min(previous.index - 1, state.log.lastIndex),
       previous.term,
@@ -82,12 +86,13 @@ export function onAppend(state: RaftState, message: Append): void {
     return respond(state, message.from, { index: previous.index, rejected: true, hint });
   }
   const fresh = entries.slice(state.log.knownPrefix(entries));
-  const [first] = fresh;
+  const taken = state.held.entries ? [] : fresh;
+  const [first] = taken;
   if (first !== undefined) {
     if (first.index <= state.log.lastIndex) cutFrom(state, first);
-    for (const entry of fresh) state.log.append(entry);
+    for (const entry of taken) state.log.append(entry);
   }
-  const lastNew = previous.index + entries.length;
+  const lastNew = previous.index + entries.length - fresh.length + taken.length;
   // Invariant 6: what lies behind the new entries was not compared with the leader's log.
   commitTo(state, Math.min(message.commit, lastNew));
   state.compared = { term: state.term, index: Math.max(state.comparedThrough, lastNew) };

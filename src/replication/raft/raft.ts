@@ -101,6 +101,11 @@ export class Raft {
     appliedTo(this.#state, index);
   }
 
+  /** Invariant 41: until told otherwise, takes no new `entries` from a leader, and hands out nothing that is `committed`. */
+  hold(held: { readonly entries: boolean; readonly committed: boolean }): void {
+    this.#state.held = held;
+  }
+
   /**
    * The wanted snapshot is here, verified.
    * @returns true: the core goes on from it, and so must the host's state; false: it is not ahead of what was applied
@@ -150,6 +155,10 @@ export class Raft {
   /** The configuration in force: the one at the applied index. */
   get configuration(): Configuration {
     return this.#state.configuration;
+  }
+
+  get commit(): LogIndex {
+    return this.#state.log.commit;
   }
 
   /** The last index that is durable on this node. */

@@ -17,7 +17,7 @@ export function takeReady(state: RaftState): Ready | null {
   state.readStates = [];
   // Invariant 20: no apply while a snapshot is on its way, since the state may be exchanged under it.
   const committed =
-    state.snapshotPending === null && !state.stateMissing
+    state.snapshotPending === null && !state.stateMissing && !state.held.committed
       ? state.log.takeCommitted({
           stable: applicableThrough(state),
           bytesMax: state.options.appendBytesMax,

@@ -80,6 +80,8 @@ export class RaftState {
   stateMissing: boolean;
   /** The tick at which a snapshot was last asked for because the state is missing. */
   stateAskedTick: number | null = null;
+  /** What the host has no room for; see `Raft.hold`. */
+  held = { entries: false, committed: false };
   /** Installed but not yet handed out for writing. */
   snapshotToPersist: SnapshotMetadata | null = null;
 
