@@ -66,6 +66,7 @@ export const LIMITS = {
   pendingReadRoundsMax: 1_024,
   logTrailingEntries: 10_000,
   logTrailingBytes: 64 * MiB,
+  logBacklogBytesMax: 256 * MiB,
   votersMax: 7,
   membersMax: 16,
   learnerCatchUpEntriesMax: 1_000,
@@ -207,6 +208,10 @@ assert(LIMITS.requestBytesMax < LIMITS.inFlightBytesMax, 'one largest entry can 
 assert(
   LIMITS.inFlightBytesMax < LIMITS.uncommittedBytesMax,
   'the window fills before writes are turned away',
+);
+assert(
+  LIMITS.unflushedBytesMax < LIMITS.logBacklogBytesMax,
+  'a disk that is behind holds up apply before it holds up the log',
 );
 assert(LIMITS.requestBytesMax < LIMITS.peerQueueBytesMax, 'one largest message fits into a peer queue');
 assert(

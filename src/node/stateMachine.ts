@@ -2,6 +2,7 @@ import { unreachable } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { RareLines } from '../base/rareLines.ts';
 import type { Sealer } from '../envelope/sealer.ts';
@@ -111,6 +112,10 @@ export class NodeStateMachine implements StateMachine {
     if (isTakenOut(store, this.#parts.nodeId)) {
       this.#parts.logger.warn({ index: entry.index }, TAKEN_OUT_WARNING);
     }
+  }
+
+  isBehind(): boolean {
+    return this.#parts.store.unflushedBytes > LIMITS.unflushedBytesMax;
   }
 
   async openSnapshot(): Promise<StateSnapshot> {

@@ -63,6 +63,8 @@ export interface StateSnapshot {
 export interface StateMachine {
   /** Synchronous. Never throws but for what must stop the node. */
   apply(entry: CommittedEntry): void;
+  /** So much of what was applied waits for the disk that no more is to be applied, until `ReplicatedLog.durable` tells of room. */
+  isBehind(): boolean;
   /** A consistent snapshot at the durable applied index. */
   openSnapshot(): Promise<StateSnapshot>;
   /** Replaces the whole state, durably and after verification, or changes nothing and rejects. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { type NodeId, newClusterId, newNodeId } from '../../src/base/ids.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom, systemRandom } from '../../src/base/random.ts';
 import { withToggle } from '../../src/envelope/keyring.ts';
 import { sealKeyring } from '../../src/envelope/keyringForm.ts';
@@ -101,6 +102,15 @@ describe('a node', () => {
     const [checkpoint] = core.announcement().checkpoints;
     expect(checkpoint?.index).toBe(1);
     expect(Buffer.from(checkpoint?.digest ?? '')).toEqual(store.digest);
+  });
+
+  it('takes nothing more to apply while too much of it waits for the disk', () => {
+    const waiting = { unflushedBytes: LIMITS.unflushedBytesMax };
+    const machine = new NodeStateMachine({ store: waiting } as unknown as StateMachineParts);
+    expect(machine.isBehind()).toBe(false);
+    waiting.unflushedBytes += 1;
+    expect(machine.isBehind()).toBe(true);
+    expect(core.stateMachine.isBehind()).toBe(false);
   });
 
   it('stops when the others tell of another state, all of them', () => {

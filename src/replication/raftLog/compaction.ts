@@ -1,4 +1,5 @@
 import type { LogIndex } from '../../base/ids.ts';
+import { entryBytes } from '../raft/log.ts';
 import type { Entry } from '../raft/types.ts';
 
 export interface TrailingWindow {
@@ -23,7 +24,12 @@ export class CompactionWindow {
     const first = entries[0];
     if (first === undefined) return;
     this.#sizes.length = Math.min(this.#sizes.length, first.index - this.#base - 1);
-    for (const entry of entries) this.#sizes.push(entry.payload.length + 64);
+    for (const entry of entries) this.#sizes.push(entryBytes(entry));
+  }
+
+  /** 0 when it is not there. */
+  sizeAt(index: LogIndex): number {
+    return this.#sizes[index - this.#base - 1] ?? 0;
   }
 
   restart(base: LogIndex): void {
@@ -41,7 +47,7 @@ export class CompactionWindow {
     let keptBytes = 0;
     let index = durable;
     for (; index > this.#base && kept < entriesMax; index -= 1) {
-      keptBytes += this.#sizes[index - this.#base - 1] ?? 0;
+      keptBytes += this.sizeAt(index);
       if (keptBytes > bytesMax) break;
       kept += 1;
     }

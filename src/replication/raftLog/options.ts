@@ -19,6 +19,8 @@ export interface RaftLogTiming {
   readonly electionTicksMax: number;
   readonly trailingEntries: number;
   readonly trailingBytes: number;
+  /** Of committed entries that are not in the state on disk. */
+  readonly backlogBytesMax: number;
   readonly diskStallFatalMs: number;
 }
 
@@ -29,6 +31,7 @@ export const DEFAULT_TIMING: RaftLogTiming = {
   electionTicksMax: LIMITS.electionTicksMax,
   trailingEntries: LIMITS.logTrailingEntries,
   trailingBytes: LIMITS.logTrailingBytes,
+  backlogBytesMax: LIMITS.logBacklogBytesMax,
   diskStallFatalMs: LIMITS.diskStallFatalMs,
 };
 

@@ -17,9 +17,11 @@ import type {
 import type { MembershipRefusal, ProposalRefusal, ReplicatedLog, Seal } from '../replicatedLog.ts';
 import type { PeerReceiver, RefusedMessage } from '../transport/types.ts';
 import { Applier } from './applier.ts';
+import { Backlog } from './backlog.ts';
 import { ClockOffsets } from './clockOffsets.ts';
 import { CompactionWindow } from './compaction.ts';
-import { reconcile, refuseUnmendable } from './opening.ts';
+import { LEADING_MESSAGES } from './leadingMessages.ts';
+import { openingOf } from './opening.ts';
 import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
 import { PeerSet } from './peerSet.ts';
 import { ReadBarriers } from './readBarriers.ts';
@@ -28,22 +30,8 @@ import { SnapshotInstaller } from './snapshotInstaller.ts';
 import { Ticker } from './ticker.ts';
 import { TrustWatch } from './trust.ts';
 
-/** Sent by a leader to keep its followers; a leader whose disk hangs must not send them (F5). */
-const LEADING_MESSAGES: ReadonlySet<Message['type']> = new Set([
-  'heartbeat',
-  'append',
-  'commit',
-  'snapshotOffer',
-]);
-
 /** A node that stood still makes up for so much of an election timeout: one part of these. */
 const LATE_TICKS_SHARE = 5;
-
-interface Leadership {
-  readonly isLeader: boolean;
-  readonly leader: NodeId | null;
-  readonly term: number;
-}
 
 /**
  * The host of the Raft core: performs the numbered duties of `Ready` (raft/types.ts) on a write-ahead log, a
@@ -69,10 +57,11 @@ export class RaftLog implements ReplicatedLog {
   readonly #reads: ReadBarriers;
   readonly #ticker: Ticker;
   readonly #window: CompactionWindow;
+  readonly #backlog: Backlog;
   readonly #peers: PeerSet;
   readonly #trust: TrustWatch;
   readonly #clockOffsets = new ClockOffsets();
-  #leadership: Leadership = { isLeader: false, leader: null, term: 0 };
+  #leadership: Raft['leadership'] = { isLeader: false, leader: null, term: 0 };
   /** The tail of all writes handed over so far, each with what follows from it. */
   #writes: Promise<void> = Promise.resolve();
   #processDue = false;
@@ -99,10 +88,9 @@ export class RaftLog implements ReplicatedLog {
     const onFailed = (error: unknown): void => this.#fail(error);
     this.#trust = new TrustWatch({ ...options, raft: this.#raft, onFailed });
     const { applied, configuration, stateMissing = false } = initial;
-    const sliceMs = LIMITS.applySliceMs;
     this.#applier = new Applier({
       clock,
-      sliceMs,
+      sliceMs: LIMITS.applySliceMs,
       applied,
       configuration,
       stateMissing,
@@ -123,12 +111,11 @@ export class RaftLog implements ReplicatedLog {
       lateTicksMax: Math.max(1, Math.floor(electionTicksMin / LATE_TICKS_SHARE)),
       onTick: () => this.#guard(() => this.#tick()),
     });
-    const { trailingEntries, trailingBytes } = this.#timing;
-    this.#window = new CompactionWindow(
-      { entries: trailingEntries, bytes: trailingBytes },
-      initial.snapshot.index,
-    );
+    const { trailingEntries, trailingBytes, backlogBytesMax } = this.#timing;
+    const trailing = { entries: trailingEntries, bytes: trailingBytes };
+    this.#window = new CompactionWindow(trailing, initial.snapshot.index);
     this.#window.add(initial.entries);
+    this.#backlog = new Backlog({ bytesMax: backlogBytesMax, durable: applied, sizes: this.#window });
     this.#peers = new PeerSet(options.transport, (peerId) => stateMachine.peerAddress(peerId));
   }
 
@@ -139,15 +126,15 @@ export class RaftLog implements ReplicatedLog {
    */
   static async open(options: RaftLogOptions): Promise<RaftLog> {
     const { suspicion = null } = options.walContents;
-    const { restart, initial } = reconcile(options.walContents, options.applied);
     if (suspicion !== null) {
       const { index, term } = suspicion.until;
       options.logger.warn({ index, term, reason: suspicion.reason }, 'the log is suspect');
-      refuseUnmendable(initial, { nodeId: options.nodeId, suspicion });
     }
+    const { restart, initial } = openingOf(options);
     if (restart !== null) {
       options.logger.warn({ index: initial.applied }, 'the log is restarted from the state on disk');
       await options.wal.append(restart);
+      if (suspicion !== null && initial.suspectUntil === null) await options.wal.suspect(null);
     }
     const log = new RaftLog(options, initial);
     log.#start();
@@ -156,7 +143,7 @@ export class RaftLog implements ReplicatedLog {
 
   propose(seal: Seal): { readonly place: Place } | { readonly refused: ProposalRefusal } {
     if (this.#stopped !== null) return { refused: 'stopped' };
-    if (this.#diskStalled()) return { refused: 'overloaded' };
+    if (this.#diskStalled() || this.#backlog.full) return { refused: 'overloaded' };
     const outcome = this.#raft.propose(seal);
     if ('refused' in outcome) return outcome;
     this.#processSoon();
@@ -198,7 +185,10 @@ export class RaftLog implements ReplicatedLog {
 
   durable(metadata: SnapshotMetadata): void {
     if (this.#stopped !== null) return;
-    const target = this.#window.target(Math.min(metadata.index, this.#applier.applied));
+    const durable = Math.min(metadata.index, this.#applier.applied);
+    this.#backlog.durable(durable);
+    this.#processSoon();
+    const target = this.#window.target(durable);
     if (target === null) return;
     this.#raft.compact({ index: target });
     const { base } = this.#raft;
@@ -290,13 +280,21 @@ export class RaftLog implements ReplicatedLog {
     this.#processing = true;
     try {
       this.#reads.ask();
-      for (let ready = this.#raft.ready(); ready !== null; ready = this.#raft.ready()) this.#perform(ready);
+      for (let ready = this.#ready(); ready !== null; ready = this.#ready()) this.#perform(ready);
       this.#applySlice();
       this.#announceLeadership();
       this.#trust.look();
     } finally {
       this.#processing = false;
     }
+  }
+
+  /** Invariant 41. What was handed out is applied in any case: a snapshot waits for that. */
+  #ready(): Ready | null {
+    this.#backlog.committed(Math.min(this.#raft.commit, this.#raft.stableIndex));
+    const committed = !this.#applier.idle || this.#options.stateMachine.isBehind();
+    this.#raft.hold({ entries: this.#backlog.full, committed });
+    return this.#raft.ready();
   }
 
   #perform(ready: Ready): void {
@@ -361,6 +359,7 @@ export class RaftLog implements ReplicatedLog {
   #installed(metadata: SnapshotMetadata): void {
     if (this.#raft.snapshotFetched(metadata)) {
       this.#applier.restart(metadata);
+      this.#backlog.durable(metadata.index);
       this.#configured(metadata.configuration);
       this.#options.logger.info({ index: metadata.index }, 'a snapshot is installed');
     }

@@ -5,6 +5,7 @@ import { NO_CONFIGURATION } from '../../../src/replication/raft/configuration.ts
 import { ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
 import type { Entry, SnapshotMetadata } from '../../../src/replication/raft/types.ts';
 import { Applier } from '../../../src/replication/raftLog/applier.ts';
+import { Backlog } from '../../../src/replication/raftLog/backlog.ts';
 import { CompactionWindow } from '../../../src/replication/raftLog/compaction.ts';
 import { reconcile } from '../../../src/replication/raftLog/opening.ts';
 import { ReadBarriers } from '../../../src/replication/raftLog/readBarriers.ts';
@@ -285,6 +286,52 @@ describe('Applier', () => {
     const { made } = applier();
     made.add(entries(5, 5));
     expect(() => made.restart(at(9, 2, hashOf(9)))).toThrow(/I20/);
+  });
+});
+
+describe('Backlog', () => {
+  function backlog(bytesMax: number) {
+    const window = new CompactionWindow({ entries: 10, bytes: 1_000_000 }, 0);
+    window.add(entries(1, 40, 36));
+    return new Backlog({ bytesMax, durable: 4, sizes: window });
+  }
+
+  test('is what is committed and not in the state on disk', () => {
+    const made = backlog(10_000);
+    made.committed(14);
+    expect(made.bytes).toBe(1_000);
+    made.durable(10);
+    expect(made.bytes).toBe(400);
+    made.durable(9);
+    made.committed(12);
+    expect(made.bytes).toBe(400);
+    made.durable(14);
+    expect(made.bytes).toBe(0);
+  });
+
+  test('begins anew behind a snapshot past all of it', () => {
+    const made = backlog(10_000);
+    made.committed(14);
+    made.durable(20);
+    expect(made.bytes).toBe(0);
+    made.committed(21);
+    expect(made.bytes).toBe(100);
+  });
+
+  test('is full from its bound on, until an eighth is free again', () => {
+    const made = backlog(1_600);
+    made.committed(19);
+    expect(made.full).toBe(false);
+    made.committed(20);
+    expect(made.full).toBe(true);
+    made.durable(5);
+    expect([made.bytes, made.full]).toEqual([1_500, true]);
+    made.durable(6);
+    expect([made.bytes, made.full]).toEqual([1_400, true]);
+    made.durable(7);
+    expect([made.bytes, made.full]).toEqual([1_300, false]);
+    made.committed(22);
+    expect([made.bytes, made.full]).toEqual([1_500, false]);
   });
 });
 

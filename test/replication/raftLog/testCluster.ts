@@ -9,7 +9,7 @@ import { systemRandom } from '../../../src/base/random.ts';
 import { NO_CONFIGURATION } from '../../../src/replication/raft/configuration.ts';
 import { ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
 import type { Configuration, SnapshotMetadata } from '../../../src/replication/raft/types.ts';
-import type { RaftLogTiming } from '../../../src/replication/raftLog/options.ts';
+import type { RaftLogBounds, RaftLogTiming } from '../../../src/replication/raftLog/options.ts';
 import { RaftLog } from '../../../src/replication/raftLog/raftLog.ts';
 import type { CommittedEntry, StateMachine, StateSnapshot } from '../../../src/replication/replicatedLog.ts';
 import { DiskWal } from '../../../src/replication/wal/diskWal.ts';
@@ -33,6 +33,15 @@ export class TestState implements StateMachine {
   readonly forwards: { from: NodeId; sequence: number; text: string }[] = [];
   readonly forwardsRefused: number[] = [];
   installed = 0;
+  /** Values that may wait for the disk. */
+  unflushedMax = Number.POSITIVE_INFINITY;
+  /** Nothing comes to disk by itself meanwhile. */
+  diskHangs = false;
+  /** Set: each turn's values come to disk after it, and this is called. */
+  onFlushed: (() => void) | null = null;
+  /** A snapshot is given only after this. */
+  snapshotsWait: Promise<void> = Promise.resolve();
+  #flushDue = false;
   /** What was applied by this process, in order. */
   readonly entries: CommittedEntry[] = [];
   onForward: (text: string) => boolean = () => true;
@@ -58,6 +67,22 @@ export class TestState implements StateMachine {
     if (entry.type === 'normal') this.values.push(textOf(entry.payload));
     this.applied = { index, term, hash, configuration };
     this.entries.push(entry);
+    if (this.onFlushed !== null) this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    setImmediate(() => {
+      this.#flushDue = false;
+      if (this.diskHangs) return;
+      this.flush();
+      this.onFlushed?.();
+    });
+  }
+
+  isBehind(): boolean {
+    return this.values.length - this.#disk.values.length > this.unflushedMax;
   }
 
   /** Writes the state down, as the background writer of the real one does. */
@@ -67,7 +92,8 @@ export class TestState implements StateMachine {
     return this.applied;
   }
 
-  openSnapshot(): Promise<StateSnapshot> {
+  async openSnapshot(): Promise<StateSnapshot> {
+    await this.snapshotsWait;
     const { applied, values } = this.#disk;
     const padding = 'x'.repeat(this.#rowBytes);
     async function* rows() {
@@ -78,12 +104,7 @@ export class TestState implements StateMachine {
         await Promise.resolve();
       }
     }
-    return Promise.resolve({
-      metadata: applied,
-      keyring: Buffer.from('keyring'),
-      rows,
-      close: () => Promise.resolve(),
-    });
+    return { metadata: applied, keyring: Buffer.from('keyring'), rows, close: () => Promise.resolve() };
   }
 
   async installSnapshot(snapshot: StateSnapshot): Promise<void> {
@@ -140,7 +161,10 @@ export interface TestClusterOptions {
   readonly authority: TestAuthority;
   readonly size: number;
   readonly timing?: Partial<RaftLogTiming>;
+  readonly bounds?: Partial<RaftLogBounds>;
   readonly rowBytes?: number;
+  /** What is applied comes to disk at once, and the log hears of it. */
+  readonly flushes?: boolean;
   /** Write-ahead logs in folders below this one, instead of in memory. */
   readonly walDirectory?: string;
   /** Puts something between a node and its write-ahead log. */
@@ -191,7 +215,9 @@ export class TestCluster {
       logger: silentLogger,
       onFatal: (error) => fatal.push(error),
       timing: { ...TEST_TIMING, ...this.#options.timing },
+      ...(this.#options.bounds === undefined ? {} : { bounds: this.#options.bounds }),
     });
+    if (this.#options.flushes === true) state.onFlushed = () => log.durable(state.applied);
     const node = { nodeId, log, state, fatal };
     this.nodes.set(nodeId, node);
     return node;
