@@ -74,9 +74,10 @@ export class NodeCore {
         isLeader: () => this.leadership.isLeader,
         propose: (batch) => this.log().propose((place) => sealBatch(sealer, batch, place)),
         forward: (commands, sequence) => {
-          if (this.leadership.leader === null) return false;
+          const { leader } = this.leadership;
+          if (leader === null) return null;
           const envelope = sealForward(sealer, commands, { nodeId: identity.nodeId, sequence });
-          return this.log().forward({ sequence, envelope });
+          return this.log().forward({ sequence, envelope }) ? leader : null;
         },
         stampMs,
         unflushedBytes: () => store.unflushedBytes,

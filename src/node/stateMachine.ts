@@ -170,8 +170,8 @@ export class NodeStateMachine implements StateMachine {
     }
   }
 
-  forwardRefused(sequence: number): void {
-    this.#parts.submit.forwardRefused(sequence);
+  forwardRefused(refusal: { readonly from: NodeId; readonly sequence: number }): void {
+    this.#parts.submit.forwardRefused(refusal);
   }
 
   peerAddress(nodeId: NodeId): string | null {

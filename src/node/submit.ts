@@ -1,6 +1,7 @@
 import { assert, present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { HoldfastError } from '../base/errors.ts';
+import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Command, CommandBatch, Outcome } from '../proto/storage.ts';
@@ -18,8 +19,8 @@ export interface SubmitPorts {
   isLeader(): boolean;
   /** Null when refused for now; `place` is where the batch stands if it is ever committed. */
   propose(batch: CommandBatch): { readonly place: Place } | { readonly refused: string };
-  /** False when there is no leader to send it to. */
-  forward(commands: readonly Command[], sequence: number): boolean;
+  /** Whom it was sent to; null when there is no leader. */
+  forward(commands: readonly Command[], sequence: number): NodeId | null;
   stampMs(): number;
   /** Applied here and not yet on disk. */
   unflushedBytes(): number;
@@ -49,6 +50,7 @@ interface Proposed {
 }
 
 interface Forwarded {
+  readonly to: NodeId;
   readonly waiting: readonly Waiting[];
   readonly sinceMs: number;
 }
@@ -213,8 +215,9 @@ export class Submit {
     this.#forwardSequence += 1;
     const sequence = this.#forwardSequence;
     const commands = batch.map(({ command }) => command);
-    if (!this.#ports.forward(commands, sequence)) return false;
-    this.#forwarded.set(sequence, { waiting: batch, sinceMs: this.#clock.monotonicMs() });
+    const to = this.#ports.forward(commands, sequence);
+    if (to === null) return false;
+    this.#forwarded.set(sequence, { to, waiting: batch, sinceMs: this.#clock.monotonicMs() });
     return true;
   }
 
@@ -298,11 +301,14 @@ export class Submit {
     }
   }
 
-  /** The leader did not take a forward: it goes again with the next sweep, here or there. */
-  forwardRefused(forwardSequence: number): void {
-    const forwarded = this.#forwarded.get(forwardSequence);
-    if (forwarded === undefined) return;
-    this.#forwarded.delete(forwardSequence);
+  /**
+   * The leader did not take a forward: it goes again with the next sweep, here or there. Nobody else can say so: what the
+   * leader has taken would be applied twice.
+   */
+  forwardRefused({ from, sequence }: { readonly from: NodeId; readonly sequence: number }): void {
+    const forwarded = this.#forwarded.get(sequence);
+    if (forwarded === undefined || forwarded.to !== from) return;
+    this.#forwarded.delete(sequence);
     this.#held = true;
     for (const waiting of forwarded.waiting) if (this.#isWaiting(waiting)) this.#enqueue(waiting);
   }

@@ -81,8 +81,8 @@ export interface StateMachine {
     readonly sequence: number;
     readonly envelope: Uint8Array;
   }): boolean;
-  /** The leader did not take our forward. */
-  forwardRefused(sequence: number): void;
+  /** `from` did not take our forward, or says so. */
+  forwardRefused(refusal: { readonly from: NodeId; readonly sequence: number }): void;
   /** Where a member listens for peers, or null when it is not known. */
   peerAddress(nodeId: NodeId): string | null;
 }

@@ -1,9 +1,12 @@
 import { ManualClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
+import type { NodeId } from '../../src/base/ids.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Submit, type SubmitPorts } from '../../src/node/submit.ts';
 import type { Command, CommandBatch, Outcome, RequestId } from '../../src/proto/storage.ts';
 import type { Place } from '../../src/replication/raft/types.ts';
+
+export const LEADER = '00000000000000b1' as NodeId;
 
 export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -34,11 +37,11 @@ export class FakeSubmitPorts implements SubmitPorts {
     return { place };
   }
 
-  forward(commands: readonly Command[], sequence: number): boolean {
+  forward(commands: readonly Command[], sequence: number): NodeId | null {
     this.tries += 1;
-    if (!this.hasLeader) return false;
+    if (!this.hasLeader) return null;
     this.forwarded.push({ sequence, commands });
-    return true;
+    return LEADER;
   }
 
   stampMs(): number {

@@ -234,7 +234,7 @@ export class RaftLog implements ReplicatedLog {
           if (stateMachine.forwarded({ from, sequence, envelope })) return;
           transport.refuseForward(from, sequence);
         }),
-      forwardRefused: ({ sequence }) => this.#guard(() => stateMachine.forwardRefused(sequence)),
+      forwardRefused: (refusal) => this.#guard(() => stateMachine.forwardRefused(refusal)),
       clockHeard: (offset) => this.#clockOffsets.heard(offset),
       openSnapshot: () => stateMachine.openSnapshot(),
     };

@@ -128,7 +128,7 @@ export class TestState implements StateMachine {
     return this.onForward(text);
   }
 
-  forwardRefused(sequence: number): void {
+  forwardRefused({ sequence }: { readonly sequence: number }): void {
     this.forwardsRefused.push(sequence);
   }
 
