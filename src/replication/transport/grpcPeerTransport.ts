@@ -37,6 +37,8 @@ export interface GrpcPeerTransportOptions {
   readonly onAnnouncement?: (heard: { readonly nodeId: NodeId; readonly announcement: Announcement }) => void;
   /** How long a connection, and a stream in it, may say nothing at first. Default: LIMITS.peerHandshakeTimeoutMs. */
   readonly firstWordMs?: number;
+  /** How long a snapshot may be read from this node. Default: LIMITS.snapshotPullDeadlineMs. */
+  readonly snapshotDeadlineMs?: number;
   /** What a connection without a node's certificate reaches: Join. */
   readonly strangerService: GrpcService;
   readonly clock?: Clock;
@@ -76,8 +78,9 @@ export class GrpcPeerTransport implements PeerTransport {
   static async listen(options: GrpcPeerTransportOptions): Promise<GrpcPeerTransport> {
     const transport = new GrpcPeerTransport(options);
     const { nodeId, store, logger, isMember, firstWordMs = LIMITS.peerHandshakeTimeoutMs } = options;
+    const { snapshotDeadlineMs: deadlineMs = LIMITS.snapshotPullDeadlineMs } = options;
     const refusals = transport.#refusals;
-    const snapshots = new SnapshotServer({ store, refusals, logger });
+    const snapshots = new SnapshotServer({ store, refusals, logger, deadlineMs });
     transport.#server = await PeerServer.listen({
       ...options,
       refusals,

@@ -61,7 +61,8 @@ export function peerServiceFor(peerId: NodeId, options: PeerServiceOptions): Grp
       endWith(call, grpcError(status.PERMISSION_DENIED, 'not a member'));
       return;
     }
-    void options.snapshots.serve(call, { peerId, receiver: options.receiver() });
+    const isMember = (): boolean => options.isMember(peerId);
+    void options.snapshots.serve(call, { peerId, receiver: options.receiver(), isMember });
   };
   return { definition, handlers: { control: frames, bulk: frames, pullSnapshot } };
 }

@@ -8,50 +8,80 @@ import { endWith, grpcError } from './peerService.ts';
 import type { Refusals } from './refusals.ts';
 import type { PeerReceiver, StoreIdentity } from './types.ts';
 
+type GiveUp = (error: ReturnType<typeof grpcError>) => void;
+
+interface Streaming {
+  readonly receiver: PeerReceiver;
+  readonly isMember: () => boolean;
+  /** The call is given up: nothing more is written, or waited for. */
+  readonly over: AbortSignal;
+}
+
 type SnapshotCall = ServerWritableStream<PullSnapshotRequest, SnapshotChunk>;
+
+export interface SnapshotReader {
+  readonly peerId: NodeId;
+  /** Null before the node is ready. */
+  readonly receiver: PeerReceiver | null;
+  /** Asked for each chunk: a node may be removed while it reads. */
+  readonly isMember: () => boolean;
+}
 
 /** Serves snapshots to followers: a few at a time, one for a node, no faster than the follower reads. */
 export class SnapshotServer {
   readonly #store: StoreIdentity;
   readonly #refusals: Refusals;
   readonly #logger: Logger;
-  readonly #serving = new Map<NodeId, SnapshotCall>();
+  readonly #deadlineMs: number;
+  /** How each that is being served is given up. */
+  readonly #serving = new Map<NodeId, GiveUp>();
 
-  constructor(options: { store: StoreIdentity; refusals: Refusals; logger: Logger }) {
+  /** `deadlineMs`: for the whole of a snapshot. Default: LIMITS.snapshotPullDeadlineMs. */
+  constructor(options: { store: StoreIdentity; refusals: Refusals; logger: Logger; deadlineMs?: number }) {
     this.#store = options.store;
     this.#refusals = options.refusals;
     this.#logger = options.logger;
+    this.#deadlineMs = options.deadlineMs ?? LIMITS.snapshotPullDeadlineMs;
   }
 
-  async serve(
-    call: SnapshotCall,
-    { peerId, receiver }: { peerId: NodeId; receiver: PeerReceiver | null },
-  ): Promise<void> {
+  async serve(call: SnapshotCall, { peerId, receiver, isMember }: SnapshotReader): Promise<void> {
     call.on('error', () => undefined);
     if (receiver === null) {
       endWith(call, grpcError(status.UNAVAILABLE, 'starting'));
       return;
     }
     // The follower has begun again: its earlier pull is dead.
-    const earlier = this.#serving.get(peerId);
-    if (earlier !== undefined) endWith(earlier, grpcError(status.ABORTED, 'superseded'));
+    this.#serving.get(peerId)?.(grpcError(status.ABORTED, 'superseded'));
     if (!this.#serving.has(peerId) && this.#serving.size >= LIMITS.snapshotsServedMax) {
       this.#refusals.count('snapshotsFull', { peerId });
       endWith(call, grpcError(status.RESOURCE_EXHAUSTED, 'busy with other snapshots'));
       return;
     }
-    this.#serving.set(peerId, call);
+    const over = new AbortController();
+    // The status waits behind what the follower does not read; nothing else waits with it.
+    const giveUp: GiveUp = (error) => {
+      if (over.signal.aborted) return;
+      endWith(call, error);
+      over.abort();
+    };
+    this.#serving.set(peerId, giveUp);
+    // One that reads slowly, or not at all, must not keep the others from theirs.
+    const deadline = setTimeout(() => {
+      giveUp(grpcError(status.DEADLINE_EXCEEDED, 'the snapshot was not read in time'));
+    }, this.#deadlineMs);
     try {
-      await this.#stream(call, receiver);
+      await this.#stream(call, { receiver, isMember, over: over.signal });
     } catch (thrown) {
       this.#logger.warn({ peerId, error: String(thrown) }, 'a snapshot was not sent to its end');
-      endWith(call, grpcError(status.UNAVAILABLE, 'the snapshot could not be read to its end'));
+      giveUp(grpcError(status.UNAVAILABLE, 'the snapshot could not be read to its end'));
     } finally {
-      if (this.#serving.get(peerId) === call) this.#serving.delete(peerId);
+      clearTimeout(deadline);
+      if (this.#serving.get(peerId) === giveUp) this.#serving.delete(peerId);
     }
   }
 
-  async #stream(call: SnapshotCall, receiver: PeerReceiver): Promise<void> {
+  async #stream(call: SnapshotCall, { receiver, isMember, over }: Streaming): Promise<void> {
+    const send = (chunk: SnapshotChunk): Promise<void> => write(call, { chunk, over });
     call.sendMetadata(new Metadata());
     const snapshot = await receiver.openSnapshot();
     try {
@@ -59,15 +89,19 @@ export class SnapshotServer {
         endWith(call, grpcError(status.UNAVAILABLE, 'the durable state is not that far yet'));
         return;
       }
-      await write(call, { header: this.#header(snapshot), rows: [], rowsTotal: 0, last: false });
+      await send({ header: this.#header(snapshot), rows: [], rowsTotal: 0, last: false });
       let rowsTotal = 0;
       for await (const rows of snapshot.rows()) {
         for (const chunk of chunksOf(rows)) {
-          await write(call, { rows: chunk, rowsTotal: 0, last: false });
+          if (!isMember()) {
+            endWith(call, grpcError(status.PERMISSION_DENIED, 'not a member any more'));
+            return;
+          }
+          await send({ rows: chunk, rowsTotal: 0, last: false });
           rowsTotal += chunk.length;
         }
       }
-      await write(call, { rows: [], rowsTotal, last: true });
+      await send({ rows: [], rowsTotal, last: true });
       call.end();
     } finally {
       await snapshot.close();
@@ -98,18 +132,23 @@ function* chunksOf(rows: readonly SnapshotRow[]): Generator<readonly SnapshotRow
 }
 
 /** Resolves when the receiver's window has room for the next; rejects when the call is over. */
-function write(call: SnapshotCall, chunk: SnapshotChunk): Promise<void> {
+function write(
+  call: SnapshotCall,
+  { chunk, over }: { chunk: SnapshotChunk; over: AbortSignal },
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const over = (): void => reject(new Error('the follower has gone'));
-    if (call.cancelled || call.destroyed) {
-      over();
+    const gone = (): void => reject(new Error('the follower has gone, or does not read'));
+    if (call.cancelled || call.destroyed || over.aborted) {
+      gone();
       return;
     }
-    call.once('cancelled', over);
-    call.once('close', over);
+    call.once('cancelled', gone);
+    call.once('close', gone);
+    over.addEventListener('abort', gone);
     call.write(chunk, (error?: Error | null) => {
-      call.off('cancelled', over);
-      call.off('close', over);
+      call.off('cancelled', gone);
+      call.off('close', gone);
+      over.removeEventListener('abort', gone);
       if (error === null || error === undefined) resolve();
       else reject(error);
     });

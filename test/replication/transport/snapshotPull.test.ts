@@ -75,10 +75,10 @@ afterEach(async () => {
   await directory.close();
 });
 
-async function serve(snapshot: Source, store = STORE) {
+async function serve(snapshot: Source, store = STORE, options: { snapshotDeadlineMs?: number } = {}) {
   const receiver = new RecordingReceiver();
   receiver.snapshot = () => Promise.resolve(snapshot);
-  const a = await directory.listen(A, { store });
+  const a = await directory.listen(A, { store, ...options });
   a.start(receiver);
   return await directory.listen(B);
 }
@@ -160,6 +160,43 @@ describe('pullSnapshot', () => {
     await expect(b.pullSnapshot({ from: A, index: 1 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 });
+
+describe('a snapshot under way', () => {
+  test('ends for a node that is removed meanwhile', async () => {
+    const served = source({ rows: 400, rowBytes: 900_000 });
+    const b = await serve(served);
+    const pulled = await b.pullSnapshot({ from: A, index: 1 });
+    const rows = pulled.rows()[Symbol.asyncIterator]();
+    await rows.next();
+    directory.removed.add(B);
+    await expect(countRows({ ...pulled, rows: () => rest(rows) })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('not a member'),
+    });
+    expect(served.produced()).toBeLessThan(80);
+    await waitFor(served.closed);
+    await pulled.close();
+  });
+
+  test('ends for a node that does not read it in time', async () => {
+    const served = source({ rows: 400, rowBytes: 900_000 });
+    const b = await serve(served, STORE, { snapshotDeadlineMs: 300 });
+    const pulled = await b.pullSnapshot({ from: A, index: 1 });
+    const rows = pulled.rows()[Symbol.asyncIterator]();
+    await rows.next();
+    await waitFor(served.closed);
+    expect(served.produced()).toBeLessThan(80);
+    await expect(countRows({ ...pulled, rows: () => rest(rows) })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('in time'),
+    });
+    await pulled.close();
+  });
+});
+
+async function* rest<T>(iterator: AsyncIterator<T>): AsyncGenerator<T> {
+  for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
+}
 
 describe('chunks that do not add up', () => {
   const header = { ...STORE, ...metadata, keyring: Buffer.from('k') };

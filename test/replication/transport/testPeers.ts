@@ -87,6 +87,7 @@ export class TestDirectory {
       store?: typeof STORE;
       logger?: Logger;
       firstWordMs?: number;
+      snapshotDeadlineMs?: number;
       random?: RandomSource;
     } = {},
   ): Promise<GrpcPeerTransport> {
@@ -105,6 +106,7 @@ export class TestDirectory {
       clock: options.clock ?? systemClock,
       random: options.random ?? systemRandom,
       logger: options.logger ?? silentLogger,
+      ...(options.snapshotDeadlineMs === undefined ? {} : { snapshotDeadlineMs: options.snapshotDeadlineMs }),
       ...(options.firstWordMs === undefined ? {} : { firstWordMs: options.firstWordMs }),
     });
     this.addresses.set(nodeId, `127.0.0.1:${transport.port}`);
