@@ -3,8 +3,8 @@ import type { NodeId } from '../../base/ids.ts';
 import { votersOf } from '../raft/configuration.ts';
 import { sameHash } from '../raft/entryHash.ts';
 import type { RaftInitialState } from '../raft/options.ts';
-import type { SnapshotMetadata } from '../raft/types.ts';
-import type { ChainEnd, Suspicion, WalBatch, WalContents } from '../wal/types.ts';
+import type { Configuration, HardState, SnapshotMetadata } from '../raft/types.ts';
+import type { ChainEnd, WalBatch, WalContents } from '../wal/types.ts';
 
 export interface Opening {
   /** To be written before anything else, when the log does not lead up to the state. */
@@ -42,29 +42,56 @@ export function reconcile(contents: WalContents, applied: SnapshotMetadata | nul
   if (applied.index <= hardState.commit) {
     throw corrupt(`state and log hold different committed entries at ${applied.index}`);
   }
-  const restarted = {
-    hardState: {
-      term: Math.max(hardState.term, applied.term),
-      vote: applied.term > hardState.term ? null : hardState.vote,
-      commit: applied.index,
-    },
-    snapshot: applied,
-    entries: [],
-  };
+  const restarted = restartedFrom(applied, hardState);
   return { restart: restarted, initial: { ...initial, ...restarted } };
 }
 
+type Restart = WalBatch & { readonly snapshot: SnapshotMetadata };
+
+/** A log that begins with the state. */
+function restartedFrom(applied: SnapshotMetadata, { term, vote }: Omit<HardState, 'commit'>): Restart {
+  const isLater = applied.term > term;
+  const hardState = {
+    term: isLater ? applied.term : term,
+    vote: isLater ? null : vote,
+    commit: applied.index,
+  };
+  return { hardState, snapshot: applied, entries: [] };
+}
+
 /**
- * A suspect log is mended by a leader, which the only voter of a cluster has none but itself to be.
- * @throws HoldfastError LOG_CORRUPT
+ * `reconcile`, and what becomes of a suspect log that no leader can mend: the only voter has none but itself to be. Where
+ * its state holds everything that the log may have held, nothing is lost: all that an only voter has applied is
+ * committed. The log is restarted from the state then, and is not suspect any more.
+ * @throws HoldfastError STATE_CORRUPT; LOG_CORRUPT for an only voter whose state lacks something
  */
-export function refuseUnmendable(
-  { configuration }: RaftInitialState,
-  { nodeId, suspicion }: { readonly nodeId: NodeId; readonly suspicion: Suspicion },
-): void {
+export function openingOf({ walContents, applied, nodeId }: OpeningParts): Opening {
+  const opening = reconcile(walContents, applied);
+  const { suspicion = null, snapshot, entries, hardState } = walContents;
+  if (suspicion === null || !isOnlyVoter(nodeId, opening.initial.configuration)) return opening;
+  const { until, reason } = suspicion;
+  if (applied === null || applied.index < Math.max(until.index, snapshot.index + entries.length)) {
+    throw unmendable(reason);
+  }
+  const term = Math.max(until.term, hardState.term);
+  const restart = restartedFrom(applied, term === hardState.term ? hardState : { term, vote: null });
+  const { index, configuration } = applied;
+  return { restart, initial: { applied: index, configuration, suspectUntil: null, ...restart } };
+}
+
+interface OpeningParts {
+  readonly walContents: WalContents;
+  readonly applied: SnapshotMetadata | null;
+  readonly nodeId: NodeId;
+}
+
+function isOnlyVoter(nodeId: NodeId, configuration: Configuration): boolean {
   const [only, ...others] = votersOf(configuration);
-  if (only !== nodeId || others.length > 0) return;
-  throw new HoldfastError('LOG_CORRUPT', `the only voter has lost a part of its log: ${suspicion.reason}`, {
+  return only === nodeId && others.length === 0;
+}
+
+function unmendable(reason: string): HoldfastError {
+  return new HoldfastError('LOG_CORRUPT', `the only voter has lost a part of its log: ${reason}`, {
     hint: 'no other node can give it back; keep a copy of the data directory and restore the cluster from a backup',
   });
 }

@@ -21,7 +21,7 @@ import { Backlog } from './backlog.ts';
 import { ClockOffsets } from './clockOffsets.ts';
 import { CompactionWindow } from './compaction.ts';
 import { LEADING_MESSAGES } from './leadingMessages.ts';
-import { reconcile, refuseUnmendable } from './opening.ts';
+import { openingOf } from './opening.ts';
 import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
 import { PeerSet } from './peerSet.ts';
 import { ReadBarriers } from './readBarriers.ts';
@@ -126,15 +126,15 @@ export class RaftLog implements ReplicatedLog {
    */
   static async open(options: RaftLogOptions): Promise<RaftLog> {
     const { suspicion = null } = options.walContents;
-    const { restart, initial } = reconcile(options.walContents, options.applied);
     if (suspicion !== null) {
       const { index, term } = suspicion.until;
       options.logger.warn({ index, term, reason: suspicion.reason }, 'the log is suspect');
-      refuseUnmendable(initial, { nodeId: options.nodeId, suspicion });
     }
+    const { restart, initial } = openingOf(options);
     if (restart !== null) {
       options.logger.warn({ index: initial.applied }, 'the log is restarted from the state on disk');
       await options.wal.append(restart);
+      if (suspicion !== null && initial.suspectUntil === null) await options.wal.suspect(null);
     }
     const log = new RaftLog(options, initial);
     log.#start();

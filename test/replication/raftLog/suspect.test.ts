@@ -149,6 +149,35 @@ test('the only voter of a cluster does not start on a suspect log', async () => 
   });
 });
 
+test('the only voter of a cluster begins its log anew with a state that holds all of it', async () => {
+  const marks: unknown[] = [];
+  const around = (wal: WriteAheadLog): WriteAheadLog => {
+    const suspect = wal.suspect.bind(wal);
+    return Object.assign(wal, {
+      suspect: async (until: Parameters<typeof suspect>[0]) => {
+        marks.push(until);
+        await suspect(until);
+      },
+    });
+  };
+  cluster = await TestCluster.start({ authority, size: 1, walDirectory, flushes: true, around });
+  await cluster.awaitLeader();
+  await fill(10);
+  const only = present(cluster.ids[0], 'node');
+  await cluster.stopNode(only);
+  await cutTail(only, 4);
+  const back = await cluster.startNode(only);
+  expect([back.log.status().suspectUntil, marks]).toEqual([null, [null]]);
+  await cluster.awaitLeader();
+  await cluster.propose('after');
+  await waitFor(() => back.state.values.length === 11, { describe: () => cluster.describe() });
+  await cluster.stopNode(only);
+  const again = await cluster.startNode(only);
+  expect(again.log.status().suspectUntil).toBeNull();
+  await waitFor(() => again.state.values.length === 11);
+  expect(again.state.values).toEqual([...texts(10), 'after']);
+});
+
 test('a log that fails while nothing is written stops the node', async () => {
   const failed = new HoldfastError('DISK_FAILED', 'EIO');
   let failure: HoldfastError | null = null;
