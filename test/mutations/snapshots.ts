@@ -150,8 +150,8 @@ export const SNAPSHOTS: readonly Mutation[] = [
     name: 'a host installs a state older than its own',
     protects: 'I20',
     file: `${RAFT_LOG}/snapshotInstaller.ts`,
-    find: 'if (isAhead(snapshot.metadata, applier)) await',
-    replace: 'await',
+    find: 'if (isAhead(snapshot.metadata, applier)) {',
+    replace: 'if (isAhead !== undefined) {',
     noticedBy: ['test/replication/raftLog/snapshotInstaller.test.ts'],
   },
   {

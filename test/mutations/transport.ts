@@ -256,7 +256,7 @@ export const TRANSPORT: readonly Mutation[] = [
     file: 'src/node/submit.ts',
     find: 'if (forwarded === undefined || forwarded.to !== from) return;',
     replace: 'if (forwarded === undefined) return;',
-    noticedBy: ['test/node/submit.test.ts'],
+    noticedBy: ['test/node/refusedForwards.test.ts'],
   },
   {
     name: 'a snapshot is sent to its end to who was removed',
