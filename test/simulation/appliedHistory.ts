@@ -114,8 +114,10 @@ export class AppliedHistory {
   }
 
   /** I31: a read sees everything that was committed anywhere when it was asked for. */
-  read(machine: Machine, { askedAtCommit }: { readonly askedAtCommit: LogIndex }): void {
-    const applied = this.#applied.get(machine) ?? 0;
+  read(
+    machine: Machine,
+    { applied, askedAtCommit }: { readonly applied: LogIndex; readonly askedAtCommit: LogIndex },
+  ): void {
     this.#check(
       applied >= askedAtCommit,
       () => `I31: ${machine.nodeId} reads at ${applied}, and misses ${askedAtCommit}`,

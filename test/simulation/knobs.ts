@@ -38,6 +38,7 @@ export interface Knobs {
   readonly appendBytesMax: number;
   readonly inFlightMessagesMax: number;
   readonly uncommittedBytesMax: number;
+  readonly backlogBytesMax: number;
   readonly networkDelayMs: number;
   readonly diskDelayMs: number;
   readonly faultEveryMs: number;
@@ -73,6 +74,7 @@ export function drawKnobs(chance: Chance, choice: KnobChoice = {}): Knobs {
     appendBytesMax: chance.pick([200, 800, 4_000]) ?? 200,
     inFlightMessagesMax: chance.integer(1, 4),
     uncommittedBytesMax: chance.pick([2_000, 8_000]) ?? 2_000,
+    backlogBytesMax: chance.pick([1_000, 4_000, 64_000]) ?? 1_000,
     networkDelayMs: chance.pick([1, 5, 20]) ?? 1,
     diskDelayMs: chance.pick([0.2, 2, 15]) ?? 0.2,
     faultEveryMs: chance.pick([150, 400, 1_000]) ?? 400,

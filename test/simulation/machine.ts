@@ -312,6 +312,7 @@ export class Machine {
         trailingEntries: knobs.trailingEntries,
         trailingBytes: 4_000,
         diskStallFatalMs: 2_000,
+        backlogBytesMax: knobs.backlogBytesMax,
       },
       bounds: {
         appendBytesMax: knobs.appendBytesMax,

@@ -151,7 +151,9 @@ export class Workload {
     running.read.linearizable(machine.clock.monotonicMs() + 2_000).then(() => {
       done();
       if (machine.life !== life) return;
-      this.#world.guard(() => this.#observer.history.read(machine, { askedAtCommit }));
+      this.#world.guard(() =>
+        this.#observer.history.read(machine, { applied: running.store.applied.index, askedAtCommit }),
+      );
       this.counts.read += 1;
     }, done);
   }
