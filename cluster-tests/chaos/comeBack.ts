@@ -1,4 +1,3 @@
-import type { StatusResponse } from '../../src/client/index.ts';
 import { waitFor } from '../faultProxy/waitFor.ts';
 import type { HoldfastTarget } from './holdfastTarget.ts';
 import type { World } from './target.ts';
@@ -34,20 +33,4 @@ export async function comeBack(
   }
   await world.target.replace(name, (text) => world.violation(text));
   return outcome;
-}
-
-/** Who leads since when. */
-export interface Standing {
-  readonly leader: string;
-  readonly term: number;
-  /** The end of the leader's log. */
-  readonly lastIndex: number;
-}
-
-/** What all who answer agree on, the leader among them; null: they do not. */
-export function standingOf(statuses: readonly StatusResponse[]): Standing | null {
-  const own = statuses.find((status) => status.role === 'leader');
-  if (own === undefined) return null;
-  const agree = statuses.every(({ leader, term }) => leader === own.nodeId && term === own.term);
-  return agree ? { leader: own.name, term: own.term, lastIndex: own.log?.lastIndex ?? 0 } : null;
 }

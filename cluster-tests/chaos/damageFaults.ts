@@ -75,7 +75,6 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     weight: 1,
     takes: 'one',
     targets: OURS,
-    expectation: 'the node finds it out, and is rebuilt from the others or stays away',
     inject: (world) =>
       damaged(world, (dataDir) => {
         const { path, usedBytes } = world.random.one(filesUnder(dataDir));
@@ -91,7 +90,6 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     weight: 1,
     takes: 'one',
     targets: OURS,
-    expectation: 'the node never opens empty; it is rebuilt from the others or stays away',
     inject: (world) =>
       damaged(world, (dataDir) => {
         const { path } = world.random.one(filesUnder(dataDir));
@@ -105,7 +103,6 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     weight: 1,
     takes: 'one',
     targets: OURS,
-    expectation: 'a log that is shorter than it was is no voter until it has caught up',
     inject: (world) =>
       damaged(world, (dataDir) => {
         const what = tearTail(join(dataDir, 'wal'), world.random);
@@ -119,7 +116,6 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     weight: 1,
     takes: 'one',
     targets: OURS,
-    expectation: 'the others talk to one of them only',
     waitsFor: 'a proof by which the others tell two processes of one node apart',
     inject: async (world) => {
       const name = anyone(world);

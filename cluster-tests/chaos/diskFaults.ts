@@ -108,7 +108,6 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     weight: 3,
     takes: 'one',
     targets: BOTH,
-    expectation: 'a slow leader hands over or is slow; a slow follower slows nobody',
     inject: (world) => onOne(world, (name) => slow(world, name)),
   },
   {
@@ -117,7 +116,6 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     weight: 2,
     takes: 'one',
     targets: OURS,
-    expectation: 'the node ends at once, and acknowledges nothing more',
     inject: (world) => onOne(world, (name) => failing(world, name, 'EIO')),
   },
   {
@@ -126,7 +124,6 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     weight: 1,
     takes: 'one',
     targets: OURS,
-    expectation: 'the node ends at once, and acknowledges nothing more',
     inject: (world) => onOne(world, (name) => failing(world, name, 'ENOSPC')),
   },
   {
@@ -135,7 +132,6 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     weight: 3,
     takes: 'one',
     targets: BOTH,
-    expectation: 'what it had acknowledged is on its disk',
     inject: (world) => onOne(world, (name) => powerCut(world, [name], world.random.logarithmic(100, 2_000))),
   },
   {
@@ -144,7 +140,6 @@ export const DISK_FAULTS: readonly FaultKind[] = [
     weight: 1.5,
     takes: 'majority',
     targets: BOTH,
-    expectation: 'everything acknowledged is on the disks',
     inject: (world) => powerCut(world, world.target.members(), world.random.logarithmic(100, 1_000)),
   },
 ];
@@ -157,7 +152,6 @@ export const OUR_DISK_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     weight: 2,
     takes: 'one',
     targets: OURS,
-    expectation: 'the node ends or refuses writes; when there is room again, it goes on from where it was',
     inject: (world) => onOne(world, (name) => full(world, name)),
   },
 ];

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildFailpointProgram, SMALL_WINDOWS } from '../../test/patches/failpoints.ts';
+import { waitFor } from '../faultProxy/waitFor.ts';
 import { DAMAGE_FAULTS } from './damageFaults.ts';
 import { DISK_FAULTS, OUR_DISK_FAULTS } from './diskFaults.ts';
 import { EtcdTarget } from './etcdTarget.ts';
@@ -8,6 +9,7 @@ import { BOTH, type FaultKind } from './faultKind.ts';
 import { HOLDFAST_FAULTS } from './holdfastFaults.ts';
 import { HoldfastTarget } from './holdfastTarget.ts';
 import { killLeaders } from './leaderKill.ts';
+import { LogTimes } from './logTimes.ts';
 import { PREREQUISITES, type Prerequisite } from './machine.ts';
 import { NETWORK_FAULTS } from './networkFaults.ts';
 import type { ChaosOptions } from './options.ts';
@@ -17,10 +19,12 @@ import { type FaultRecord, Scheduler } from './scheduler.ts';
 import { SeededChoice } from './seededChoice.ts';
 import { type CheckResult, checkHistoryFile, Segment } from './segment.ts';
 import { type Stage, setStage } from './stage.ts';
+import { checkSteadyLeader } from './steadyLeader.ts';
 import { type ChaosSummary, kindSummaries, type NotRun } from './summary.ts';
 import type { Target, World } from './target.ts';
 
 const RECOVER_WITHIN_MS = 60_000;
+const WATCH_EVERY_MS = 500;
 /** Of the small windows, those that leave the history of the keys alone: it is read back after each segment. */
 const SMALL_LOG = SMALL_WINDOWS.filter(({ name }) => /logTrailing|snapshotChunk/.test(name));
 
@@ -34,6 +38,7 @@ export class ChaosRun {
   readonly #violations: string[] = [];
   readonly #records: FaultRecord[] = [];
   readonly #checks: Promise<CheckResult>[] = [];
+  readonly #logTimes = new LogTimes();
   readonly #over = new AbortController();
   #operations = 0;
   #note: (text: string) => void = () => undefined;
@@ -106,6 +111,10 @@ export class ChaosRun {
         failpoints,
         failpointShare: program === 'failpoints' ? 1 : 0.6,
         clockJumps: able.has('faketime'),
+        onStatus: (status) => {
+          const problem = this.#logTimes.observe(status);
+          if (problem !== null) this.#violation(problem);
+        },
         onExit: (name, how) => {
           if (this.#expected.has(name) || this.#over.signal.aborted) return;
           this.#violation(`${name} ended by itself with ${how}`);
@@ -168,9 +177,13 @@ export class ChaosRun {
       if (this.#options.verbose) this.#say(`  ${(performance.now() / 1_000).toFixed(1)} ${text}`);
     };
     const probe = new RecoveryProbe(target.prober());
-    const scheduler = this.#scheduler(target, kinds);
+    const { scheduler, world } = this.#scheduler(target, kinds);
+    const watched = new AbortController();
+    const watching = this.#watch(target, watched.signal);
+    const endMs = performance.now() + forMs;
     try {
-      await scheduler.run(forMs, this.#over.signal);
+      await checkSteadyLeader({ kinds, world, scheduler, note: (text) => this.#note(text) });
+      await scheduler.run(endMs - performance.now(), this.#over.signal);
       for (const name of target.members()) if (!target.isRunning(name)) target.start(name);
       const quietMs = performance.now();
       const recoveredMs = await probe.recovered(quietMs, RECOVER_WITHIN_MS);
@@ -185,6 +198,8 @@ export class ChaosRun {
       if (segment !== null && recoveredMs !== null)
         for (const problem of await segment.converge()) this.#violation(problem);
     } finally {
+      watched.abort();
+      await watching;
       await probe.stop();
       await segment?.close();
       this.#records.push(...scheduler.records);
@@ -199,7 +214,18 @@ export class ChaosRun {
     );
   }
 
-  #scheduler<T extends Target>(target: T, kinds: readonly FaultKind<T>[]): Scheduler<T> {
+  /** Asks the nodes over and over: see `onStatus`. */
+  async #watch(target: Target, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await target.leader();
+      await waitFor(WATCH_EVERY_MS, signal);
+    }
+  }
+
+  #scheduler<T extends Target>(
+    target: T,
+    kinds: readonly FaultKind<T>[],
+  ): { readonly scheduler: Scheduler<T>; readonly world: World<T> } {
     const world: World<T> = {
       target,
       network: this.#stage.network,
@@ -211,7 +237,7 @@ export class ChaosRun {
       violation: (text) => this.#violation(text),
     };
     const scheduler = new Scheduler<T>({ kinds, world, note: (text) => this.#note(text) });
-    return scheduler;
+    return { scheduler, world };
   }
 
   #violation(text: string): void {

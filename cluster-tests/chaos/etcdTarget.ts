@@ -109,6 +109,10 @@ export class EtcdTarget implements Target {
     );
   }
 
+  standing(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
   /** Of those who answer at once. */
   async #statuses(): Promise<readonly { readonly name: string; readonly status: EtcdAnswer }[]> {
     const found = await Promise.all(

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { present } from '../../src/base/assert.ts';
 import { HoldfastClient, type StatusResponse } from '../../src/client/index.ts';
 import type { FailpointProgram } from '../../test/patches/failpoints.ts';
+import { waitFor } from '../faultProxy/waitFor.ts';
 import { type ClusterNode, type Launch, LocalCluster } from '../localCluster.ts';
 import { until } from '../until.ts';
 import type { Disks } from './disks.ts';
 import { faketimeLibrary } from './machine.ts';
 import type { Network, Place } from './network.ts';
 import type { SeededChoice } from './seededChoice.ts';
+import { type Standing, standingOf } from './standing.ts';
 import type { Prober, Target } from './target.ts';
 
 export interface HoldfastOptions {
@@ -22,6 +24,8 @@ export interface HoldfastOptions {
   /** The share of starts with the failpoint program. */
   readonly failpointShare: number;
   readonly clockJumps: boolean;
+  /** What a node has said of itself. */
+  readonly onStatus: (status: StatusResponse) => void;
   /** A process has ended, other than by SIGKILL. */
   readonly onExit: (name: string, how: string) => void;
 }
@@ -134,18 +138,27 @@ export class HoldfastTarget implements Target {
     );
   }
 
+  async standing(): Promise<Standing | null> {
+    const statuses = await this.statuses();
+    return statuses.length === this.members().length ? standingOf(statuses) : null;
+  }
+
   async statuses(): Promise<readonly StatusResponse[]> {
     const endpoints = this.cluster.nodes.map((node) => node.apiAddress);
     if (this.#status === null || this.#statusEndpoints !== endpoints.join()) {
-      await this.#status?.close();
+      const old = this.#status;
       this.#statusEndpoints = endpoints.join();
       this.#status = new HoldfastClient({ ...this.cluster.context(), endpoints });
+      // Others may be asking it still.
+      if (old !== null) void waitFor(2 * STATUS_TIMEOUT_MS).then(() => old.close());
     }
     const reports = await this.#status.cluster.statusOfAll({ timeoutMs: STATUS_TIMEOUT_MS });
     const names = new Set(this.members());
-    return reports.flatMap((report) =>
+    const statuses = reports.flatMap((report) =>
       'status' in report && names.has(report.status.name) ? [report.status] : [],
     );
+    for (const status of statuses) this.#options.onStatus(status);
+    return statuses;
   }
 
   prober(): Prober {

@@ -64,7 +64,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 8,
     takes: 'one',
     targets: BOTH,
-    expectation: 'no acknowledged write is lost; it comes back and catches up',
     inject: (world) =>
       one(world, anyone, (name) => killed(world, [name], world.random.logarithmic(200, 3_000))),
   },
@@ -74,7 +73,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 6,
     takes: 'one',
     targets: BOTH,
-    expectation: 'another leader within two or three election timeouts',
     inject: (world) =>
       one(world, leaderOf, (name) => killed(world, [name], world.random.logarithmic(500, 4_000))),
   },
@@ -84,7 +82,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 2,
     takes: 'majority',
     targets: BOTH,
-    expectation: 'nothing is acknowledged until they are back; then nothing is lost',
     inject: (world) => {
       const names = world.target.members();
       const most = world.random.some(names, Math.floor(names.length / 2) + 1);
@@ -97,7 +94,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 2,
     takes: 'majority',
     targets: BOTH,
-    expectation: 'everything acknowledged is on the disks',
     inject: (world) => killed(world, world.target.members(), world.random.logarithmic(50, 1_000)),
   },
   {
@@ -106,7 +102,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 1,
     takes: 'one',
     targets: BOTH,
-    expectation: 'where the log has gone on without it, it takes a snapshot',
     inject: (world) =>
       one(world, anyone, (name) => killed(world, [name], world.random.integer(10_000, 18_000))),
   },
@@ -116,7 +111,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 5,
     takes: 'one',
     targets: BOTH,
-    expectation: 'serves nothing stale when it goes on',
     inject: (world) =>
       one(world, anyone, (name) =>
         paused(world, [name], world.random.logarithmic(0.2 * ELECTION_MS, 8 * ELECTION_MS)),
@@ -128,7 +122,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 4,
     takes: 'one',
     targets: BOTH,
-    expectation: 'when it goes on, it serves no stale read and steps down',
     inject: (world) =>
       one(world, leaderOf, (name) =>
         paused(world, [name], world.random.logarithmic(0.5 * ELECTION_MS, 6 * ELECTION_MS)),
@@ -140,7 +133,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 0.5,
     takes: 'one',
     targets: BOTH,
-    expectation: 'as if the machine had been suspended: it goes on as a follower, and does not end',
     inject: (world) => one(world, anyone, (name) => paused(world, [name], 20 * ELECTION_MS)),
   },
   {
@@ -149,7 +141,6 @@ export const PROCESS_FAULTS: readonly FaultKind[] = [
     weight: 1,
     takes: 'majority',
     targets: BOTH,
-    expectation: 'nothing is lost and one leader comes of it',
     inject: (world) => {
       const names = world.target.members().filter((name) => world.target.isRunning(name));
       return Promise.resolve(paused(world, names, world.random.logarithmic(500, 4_000)));

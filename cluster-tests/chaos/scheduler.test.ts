@@ -49,7 +49,6 @@ function pretended(seed: number, strikes = true) {
     weight: 1,
     takes: 'one',
     targets: ['holdfast'],
-    expectation: '',
     inject: () => {
       const name = random.one(world.unharmed());
       held.add(name);

@@ -66,6 +66,13 @@ export class Scheduler<T extends Target> {
     for (const { over } of this.#active) await over;
   }
 
+  /** Only this one, until it is healed; null: not possible now. */
+  async one(kind: FaultKind<T>, inject: () => Promise<Injected | null>): Promise<FaultRecord | null> {
+    const active = await this.#begin(kind, inject);
+    await active?.over;
+    return active?.record ?? null;
+  }
+
   /** Fills in what the probe has seen. */
   measure(probe: RecoveryProbe): void {
     for (const record of this.records) {
@@ -88,14 +95,18 @@ export class Scheduler<T extends Target> {
     });
     if (allowed.length === 0) return;
     const kind = this.#random.weighted(allowed);
+    await this.#begin(kind, () => kind.inject(this.#world));
+  }
+
+  async #begin(kind: FaultKind<T>, inject: () => Promise<Injected | null>): Promise<Active | null> {
     let injected: Injected | null;
     try {
-      injected = await kind.inject(this.#world);
+      injected = await inject();
     } catch (thrown) {
       this.#world.violation(`${kind.name} could not be injected: ${String(thrown)}`);
-      return;
+      return null;
     }
-    if (injected === null) return;
+    if (injected === null) return null;
     const injectedMs = performance.now();
     if (kind.takes === 'majority') this.#lastMajorityMs = performance.now();
     this.#note(`+ ${kind.name}: ${injected.what}`);
@@ -116,6 +127,7 @@ export class Scheduler<T extends Target> {
       over: Promise.resolve().then(() => this.#heal(active)),
     };
     this.#active.add(active);
+    return active;
   }
 
   async #heal(active: Active): Promise<void> {

@@ -2,6 +2,7 @@ import type { ClusterNode } from '../localCluster.ts';
 import type { Disks } from './disks.ts';
 import type { Network, Place } from './network.ts';
 import type { SeededChoice } from './seededChoice.ts';
+import type { Standing } from './standing.ts';
 
 /** One write and one linearizable read, through a client of all nodes. Each throws unless it is done in time. */
 export interface Prober {
@@ -27,6 +28,8 @@ export interface Target {
   leader(): Promise<string | undefined>;
   /** Every member answers, and all name the same leader: what is done to one is done to a whole cluster. */
   isWhole(): Promise<boolean>;
+  /** What all members agree on; null: they do not, or it cannot be told. */
+  standing(): Promise<Standing | null>;
   prober(): Prober;
   lastWords(): string;
   destroy(): Promise<void>;
