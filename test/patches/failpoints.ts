@@ -72,7 +72,7 @@ export const FAILPOINTS = {
   snapAfterSwap: beforeAwaited(STORE, 'this.#watches.restart(next.state.records);'),
   snapAfterSentChunk: afterAwaited(
     'src/replication/transport/snapshotServer.ts',
-    'await write(call, { rows: chunk, rowsTotal: 0, last: false });',
+    'await send({ rows: chunk, rowsTotal: 0, last: false });',
   ),
 
   // Compaction of history, on every node.
