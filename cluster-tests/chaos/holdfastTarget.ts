@@ -69,6 +69,7 @@ export class HoldfastTarget implements Target {
       },
       newNode: (_dir, name) => Promise.resolve(made().#newNode(name)),
     });
+    for (const name of made().members()) made().#listen(name);
     return made();
   }
 
@@ -99,17 +100,21 @@ export class HoldfastTarget implements Target {
   /** With one program or the other, by chance. */
   start(name: string): void {
     if (this.isRunning(name)) return;
-    const { failpoints, failpointShare, random, clockJumps } = this.#options;
     const member = this.#member(name);
-    member.hasFailpoints = failpoints !== null && random.chance(failpointShare);
-    member.hasClock = clockJumps && random.chance(0.5);
-    this.disarm(name);
-    this.setClock(name, 0);
+    this.#draw(name, member);
     const index = this.cluster.nodes.findIndex((node) => node.name === name);
     const node = present(this.cluster.nodes[index], name);
     this.cluster.nodes[index] = { ...node, launch: this.#launch(name, member) };
     this.cluster.start(name);
     this.#listen(name);
+  }
+
+  #draw(name: string, member: Member): void {
+    const { failpoints, failpointShare, random, clockJumps } = this.#options;
+    member.hasFailpoints = failpoints !== null && random.chance(failpointShare);
+    member.hasClock = clockJumps && random.chance(0.5);
+    this.disarm(name);
+    this.setClock(name, 0);
   }
 
   #listen(name: string): void {
@@ -315,6 +320,7 @@ export class HoldfastTarget implements Target {
     const place = present(this.freePlaces()[0], 'place for a node');
     const member: Member = { place, hasFailpoints: false, hasClock: false };
     this.#members.set(name, member);
+    this.#draw(name, member);
     const secretDir = join(dir, 'secret', name);
     mkdirSync(secretDir, { recursive: true, mode: 0o700 });
     return {
