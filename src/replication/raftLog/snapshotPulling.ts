@@ -31,6 +31,8 @@ export class SnapshotPull {
 
   /** @throws HoldfastError UNAVAILABLE when it took too long; what `abort` was called with; as `coming` */
   async inTime<T>(coming: Promise<T>): Promise<T> {
+    // What fails after it was given up is nobody's error.
+    coming.catch(() => undefined);
     this.throwIfAborted();
     return await new Promise<T>((resolve, reject) => {
       const timer = this.#scheduler.after(LIMITS.snapshotChunkDeadlineMs, () =>

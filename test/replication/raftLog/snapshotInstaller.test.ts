@@ -9,6 +9,7 @@ import { ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
 import type { Configuration, SnapshotMetadata } from '../../../src/replication/raft/types.ts';
 import { Applier } from '../../../src/replication/raftLog/applier.ts';
 import { SnapshotInstaller } from '../../../src/replication/raftLog/snapshotInstaller.ts';
+import { SnapshotPull } from '../../../src/replication/raftLog/snapshotPulling.ts';
 import type { StateMachine, StateSnapshot } from '../../../src/replication/replicatedLog.ts';
 import type { PeerTransport } from '../../../src/replication/transport/types.ts';
 
@@ -204,4 +205,16 @@ test('a snapshot for which there is no room is asked for again after a while, or
   installer.want({ from: OTHER, index: 9 });
   await turns();
   expect(happened).toEqual(['pulled 1', 'closed 1', 'pulled 2', 'rows 0', 'installed', 'closed 2', 'told']);
+});
+
+test("what fails after it was given up is nobody's error, and ends no process", async () => {
+  const pull = new SnapshotPull(systemScheduler);
+  pull.abort(new HoldfastError('UNAVAILABLE', 'another node leads now'));
+  const unhandled: unknown[] = [];
+  const hear = (thrown: unknown): void => void unhandled.push(thrown);
+  process.on('unhandledRejection', hear);
+  await expect(pull.inTime(Promise.reject(new Error('late')))).rejects.toThrow('another node leads now');
+  await turns();
+  process.off('unhandledRejection', hear);
+  expect(unhandled).toEqual([]);
 });
