@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DiskWal } from '../../src/replication/wal/diskWal.ts';
 import { PREPARED_NAME } from '../../src/replication/wal/segment.ts';
 import { opened, STORE, writtenLog } from '../../test/replication/wal/logOnDisk.ts';
-import { flipBit, namedParts, tearTail } from './logDamage.ts';
+import { flipBit, lastRecord, namedParts, namedRecord, tearTail } from './logDamage.ts';
 import { SeededChoice } from './seededChoice.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'chaos-log-'));
@@ -34,6 +34,11 @@ const seeds = Array.from({ length: 40 }, (_none, seed) => seed);
 describe('a log', () => {
   it('is whole before it is harmed', async () => {
     expect((await opened(copy('whole'))).suspicion).toBeNull();
+  });
+
+  it('ends with the record that its watermark names, once it was closed', () => {
+    expect(lastRecord(original)).toBe(200);
+    expect(namedRecord(original)).toBe(200);
   });
 
   it.each(seeds)('whose tail is torn has lost something that is found out (seed %i)', async (seed) => {

@@ -48,8 +48,18 @@ export function namedParts(directory: string): readonly NamedPart[] {
   });
 }
 
+/** Number of the last record in this folder, named or not; 0 when there is none. */
+export function lastRecord(directory: string): number {
+  const sequence = segmentSequences(readdirSync(directory)).at(-1);
+  if (sequence === undefined) return 0;
+  const bytes = readFileSync(join(directory, segmentName(sequence)));
+  const [header = 0, ...records] = recordOffsets(bytes).slice(0, -1);
+  // A header bears the number of the record that is to follow it.
+  return peekRecordNumber(bytes.subarray(records.at(-1) ?? header)) - (records.length === 0 ? 1 : 0);
+}
+
 /** Number of the last record that the watermark names; 0 when it cannot be read. */
-function namedRecord(directory: string): number {
+export function namedRecord(directory: string): number {
   const bytes = readFileSync(join(directory, WATERMARK_NAME));
   let newest = { sequence: 0, record: 0 };
   for (let from = 0; from < bytes.length; from += WATERMARK_SLOT_BYTES) {

@@ -7,6 +7,7 @@ import { until } from '../until.ts';
 import { comeBack } from './comeBack.ts';
 import { type FaultKind, type Injected, OURS } from './faultKind.ts';
 import type { HoldfastTarget } from './holdfastTarget.ts';
+import { lastRecord, namedRecord } from './logDamage.ts';
 import { isSame, standingOf } from './standing.ts';
 import type { World } from './target.ts';
 
@@ -15,8 +16,10 @@ type OurWorld = World<HoldfastTarget>;
 const OLDER_MS = 3_000;
 const CAUGHT_UP_WITHIN_MS = 15_000;
 
-/** By itself when it starts, or by the leader that counts what it had. */
-const FOUND_OUT = /the log is suspect|the log lacks what it has acknowledged/;
+const FOUND_OUT = {
+  byItself: 'the log is suspect',
+  byLeader: 'the log lacks what it has acknowledged',
+} as const;
 
 /**
  * A follower's disk is put back as it was some seconds before, in one of the two ways that are promised to be found:
@@ -42,7 +45,8 @@ async function putBack(world: OurWorld): Promise<Injected | null> {
   const hasMore = before !== null && (await holdsMore(world, name, before.lastIndex));
   await world.target.kill(name);
   const now = standingOf(await world.target.statuses());
-  const isPromised = hasMore && (!withWatermark || isSame(before, now));
+  const [imageEnd, named] = [lastRecord(join(image, 'wal')), namedRecord(join(dataDir, 'wal'))];
+  const isPromised = hasMore && (withWatermark ? isSame(before, now) : named > imageEnd);
   if (isPromised) {
     const watermark = join('wal', WATERMARK_NAME);
     if (!withWatermark) await cp(join(dataDir, watermark), join(image, watermark));
@@ -65,20 +69,21 @@ async function putBack(world: OurWorld): Promise<Injected | null> {
       const after = standingOf(await world.target.statuses());
       if (withWatermark && !isSame(now, after)) return;
       if (outcome === 'ended') world.violation(`${name} ended itself over its old disk:\n${said}`);
-      else if (!FOUND_OUT.test(said))
+      else if (!said.includes(FOUND_OUT[withWatermark ? 'byLeader' : 'byItself']))
         world.violation(
-          `${name} counts with an old disk (${JSON.stringify({ before, now, after })}):\n${said}`,
+          `${name} counts with an old disk (${JSON.stringify({ before, now, after, imageEnd, named })}):\n${said}`,
         );
     },
     struck: () => isPromised,
   };
 }
 
-/** Waits until it has caught up, with entries behind this one. */
+/** Waits until the leader counts what it has acknowledged behind this index. */
 async function holdsMore(world: OurWorld, name: string, index: number): Promise<boolean> {
   return await until(CAUGHT_UP_WITHIN_MS, 'new entries', async () => {
-    const own = (await world.target.statuses()).find((status) => status.name === name);
-    return own !== undefined && own.durableIndex > index;
+    const leader = (await world.target.statuses()).find((status) => status.role === 'leader');
+    const counted = leader?.members.find((member) => member.name === name);
+    return counted !== undefined && counted.matchIndex > index;
   }).then(
     () => true,
     () => false,
