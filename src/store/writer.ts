@@ -32,6 +32,8 @@ export interface WriterOptions {
 }
 
 /** Sealing goes in slices of about a millisecond, so that the event loop stays free. */
+/** How often a write that is under way is looked at before it is taken for one that hangs. */
+const STALL_LOOKS = 20;
 const SLICE_ROWS = 64;
 const SLICE_BYTES = 256 * 1024;
 
@@ -200,21 +202,19 @@ export class StateWriter {
     if (this.#failed === null) this.#settle({ entries, puts, head });
   }
 
-  /** A disk that hangs is as good as one that fails: the log would grow for ever behind it. */
+  /**
+   * A disk that hangs is as good as one that fails: the log would grow for ever behind it. A timer that comes again and
+   * again does not count the time in which the whole process stood still.
+   */
   async #watched(write: Promise<void>): Promise<void> {
-    const { scheduler } = this.#options;
-    let pending = true;
-    const stalled = async (): Promise<void> => {
-      // After a stall of the whole process the timer comes first, and what the disk has done after it.
-      await polled(scheduler);
-      await polled(scheduler);
-      if (pending) this.#fail(diskStalled());
-    };
-    const timer = scheduler.after(LIMITS.diskStallFatalMs, () => void stalled());
+    let looks = 0;
+    const timer = this.#options.scheduler.every(LIMITS.diskStallFatalMs / STALL_LOOKS, () => {
+      looks += 1;
+      if (looks === STALL_LOOKS) this.#fail(diskStalled());
+    });
     try {
       await write;
     } finally {
-      pending = false;
       timer.stop();
     }
   }

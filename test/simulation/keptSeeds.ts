@@ -11,4 +11,17 @@ export interface KeptSeed {
   readonly found: string;
 }
 
-export const KEPT_SEEDS: readonly KeptSeed[] = [];
+export const KEPT_SEEDS: readonly KeptSeed[] = [
+  {
+    order: { seed: 1136, steps: 2_000 },
+    found: 'a snapshot that was given up while its source did not answer ended the process',
+  },
+  {
+    order: { seed: 2150, steps: 2_000 },
+    found: 'a snapshot that was given up while its source did not answer ended the process',
+  },
+  {
+    order: { seed: 26, steps: 2_000 },
+    found: 'a log whose base had been raised by a record that was lost did not open',
+  },
+];

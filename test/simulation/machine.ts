@@ -26,6 +26,8 @@ import type { Workload } from './workload.ts';
 import type { World } from './world.ts';
 
 export const TICK_MS = 50;
+/** A clock that runs fast is ahead by so much of the time that has passed; a slow one behind. */
+export const CLOCK_RATE_MAX = 1.2;
 /** How often reads that waited too long are turned away. */
 const SWEEP_MS = 500;
 const WAL_DIRECTORY = 'wal';
@@ -71,6 +73,8 @@ export class Machine {
   /** Raised by every start and every crash; what was planned for an earlier one is void. */
   life = 1;
   paused = false;
+  /** When it last went on after a pause. */
+  resumedAtMs = 0;
   running: Running | null = null;
   starting = false;
   /** Taken out of the cluster and switched off for good. */
@@ -91,7 +95,9 @@ export class Machine {
     this.nodeId = parts.nodeId;
     this.#watcher = new Watcher({ world: parts.world, told: parts.observer.toldRevisions });
     const { knobs, chances } = parts.world;
-    this.#rate = knobs.faults.has('clockSkew') ? chances.nodes.between(0.8, 1.2) : 1;
+    this.#rate = knobs.faults.has('clockSkew')
+      ? chances.nodes.between(2 - CLOCK_RATE_MAX, CLOCK_RATE_MAX)
+      : 1;
     const driver = this.#driver();
     this.disk = new VirtualDisk(driver);
     this.state = new VirtualState(driver);
@@ -161,6 +167,7 @@ export class Machine {
   resume(): void {
     if (!this.paused) return;
     this.paused = false;
+    this.resumedAtMs = this.#parts.world.timeMs;
     const deferred = this.#deferred;
     this.#deferred = [];
     const timers = deferred.filter(({ kind }) => kind === 'timer');

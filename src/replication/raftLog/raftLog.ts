@@ -20,6 +20,7 @@ import { Applier } from './applier.ts';
 import { Backlog } from './backlog.ts';
 import { ClockOffsets } from './clockOffsets.ts';
 import { CompactionWindow } from './compaction.ts';
+import { DiskStall } from './diskStall.ts';
 import { LEADING_MESSAGES } from './leadingMessages.ts';
 import { openingOf } from './opening.ts';
 import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
@@ -58,6 +59,7 @@ export class RaftLog implements ReplicatedLog {
   readonly #ticker: Ticker;
   readonly #window: CompactionWindow;
   readonly #backlog: Backlog;
+  readonly #disk: DiskStall;
   readonly #peers: PeerSet;
   readonly #trust: TrustWatch;
   readonly #clockOffsets = new ClockOffsets();
@@ -116,6 +118,7 @@ export class RaftLog implements ReplicatedLog {
     this.#window = new CompactionWindow(trailing, initial.snapshot.index);
     this.#window.add(initial.entries);
     this.#backlog = new Backlog({ bytesMax: backlogBytesMax, durable: applied, sizes: this.#window });
+    this.#disk = new DiskStall({ wal: options.wal, timing: this.#timing });
     this.#peers = new PeerSet(options.transport, (peerId) => stateMachine.peerAddress(peerId));
   }
 
@@ -143,7 +146,7 @@ export class RaftLog implements ReplicatedLog {
 
   propose(seal: Seal): { readonly place: Place } | { readonly refused: ProposalRefusal } {
     if (this.#stopped !== null) return { refused: 'stopped' };
-    if (this.#diskStalled() || this.#backlog.full) return { refused: 'overloaded' };
+    if (this.#disk.isLong || this.#backlog.full) return { refused: 'overloaded' };
     const outcome = this.#raft.propose(seal);
     if ('refused' in outcome) return outcome;
     this.#processSoon();
@@ -155,7 +158,7 @@ export class RaftLog implements ReplicatedLog {
     seal: Seal,
   ): { readonly place: Place } | { readonly refused: MembershipRefusal; readonly reason: string } {
     if (this.#stopped !== null) return { refused: 'stopped', reason: this.#stopped.message };
-    if (this.#diskStalled()) return { refused: 'overloaded', reason: 'the disk does not answer' };
+    if (this.#disk.isLong) return { refused: 'overloaded', reason: 'the disk does not answer' };
     const outcome = this.#raft.proposeConfiguration(changes, seal);
     if ('refused' in outcome) return outcome;
     this.#processSoon();
@@ -241,24 +244,13 @@ export class RaftLog implements ReplicatedLog {
   }
 
   #tick(): void {
-    const failure = this.#options.wal.failure();
+    this.#disk.tick();
+    const failure = this.#options.wal.failure() ?? this.#disk.failure;
     if (failure !== null) return this.#fail(failure);
-    const stalledMs = this.#options.wal.pendingWriteMs();
-    if (stalledMs > this.#timing.diskStallFatalMs) {
-      this.#fail(
-        new HoldfastError('DISK_FAILED', `a write has not returned for ${Math.round(stalledMs)} ms`),
-      );
-      return;
-    }
     // A leader goes on counting, so that it notices that nobody answers; others must not campaign on such a disk.
-    if (!this.#diskStalled() || this.#leadership.isLeader) this.#raft.tick();
+    if (!this.#disk.isLong || this.#leadership.isLeader) this.#raft.tick();
     this.#reads.tick({ leaderKnown: this.#leadership.leader !== null });
     this.#processSoon();
-  }
-
-  #diskStalled(): boolean {
-    const { electionTicksMin, tickMs } = this.#timing;
-    return this.#options.wal.pendingWriteMs() > electionTicksMin * tickMs;
   }
 
   #processSoon(): void {
@@ -307,7 +299,7 @@ export class RaftLog implements ReplicatedLog {
 
   #send(messages: readonly Message[]): void {
     if (messages.length === 0) return;
-    const stalled = this.#diskStalled();
+    const stalled = this.#disk.isLong;
     this.#options.transport.send(
       stalled ? messages.filter((message) => !LEADING_MESSAGES.has(message.type)) : messages,
     );
