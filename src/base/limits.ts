@@ -66,6 +66,8 @@ export const LIMITS = {
   pendingReadRoundsMax: 1_024,
   logTrailingEntries: 10_000,
   logTrailingBytes: 64 * MiB,
+  logHeldEntries: 100_000,
+  logHeldBytes: 256 * MiB,
   logBacklogBytesMax: 256 * MiB,
   votersMax: 7,
   membersMax: 16,
@@ -212,6 +214,10 @@ assert(
 assert(
   LIMITS.unflushedBytesMax < LIMITS.logBacklogBytesMax,
   'a disk that is behind holds up apply before it holds up the log',
+);
+assert(
+  LIMITS.logTrailingEntries < LIMITS.logHeldEntries && LIMITS.logTrailingBytes < LIMITS.logHeldBytes,
+  'more of the log is held for members that catch up than for those that may come back',
 );
 assert(LIMITS.requestBytesMax < LIMITS.peerQueueBytesMax, 'one largest message fits into a peer queue');
 assert(

@@ -51,6 +51,22 @@ export const HOSTS: readonly Mutation[] = [
     noticedBy: ['test/replication/raftLog/raftLog.test.ts'],
   },
   {
+    name: 'the log goes on without members that catch up',
+    protects: 'I39',
+    file: `${RAFT_LOG}/compaction.ts`,
+    find: 'if (needed >= usual) return usual;',
+    replace: 'if (needed >= 0) return usual;',
+    noticedBy: ['test/replication/raftLog/parts.test.ts'],
+  },
+  {
+    name: 'a snapshot that is pulled holds no log',
+    protects: 'I39',
+    file: `${RAFT_LOG}/heldLog.ts`,
+    find: "state === 'snapshot' ? (this.#opened ?? Infinity) : match",
+    replace: "state === 'snapshot' ? Infinity : match",
+    noticedBy: ['test/replication/raftLog/raftLog.test.ts'],
+  },
+  {
     name: 'a process that stood still takes its disk for one that hangs',
     protects: 'F5',
     file: `${RAFT_LOG}/diskStall.ts`,

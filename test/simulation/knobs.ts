@@ -34,6 +34,7 @@ export interface Knobs {
   readonly electionTicksMax: number;
   readonly heartbeatTicks: number;
   readonly trailingEntries: number;
+  readonly heldEntries: number;
   readonly segmentBytes: number;
   readonly appendBytesMax: number;
   readonly inFlightMessagesMax: number;
@@ -81,5 +82,6 @@ export function drawKnobs(chance: Chance, choice: KnobChoice = {}): Knobs {
     workEveryMs: chance.pick([4, 10, 25]) ?? 10,
     clients: chance.integer(2, 4),
     lossProbability: chance.between(0.01, 0.3),
+    heldEntries: chance.pick([0, 10, 100]) ?? 0,
   };
 }

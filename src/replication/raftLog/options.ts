@@ -10,6 +10,7 @@ import type { SnapshotMetadata } from '../raft/types.ts';
 import type { StateMachine } from '../replicatedLog.ts';
 import type { PeerTransport } from '../transport/types.ts';
 import type { WalContents, WriteAheadLog } from '../wal/types.ts';
+import type { LogWindow } from './compaction.ts';
 
 /** Times and windows; the defaults are those of base/limits.ts. */
 export interface RaftLogTiming {
@@ -17,8 +18,9 @@ export interface RaftLogTiming {
   readonly heartbeatTicks: number;
   readonly electionTicksMin: number;
   readonly electionTicksMax: number;
-  readonly trailingEntries: number;
-  readonly trailingBytes: number;
+  /** Of the log behind what is in the state on disk. */
+  readonly trailing: LogWindow;
+  readonly held: LogWindow;
   /** Of committed entries that are not in the state on disk. */
   readonly backlogBytesMax: number;
   readonly diskStallFatalMs: number;
@@ -29,8 +31,8 @@ export const DEFAULT_TIMING: RaftLogTiming = {
   heartbeatTicks: LIMITS.heartbeatTicks,
   electionTicksMin: LIMITS.electionTicksMin,
   electionTicksMax: LIMITS.electionTicksMax,
-  trailingEntries: LIMITS.logTrailingEntries,
-  trailingBytes: LIMITS.logTrailingBytes,
+  trailing: { entries: LIMITS.logTrailingEntries, bytes: LIMITS.logTrailingBytes },
+  held: { entries: LIMITS.logHeldEntries, bytes: LIMITS.logHeldBytes },
   backlogBytesMax: LIMITS.logBacklogBytesMax,
   diskStallFatalMs: LIMITS.diskStallFatalMs,
 };

@@ -21,6 +21,7 @@ import { Backlog } from './backlog.ts';
 import { ClockOffsets } from './clockOffsets.ts';
 import { CompactionWindow } from './compaction.ts';
 import { DiskStall } from './diskStall.ts';
+import { HeldLog } from './heldLog.ts';
 import { LEADING_MESSAGES } from './leadingMessages.ts';
 import { openingOf } from './opening.ts';
 import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
@@ -33,6 +34,8 @@ import { TrustWatch } from './trust.ts';
 
 /** A node that stood still makes up for so much of an election timeout: one part of these. */
 const LATE_TICKS_SHARE = 5;
+/** The log is held so many longest election timeouts for a member that is not heard any more. */
+const PATIENCE_TIMEOUTS = 3;
 
 /**
  * The host of the Raft core: performs the numbered duties of `Ready` (raft/types.ts) on a write-ahead log, a
@@ -60,6 +63,7 @@ export class RaftLog implements ReplicatedLog {
   readonly #window: CompactionWindow;
   readonly #backlog: Backlog;
   readonly #disk: DiskStall;
+  readonly #held: HeldLog;
   readonly #peers: PeerSet;
   readonly #trust: TrustWatch;
   readonly #clockOffsets = new ClockOffsets();
@@ -113,11 +117,11 @@ export class RaftLog implements ReplicatedLog {
       lateTicksMax: Math.max(1, Math.floor(electionTicksMin / LATE_TICKS_SHARE)),
       onTick: () => this.#guard(() => this.#tick()),
     });
-    const { trailingEntries, trailingBytes, backlogBytesMax } = this.#timing;
-    const trailing = { entries: trailingEntries, bytes: trailingBytes };
-    this.#window = new CompactionWindow(trailing, initial.snapshot.index);
+    const { trailing, held, backlogBytesMax } = this.#timing;
+    this.#window = new CompactionWindow({ trailing, held }, initial.snapshot.index);
     this.#window.add(initial.entries);
     this.#backlog = new Backlog({ bytesMax: backlogBytesMax, durable: applied, sizes: this.#window });
+    this.#held = new HeldLog({ patienceTicks: PATIENCE_TIMEOUTS * this.#timing.electionTicksMax });
     this.#disk = new DiskStall({ wal: options.wal, timing: this.#timing });
     this.#peers = new PeerSet(options.transport, (peerId) => stateMachine.peerAddress(peerId));
   }
@@ -191,7 +195,7 @@ export class RaftLog implements ReplicatedLog {
     const durable = Math.min(metadata.index, this.#applier.applied);
     this.#backlog.durable(durable);
     this.#processSoon();
-    const target = this.#window.target(durable);
+    const target = this.#window.target(durable, () => this.#held.neededFrom(this.#raft.status().progress));
     if (target === null) return;
     this.#raft.compact({ index: target });
     const { base } = this.#raft;
@@ -239,12 +243,17 @@ export class RaftLog implements ReplicatedLog {
         }),
       forwardRefused: (refusal) => this.#guard(() => stateMachine.forwardRefused(refusal)),
       clockHeard: (offset) => this.#clockOffsets.heard(offset),
-      openSnapshot: () => stateMachine.openSnapshot(),
+      openSnapshot: async () => {
+        const snapshot = await stateMachine.openSnapshot();
+        this.#held.snapshotOpened(snapshot.metadata.index);
+        return snapshot;
+      },
     };
   }
 
   #tick(): void {
     this.#disk.tick();
+    this.#held.tick(this.#raft.status().progress);
     const failure = this.#options.wal.failure() ?? this.#disk.failure;
     if (failure !== null) return this.#fail(failure);
     // A leader goes on counting, so that it notices that nobody answers; others must not campaign on such a disk.

@@ -1,8 +1,9 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
+import type { RaftLogTiming } from '../../../src/replication/raftLog/options.ts';
 import { TestAuthority } from '../transport/certificates.ts';
 import { waitFor } from '../transport/waitFor.ts';
-import { TestCluster, type TestNode } from './testCluster.ts';
+import { keeping, TestCluster, type TestNode } from './testCluster.ts';
 
 const BACKLOG_BYTES = 20_000;
 const APPEND_BYTES = 2_000;
@@ -24,7 +25,7 @@ afterEach(async () => {
   await cluster.close();
 });
 
-async function start(timing: { trailingEntries?: number } = {}): Promise<TestNode> {
+async function start(timing: Partial<RaftLogTiming> = {}): Promise<TestNode> {
   cluster = await TestCluster.start({
     authority,
     size: 3,
@@ -93,7 +94,7 @@ describe('a follower whose state does not come to disk', () => {
   });
 
   test('catches up by a snapshot when the leader has forgotten the entries meanwhile', async () => {
-    const leader = await start({ trailingEntries: 10 });
+    const leader = await start(keeping(10));
     const [slow] = followersOf(leader);
     slow.state.diskHangs = true;
     slow.state.unflushedMax = 10;

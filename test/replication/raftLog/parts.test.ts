@@ -6,7 +6,7 @@ import { ZERO_HASH } from '../../../src/replication/raft/entryHash.ts';
 import type { Entry, SnapshotMetadata } from '../../../src/replication/raft/types.ts';
 import { Applier } from '../../../src/replication/raftLog/applier.ts';
 import { Backlog } from '../../../src/replication/raftLog/backlog.ts';
-import { CompactionWindow } from '../../../src/replication/raftLog/compaction.ts';
+import { CompactionWindow, type LogWindow } from '../../../src/replication/raftLog/compaction.ts';
 import { reconcile } from '../../../src/replication/raftLog/opening.ts';
 import { ReadBarriers } from '../../../src/replication/raftLog/readBarriers.ts';
 import { Ticker } from '../../../src/replication/raftLog/ticker.ts';
@@ -32,6 +32,12 @@ function entries(first: number, last: number, bytes = 10): Entry[] {
 
 function at(index: number, term: number, hash: Buffer): SnapshotMetadata {
   return { index, term, hash, configuration };
+}
+
+const nobody = (): number => Infinity;
+
+function windowOf(trailing: LogWindow, held: LogWindow = trailing): CompactionWindow {
+  return new CompactionWindow({ trailing, held }, 0);
 }
 
 describe('reconcile', () => {
@@ -291,7 +297,7 @@ describe('Applier', () => {
 
 describe('Backlog', () => {
   function backlog(bytesMax: number) {
-    const window = new CompactionWindow({ entries: 10, bytes: 1_000_000 }, 0);
+    const window = windowOf({ entries: 10, bytes: 1_000_000 });
     window.add(entries(1, 40, 36));
     return new Backlog({ bytesMax, durable: 4, sizes: window });
   }
@@ -337,25 +343,34 @@ describe('Backlog', () => {
 
 describe('CompactionWindow', () => {
   test('keeps the trailing entries', () => {
-    const window = new CompactionWindow({ entries: 10, bytes: 1_000_000 }, 0);
+    const window = windowOf({ entries: 10, bytes: 1_000_000 });
     window.add(entries(1, 30));
-    expect(window.target(8)).toBeNull();
-    expect(window.target(25)).toBe(15);
+    expect(window.target(8, nobody)).toBeNull();
+    expect(window.target(25, nobody)).toBe(15);
     window.compacted(15);
-    expect(window.target(25)).toBeNull();
-    expect(window.target(30)).toBe(20);
+    expect(window.target(25, nobody)).toBeNull();
+    expect(window.target(30, nobody)).toBe(20);
   });
 
   test('keeps fewer when they are large', () => {
-    const window = new CompactionWindow({ entries: 100, bytes: 3_000 }, 0);
+    const window = windowOf({ entries: 100, bytes: 3_000 });
     window.add(entries(1, 30, 1_000));
-    expect(window.target(30)).toBe(28);
+    expect(window.target(30, nobody)).toBe(28);
   });
 
   test('follows a suffix that was replaced', () => {
-    const window = new CompactionWindow({ entries: 100, bytes: 3_000 }, 0);
+    const window = windowOf({ entries: 100, bytes: 3_000 });
     window.add(entries(1, 30, 1_000));
     window.add(entries(11, 20, 1));
-    expect(window.target(20)).toBe(8);
+    expect(window.target(20, nobody)).toBe(8);
+  });
+
+  test('keeps what members that are catching up need, up to a bound', () => {
+    const window = windowOf({ entries: 10, bytes: 1_000_000 }, { entries: 20, bytes: 1_000_000 });
+    window.add(entries(1, 30));
+    expect(window.target(30, () => 12)).toBe(12);
+    expect(window.target(30, () => 3)).toBe(10);
+    expect(window.target(30, () => 25)).toBe(20);
+    expect(window.target(20, () => 0)).toBeNull();
   });
 });

@@ -7,7 +7,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import type { MemoryWrite } from '../../../src/replication/wal/memoryWal.ts';
 import { TestAuthority, testNodeId } from '../transport/certificates.ts';
 import { waitFor } from '../transport/waitFor.ts';
-import { TestCluster, type TestClusterOptions, type TestNode } from './testCluster.ts';
+import { keeping, TestCluster, type TestClusterOptions, type TestNode } from './testCluster.ts';
 
 let authority: TestAuthority;
 let cluster: TestCluster;
@@ -87,7 +87,7 @@ test('a follower that was away catches up from the log', async () => {
 });
 
 test('a follower far behind gets a snapshot, and the log after it', async () => {
-  const leader = await start({ timing: { trailingEntries: 10 }, rowBytes: 100_000 });
+  const leader = await start({ timing: keeping(10), rowBytes: 100_000 });
   const away = follower(leader).nodeId;
   await cluster.stopNode(away);
   for (let i = 0; i < 60; i += 1) await cluster.propose(`v${i}`);
@@ -107,10 +107,39 @@ test('a follower far behind gets a snapshot, and the log after it', async () => 
   expect(digests()).toHaveLength(1);
 });
 
+test('a follower whose snapshot takes longer than the log lasts pulls one, and goes on with the log', async () => {
+  const leader = await start({ timing: keeping(10, 1_000) });
+  const away = follower(leader).nodeId;
+  await cluster.stopNode(away);
+  for (let i = 0; i < 60; i += 1) await cluster.propose(`v${i}`);
+  await waitFor(() => {
+    leader.log.durable(leader.state.flush());
+    return leader.log.status().firstIndex > 40;
+  });
+  const node = await cluster.startNode(away);
+  let install = (): void => undefined;
+  node.state.installsWait = new Promise((resolve) => {
+    install = resolve;
+  });
+  await waitFor(() => leader.log.status().progress.some(({ state }) => state === 'snapshot'));
+  for (let i = 60; i < 160; i += 1) await cluster.propose(`v${i}`);
+  const others = [...cluster.nodes.values()].filter(({ nodeId }) => nodeId !== away);
+  await waitFor(() => others.every(({ state }) => state.values.length === 160));
+  leader.log.durable(leader.state.flush());
+  expect(leader.log.status().firstIndex).toBeLessThan(80);
+  install();
+  await cluster.awaitValues(160);
+  expect(node.state.installed).toBe(1);
+  await waitFor(() => {
+    leader.log.durable(leader.state.flush());
+    return leader.log.status().firstIndex > 140;
+  });
+});
+
 test.each([0, 10_000])(
   'a node that lost its state gets it from the leader, and goes on with its own log (%s entries kept)',
   async (trailingEntries) => {
-    const leader = await start({ timing: { trailingEntries } });
+    const leader = await start({ timing: keeping(trailingEntries) });
     const damaged = follower(leader).nodeId;
     for (let i = 0; i < 30; i += 1) await cluster.propose(`v${i}`);
     await cluster.awaitValues(30);
@@ -127,7 +156,7 @@ test.each([0, 10_000])(
 );
 
 test('a stop between installing a snapshot and restarting the log from it is mended at start', async () => {
-  const leader = await start({ timing: { trailingEntries: 10 } });
+  const leader = await start({ timing: keeping(10) });
   const away = follower(leader).nodeId;
   await cluster.stopNode(away);
   for (let i = 0; i < 30; i += 1) await cluster.propose(`v${i}`);
@@ -257,7 +286,7 @@ test('clocks of other voters are known', async () => {
 test('all nodes stop and start again on real disks', async () => {
   const walDirectory = await mkdtemp(join(tmpdir(), 'holdfast-raft-log-'));
   try {
-    await start({ walDirectory, timing: { trailingEntries: 20 } });
+    await start({ walDirectory, timing: keeping(20) });
     for (let i = 0; i < 100; i += 1) await cluster.propose(`v${i}`);
     await cluster.awaitValues(100);
     // One state is far behind its log, one is not, one was never written.

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { HoldfastError } from '../../../src/base/errors.ts';
 import { type NodeId, parseStoreId } from '../../../src/base/ids.ts';
+import { LIMITS } from '../../../src/base/limits.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { systemRandom } from '../../../src/base/random.ts';
 import { NO_CONFIGURATION } from '../../../src/replication/raft/configuration.ts';
@@ -41,6 +42,8 @@ export class TestState implements StateMachine {
   onFlushed: (() => void) | null = null;
   /** A snapshot is given only after this. */
   snapshotsWait: Promise<void> = Promise.resolve();
+  /** A snapshot is installed only after this. */
+  installsWait: Promise<void> = Promise.resolve();
   #flushDue = false;
   /** What was applied by this process, in order. */
   readonly entries: CommittedEntry[] = [];
@@ -108,6 +111,7 @@ export class TestState implements StateMachine {
   }
 
   async installSnapshot(snapshot: StateSnapshot): Promise<void> {
+    await this.installsWait;
     const values: string[] = [];
     for await (const rows of snapshot.rows()) {
       for (const row of rows) values.push(Buffer.from(row.key.subarray(8)).toString());
@@ -300,6 +304,12 @@ export class TestCluster {
     this.nodes.clear();
     await this.directory.close();
   }
+}
+
+/** A log that keeps so many entries behind the state on disk, and no more for members that catch up. */
+export function keeping(entries: number, heldEntries = entries): Pick<RaftLogTiming, 'trailing' | 'held'> {
+  const bytes = LIMITS.logTrailingBytes;
+  return { trailing: { entries, bytes }, held: { entries: heldEntries, bytes } };
 }
 
 function emptyLog(snapshot: SnapshotMetadata): WalContents {
