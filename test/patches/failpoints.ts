@@ -42,8 +42,8 @@ export const FAILPOINTS = {
   },
   raftBeforeFollowerSend: {
     file: RAFT_LOG,
-    find: 'const stalled = this.#diskStalled();',
-    replace: 'if (!this.#raft.leadership.isLeader) POINT; const stalled = this.#diskStalled();',
+    find: 'const stalled = this.#disk.isLong;',
+    replace: 'if (!this.#raft.leadership.isLeader) POINT; const stalled = this.#disk.isLong;',
   },
 
   // Applying, on every node.
