@@ -177,7 +177,7 @@ describe('compaction (row 22 of the fault table)', () => {
 async function leftBehind(): Promise<string> {
   const follower = await failing.follower();
   await cluster.kill(follower);
-  await writers.untilMore(600, LIMIT_MS);
+  await writers.untilMore(900, LIMIT_MS);
   return follower;
 }
 
