@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { present } from '../../src/base/assert.ts';
+import { toHoldfastError } from '../../src/base/errors.ts';
 import { HoldfastClient, type StatusResponse } from '../../src/client/index.ts';
 import type { FailpointProgram } from '../../test/patches/failpoints.ts';
 import { waitFor } from '../faultProxy/waitFor.ts';
@@ -38,6 +39,7 @@ interface Member {
 
 const STATUS_TIMEOUT_MS = 700;
 const CAUGHT_UP_WITHIN_MS = 45_000;
+const SPARED_WITHIN_MS = 60_000;
 /** What may be on its way while clients write. */
 const BEHIND_ENTRIES_MAX = 1_000;
 
@@ -256,19 +258,30 @@ export class HoldfastTarget implements Target {
   /** Takes a member that is beyond help out, and a new one in at its place. */
   async replace(name: string, violation: (text: string) => void): Promise<void> {
     await this.kill(name);
-    const others = this.members().filter((other) => other !== name);
     try {
-      const client = await this.cluster.client(others, 20_000);
-      try {
-        await client.cluster.remove({ member: name });
-      } finally {
-        await client.close();
-      }
+      await this.#takeOut(name);
       this.forget(name);
       await this.#untilCaughtUp(await this.addMember('voter'));
     } catch (thrown) {
       violation(`${name} could not be replaced: ${String(thrown)}`);
     }
+  }
+
+  /** The cluster refuses as long as it cannot spare the member: the others may still be under an earlier fault. */
+  async #takeOut(name: string): Promise<void> {
+    const others = this.members().filter((other) => other !== name);
+    await until(SPARED_WITHIN_MS, `${name} to be taken out`, async () => {
+      const client = await this.cluster.client(others, 20_000);
+      try {
+        await client.cluster.remove({ member: name });
+      } catch (thrown) {
+        // An earlier call was answered by nobody, and done.
+        if (toHoldfastError(thrown).code !== 'MEMBER_UNKNOWN') throw thrown;
+      } finally {
+        await client.close();
+      }
+      return true;
+    });
   }
 
   /** A new member holds the log that the leader holds: one that has only just started can make no quorum yet. */

@@ -5,10 +5,12 @@ import { SimulationFailure } from './world.ts';
 
 /**
  * The last part of some runs. I38: of a cluster that is well, one node that is not needed is cut off, wholly or in one
- * direction, and comes back: neither the term nor the leader of the others changes.
+ * direction, and comes back: neither the term nor the leader of the others changes. A leader that was asked before to
+ * hand over may do so meanwhile, of course.
  */
 export async function disturbance(run: Run, driver: Driver): Promise<void> {
-  const { world, network } = run;
+  const { world, network, observer } = run;
+  const { handovers } = observer.counts;
   const leader = stableLeader(run);
   if (leader === null) throw new SimulationFailure('I37: a leader was lost after everything was healed');
   const { term, configuration } = leader.status;
@@ -26,6 +28,7 @@ export async function disturbance(run: Run, driver: Driver): Promise<void> {
   await wait(run, driver, 3 * timeoutMs);
   network.mend();
   await wait(run, driver, 2 * timeoutMs);
+  if (observer.counts.handovers > handovers) return;
   const now = leader.machine.running?.log.status();
   world.check(
     now?.role === 'leader' && now.term === term,

@@ -27,4 +27,9 @@ export const KEPT_SEEDS: readonly KeptSeed[] = [
     order: { seed: 205, steps: 2_000 },
     found: 'a log whose base had been raised by a record that was lost did not open (MENDINGS_MAX = 1)',
   },
+  {
+    order: { seed: 13_303, steps: 2_000 },
+    found:
+      'a leader that had been asked to hand over was taken for one that was lost, by the check itself (a3088e5)',
+  },
 ];

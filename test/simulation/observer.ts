@@ -37,7 +37,7 @@ export class Observer {
   /** Machines whose disk has lost something and that are not trusted again, with what they had held. */
   readonly #damaged = new Map<Machine, LogModel>();
   maxCommit: LogIndex = 0;
-  counts = { elections: 0, fatal: 0, damaged: 0, suspected: 0 };
+  counts = { elections: 0, handovers: 0, fatal: 0, damaged: 0, suspected: 0 };
 
   constructor(world: World) {
     this.#world = world;
@@ -173,6 +173,7 @@ export class Observer {
   sent(machine: Machine, message: Message): void {
     const { hardState } = this.#of(machine).durable;
     this.quorums.sent(machine, message);
+    if (message.type === 'timeoutNow') this.counts.handovers += 1;
     const claim = claimOf(machine.nodeId, message);
     if (claim === null) return;
     this.#check(
