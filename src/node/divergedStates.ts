@@ -2,12 +2,10 @@ import { existsSync } from 'node:fs';
 import { systemErrorCode } from '../base/errors.ts';
 import { StateFolder } from '../store/stateFolder.ts';
 
-/** For status and doctor, one sentence a state that was set aside because it differed. */
-export function divergedWarning(path: string): string {
-  return `${path} holds a state that differed from what a majority held: look at it, then delete it`;
-}
-
-/** What to warn of now: while a node runs no such state is added, but an operator may take one away. */
+/**
+ * What status and doctor warn of now: one sentence for each state that was set aside because it differed. While a node
+ * runs no such state is added, but an operator may take one away.
+ */
 export async function divergedStates(root: string): Promise<() => readonly string[]> {
   const paths = await pathsIn(root);
   return () => paths.filter((path) => existsSync(path)).map(divergedWarning);
@@ -20,4 +18,8 @@ async function pathsIn(root: string): Promise<readonly string[]> {
     if (systemErrorCode(thrown) === 'ENOENT') return [];
     throw thrown;
   }
+}
+
+function divergedWarning(path: string): string {
+  return `${path} holds a state that differed from what a majority held: look at it, then delete it`;
 }

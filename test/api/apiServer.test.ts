@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import { connect as connectTcp } from 'node:net';
 import { dirname, join } from 'node:path';
 import tls from 'node:tls';
 import { Client, credentials, loadPackageDefinition, type ServiceError, status } from '@grpc/grpc-js';
@@ -8,6 +7,7 @@ import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { answerToPlainHttp } from '../trust/plainHttp.ts';
 import { TestAuthority } from './certificates.ts';
 import { holdfastCode, rawClient, unaryCall } from './rawClient.ts';
 import { Rig, type RunningNode } from './rig.ts';
@@ -106,14 +106,7 @@ describe('who may call', () => {
     clients.push(plain);
     await expect(unaryCall(plain, put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
     await expect(health(plain)).rejects.toMatchObject({ code: status.UNAVAILABLE });
-    const socket = connectTcp(running.port, '127.0.0.1');
-    socket.on('error', () => undefined);
-    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    const answer: Buffer[] = [];
-    socket.on('data', (bytes: Buffer) => answer.push(bytes));
-    await new Promise((resolve) => socket.once('close', resolve));
-    // An alert of TLS at most.
-    expect(Buffer.concat(answer).toString('latin1')).not.toContain('HTTP');
+    expect(await answerToPlainHttp(running.port)).not.toContain('HTTP');
     expect(running.node.calls).toBe(0);
   });
 

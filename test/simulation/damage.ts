@@ -1,11 +1,8 @@
-import { FRAME_BYTES } from '../../src/replication/wal/frame.ts';
 import { readSlot, WATERMARK_SLOT_BYTES, type Watermark } from '../../src/replication/wal/watermark.ts';
 import { WATERMARK_NAME } from '../../src/replication/wal/watermarkFile.ts';
+import { recordOffsets } from '../replication/wal/recordOffsets.ts';
 import type { Chance } from './chance.ts';
 import type { VirtualDisk } from './virtualDisk.ts';
-
-/** What precedes the counted bytes of a record: its length and its checksum. */
-const PREFIX_BYTES = 8;
 
 /** What the newest sound slot of the watermark says; null when there is none. */
 export function watermarkOn(disk: VirtualDisk): Watermark | null {
@@ -17,18 +14,6 @@ export function watermarkOn(disk: VirtualDisk): Watermark | null {
     if (reading.kind === 'sound') slots.push(reading.slot);
   }
   return slots.toSorted((one, other) => other.sequence - one.sequence)[0]?.watermark ?? null;
-}
-
-/** Where the records of a segment begin, its header first, and where the last one ends. */
-function recordOffsets(segment: Buffer): number[] {
-  const offsets = [0];
-  for (let at = 0; at + FRAME_BYTES <= segment.length; ) {
-    const length = segment.readUInt32BE(at);
-    if (length === 0 || at + PREFIX_BYTES + length > segment.length) break;
-    at += PREFIX_BYTES + length;
-    offsets.push(at);
-  }
-  return offsets;
 }
 
 /**

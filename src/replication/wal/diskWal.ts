@@ -129,8 +129,9 @@ export class DiskWal implements WriteAheadLog {
   }
 
   /**
-   * Opens and verifies the log. A torn last record is cut, and what was read made durable, before this returns. A log that has lost something
-   * else is SUSPECT: see `WalContents.suspicion`; what is unsound of it is kept aside in files named `*.damaged`.
+   * Opens and verifies the log. A torn last record is cut, and what was read made durable, before this returns. A log
+   * that has lost something else is SUSPECT: see `WalContents.suspicion`; what is unsound of it is kept aside in files
+   * named `*.damaged`.
    * @throws HoldfastError DATA_DIR_INVALID (no log, or of another store), LOG_CORRUPT naming segment and offset when
    *   not even term and vote are sure (nothing is changed), VERSION_UNSUPPORTED, DISK_FAILED
    */

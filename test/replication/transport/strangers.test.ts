@@ -1,4 +1,3 @@
-import { connect as connectTcp } from 'node:net';
 import { Client, credentials as grpcCredentials, status } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
@@ -6,6 +5,7 @@ import { joinService, type PeerFrame, peerService } from '../../../src/proto/pee
 import type { Message } from '../../../src/replication/raft/types.ts';
 import type { GrpcPeerTransport } from '../../../src/replication/transport/grpcPeerTransport.ts';
 import { encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
+import { answerToPlainHttp } from '../../trust/plainHttp.ts';
 import { TestAuthority, testNodeId } from './certificates.ts';
 import { sendRawFrames } from './rawFrames.ts';
 import { RecordingReceiver, TestDirectory } from './testPeers.ts';
@@ -87,13 +87,6 @@ test.each([
 });
 
 test('plain text of HTTP/1.1 is not answered, and the connection is closed', async () => {
-  const socket = connectTcp(b.port, '127.0.0.1');
-  socket.on('error', () => undefined);
-  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
-  const answer: Buffer[] = [];
-  socket.on('data', (bytes: Buffer) => answer.push(bytes));
-  await new Promise((resolve) => socket.once('close', resolve));
-  // An alert of TLS at most.
-  expect(Buffer.concat(answer).toString('latin1')).not.toContain('HTTP');
+  expect(await answerToPlainHttp(b.port)).not.toContain('HTTP');
   expect([...b.refused]).toEqual([['handshake', 1]]);
 });
