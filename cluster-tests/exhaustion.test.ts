@@ -31,6 +31,20 @@ function lowestFreeDescriptor(name: string): number {
   return free;
 }
 
+/**
+ * Connections of before may still be closing, and each leaves a free one: to be called until it has had its effect.
+ * @returns false when the process has ended
+ */
+function leaveNoDescriptor(name: string): boolean {
+  if (!cluster.isRunning(name)) return false;
+  try {
+    limit(name, `nofile=${lowestFreeDescriptor(name)}:`);
+  } catch {
+    // It ends at this moment. The next call says so, or the deadline of whoever waits for it.
+  }
+  return true;
+}
+
 function dataBytes(name: string): number {
   const status = readFileSync(`/proc/${cluster.processId(name)}/status`, 'utf8');
   return Number(/^VmData:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
@@ -80,8 +94,7 @@ function answersNewcomer(name: string): Promise<boolean> {
 it('a node without free file descriptors turns away who comes, follows on, and serves again with some', async () => {
   const { victim, others } = await formWithVictim();
   await until(WITHIN_MS, 'newcomers are turned away', async () => {
-    // Connections of before may still be closing, and leave free what was counted as used.
-    limit(victim, `nofile=${lowestFreeDescriptor(victim)}:`);
+    leaveNoDescriptor(victim);
     return !(await answersNewcomer(victim));
   });
   const written = { count: 200, bytes: 100 };
@@ -98,14 +111,10 @@ it('a node without free file descriptors turns away who comes, follows on, and s
 
 it('a node whose database can open no file ends, the others go on, and it comes back whole', async () => {
   const { victim, others } = await formWithVictim();
-  limit(victim, `nofile=${lowestFreeDescriptor(victim)}:`);
+  const ended = (): boolean => !leaveNoDescriptor(victim);
   const bytes = MIB / 2;
-  const count = await fill(others, { count: 200, bytes, until: () => !cluster.isRunning(victim) });
-  await until(
-    WITHIN_MS,
-    () => `${victim} ends; the logs say:\n${cluster.lastWords()}`,
-    () => !cluster.isRunning(victim),
-  );
+  const count = await fill(others, { count: 200, bytes, until: ended });
+  await until(WITHIN_MS, () => `${victim} ends; the logs say:\n${cluster.lastWords()}`, ended);
   expect(await cluster.stop(victim)).toBe(1);
   expect(readFileSync(cluster.node(victim).logPath, 'utf8')).toContain('DISK_FAILED');
   for (const name of others) expect(cluster.isRunning(name)).toBe(true);

@@ -1,5 +1,6 @@
 import { Level } from 'level';
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+import { assertFilesWhole } from './leveldb/wholeFiles.ts';
 
 export interface DatabaseRow {
   readonly key: Buffer;
@@ -44,10 +45,11 @@ const READ_AHEAD_BYTES = 1024 * 1024;
 
 /**
  * LevelDB, with nothing that could make up for missing or damaged files: never created but on purpose, never
- * repaired, never compressed (ciphertext does not shrink).
+ * repaired, never opened with a damaged table, never compressed (ciphertext does not shrink).
  * @throws HoldfastError DATA_DIR_INVALID (in use), STATE_CORRUPT (missing or damaged files), DISK_FAILED
  */
 export const openLevelDatabase: OpenDatabase = async ({ path, create }) => {
+  if (!create) await assertWhole(path);
   const database = new Level<Buffer, Buffer>(path, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -68,6 +70,19 @@ export const openLevelDatabase: OpenDatabase = async ({ path, create }) => {
     close: () => database.close(),
   };
 };
+
+async function assertWhole(path: string): Promise<void> {
+  try {
+    await assertFilesWhole(path);
+  } catch (cause) {
+    if (!(cause instanceof RangeError) && systemErrorCode(cause) !== 'ENOENT') throw diskFailed(cause);
+    const what = cause instanceof Error ? cause.message : 'it cannot be read';
+    throw new HoldfastError('STATE_CORRUPT', `the state in ${path} is damaged: ${what}`, {
+      cause,
+      hint: REBUILT_HINT,
+    });
+  }
+}
 
 function levelBatch(database: Level<Buffer, Buffer>): DatabaseBatch {
   const batch = database.batch();

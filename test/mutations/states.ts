@@ -59,6 +59,22 @@ export const STATES: readonly Mutation[] = [
     noticedBy: ['test/store/reopen.test.ts'],
   },
   {
+    name: 'a damaged table is given to LevelDB',
+    protects: 'STATE_CORRUPT',
+    file: 'src/store/database.ts',
+    find: 'if (!create) await assertWhole(path);',
+    replace: 'void assertWhole;',
+    noticedBy: ['test/store/leveldb/wholeFiles.test.ts'],
+  },
+  {
+    name: 'the checksum of a block is not compared',
+    protects: 'STATE_CORRUPT',
+    file: 'src/store/leveldb/table.ts',
+    find: 'if (maskedCrc32c(table.subarray(offset, end)) !== table.readUInt32LE(end))',
+    replace: 'if (maskedCrc32c(table.subarray(offset, end)) < 0)',
+    noticedBy: ['test/store/leveldb/wholeFiles.test.ts'],
+  },
+  {
     name: 'a state with two heads is opened',
     protects: 'I27',
     file: 'src/store/loadState.ts',
