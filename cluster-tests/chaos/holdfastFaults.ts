@@ -172,6 +172,9 @@ async function transfer(world: OurWorld): Promise<Injected | null> {
   };
 }
 
+/** Other faults go on meanwhile, and a member that is behind has to pull a snapshot through them. */
+const CHANGED_WITHIN_MS = 120_000;
+
 /** Demotes a voter, and promotes it again when the fault is over. */
 async function demotion(world: OurWorld): Promise<Injected | null> {
   const member = anyone(world);
@@ -189,7 +192,11 @@ async function demotion(world: OurWorld): Promise<Injected | null> {
 /** A learner becomes a voter, as soon as it is level. */
 async function promoted(world: OurWorld, member: string): Promise<void> {
   let last = '';
-  for (const deadlineMs = performance.now() + 45_000; performance.now() < deadlineMs; await waitFor(300)) {
+  for (
+    const deadlineMs = performance.now() + CHANGED_WITHIN_MS;
+    performance.now() < deadlineMs;
+    await waitFor(300)
+  ) {
     last = await asClient(world, async (client) => {
       const { members } = await client.cluster.members({ timeoutMs: 3_000 });
       const known = members.find((one) => one.name === member);
@@ -197,14 +204,18 @@ async function promoted(world: OurWorld, member: string): Promise<void> {
     });
     if (last === 'done') return;
   }
-  world.violation(`${member} could not be made a voter within 45 s: ${last}`);
+  world.violation(`${member} could not be made a voter within ${CHANGED_WITHIN_MS} ms: ${last}`);
 }
 
 async function removed(world: OurWorld, member: string): Promise<void> {
   let last = '';
   // A node that reads of its own removal ends.
   world.expectExit(member);
-  for (const deadlineMs = performance.now() + 45_000; performance.now() < deadlineMs; await waitFor(300)) {
+  for (
+    const deadlineMs = performance.now() + CHANGED_WITHIN_MS;
+    performance.now() < deadlineMs;
+    await waitFor(300)
+  ) {
     last = await asClient(world, async (client) => {
       const { members } = await client.cluster.members({ timeoutMs: 3_000 });
       if (members.some((one) => one.name === member))
@@ -216,7 +227,7 @@ async function removed(world: OurWorld, member: string): Promise<void> {
       return;
     }
   }
-  world.violation(`${member} could not be removed within 45 s: ${last}`);
+  world.violation(`${member} could not be removed within ${CHANGED_WITHIN_MS} ms: ${last}`);
 }
 
 /** A learner joins; afterwards it is gone again, or takes the place of a voter. */

@@ -7,7 +7,7 @@ import type { Target, World } from './target.ts';
 const GAP_MS = { min: 600, max: 5_200 };
 const MAJORITY_GAP_MS = 20_000;
 const ACTIVE_MAX = 3;
-const HEAL_WITHIN_MS = 150_000;
+const HEAL_WITHIN_MS = 300_000;
 
 /** One fault that was in force, for the report. Times by the monotonic clock. */
 export interface FaultRecord {
