@@ -10,7 +10,10 @@ import { SimulationFailure } from './world.ts';
  */
 export async function disturbance(run: Run, driver: Driver): Promise<void> {
   const { world, network, observer } = run;
+  const timeoutMs = world.knobs.electionTicksMax * TICK_MS;
   const { handovers } = observer.counts;
+  // A handover that is under way comes to its end, or is given up by its leader.
+  await wait(run, driver, 3 * timeoutMs);
   const leader = stableLeader(run);
   if (leader === null) throw new SimulationFailure('I37: a leader was lost after everything was healed');
   const { term, configuration } = leader.status;
@@ -24,7 +27,6 @@ export async function disturbance(run: Run, driver: Driver): Promise<void> {
     if (way !== 'out') network.cut(other, victim);
     if (way !== 'in') network.cut(victim, other);
   }
-  const timeoutMs = world.knobs.electionTicksMax * TICK_MS;
   await wait(run, driver, 3 * timeoutMs);
   network.mend();
   await wait(run, driver, 2 * timeoutMs);

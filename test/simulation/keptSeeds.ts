@@ -32,4 +32,13 @@ export const KEPT_SEEDS: readonly KeptSeed[] = [
     found:
       'a leader that had been asked to hand over was taken for one that was lost, by the check itself (a3088e5)',
   },
+  ...[134_065, 140_846].map((seed) => ({
+    order: { seed, steps: 2_000 },
+    found: 'a handover that was under way was taken for a disturbance, by the check itself (5951584)',
+  })),
+  ...[28_433, 43_754].map((seed) => ({
+    order: { seed, steps: 2_000 },
+    found:
+      'a log lost its end while a change of members was in the core of a leader that stood still: no quorum was left, by the damage itself (5951584)',
+  })),
 ];

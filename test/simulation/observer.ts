@@ -51,11 +51,15 @@ export class Observer {
     return [this.history.newestConfiguration, ...applied];
   }
 
-  /** Whether another configuration than the newest may come into force: one is joint, or lies in some log. */
+  /**
+   * Whether another configuration than the newest may come into force: one is joint, or lies in some log, or in a core
+   * that has not handed it to its log yet.
+   */
   get isChangePending(): boolean {
     const { newestConfiguration, newestConfigurationIndex } = this.history;
     if (newestConfiguration.votersOutgoing.length > 0) return true;
-    for (const { handed } of this.#seen.values()) {
+    for (const [{ running }, { handed }] of this.#seen) {
+      if ((running?.log.status().lastIndex ?? 0) > handed.lastIndex) return true;
       for (const { type, index } of handed.entries) {
         if (type === 'configuration' && index > newestConfigurationIndex) return true;
       }
