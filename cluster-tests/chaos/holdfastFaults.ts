@@ -172,7 +172,7 @@ async function transfer(world: OurWorld): Promise<Injected | null> {
   };
 }
 
-/** Other faults go on meanwhile, and a member that is behind has to pull a snapshot through them, or two when the leader changes. */
+/** A member that is behind has to pull a snapshot through other faults meanwhile, or two when the leader changes. */
 const CHANGED_WITHIN_MS = 280_000;
 
 /** Demotes a voter, and promotes it again when the fault is over. */

@@ -20,6 +20,7 @@ describe('tests', () => {
     expect(places).toEqual([]);
   });
 
+  // Texts that are searched, not tests that are left out.
   it.each(["it.only('a', b);", "describe.skip('a', b);", "it.concurrent.skip('a', b);", 'context.skip();'])(
     '%s would be seen',
     (text) => {

@@ -1,3 +1,6 @@
+/** Of a number up to 2^53 - 1, seven bits in each. */
+const VARINT_BYTES_MAX = 8;
+
 /** Reads the fields of LevelDB's files, little-endian. Every read past the end or out of range is a RangeError. */
 export class LevelFields {
   readonly #source: Buffer;
@@ -32,12 +35,12 @@ export class LevelFields {
   /** Seven bits in each byte, the lowest first; at most 2^53 - 1. */
   varint(): number {
     let value = 0;
-    for (let factor = 1; ; factor *= 128) {
+    for (let at = 0; at < VARINT_BYTES_MAX; at += 1) {
       const byte = this.u8();
-      value += (byte & 0x7f) * factor;
-      if (value > Number.MAX_SAFE_INTEGER) throw new RangeError('varint beyond 2^53 - 1');
-      if (byte < 0x80) return value;
+      value += (byte & 0x7f) * 128 ** at;
+      if (byte < 0x80 && value <= Number.MAX_SAFE_INTEGER) return value;
     }
+    throw new RangeError('varint beyond 2^53 - 1');
   }
 
   /** A view on the source. */

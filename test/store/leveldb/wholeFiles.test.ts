@@ -153,6 +153,7 @@ describe('a manifest', () => {
   it.each([
     ['a field of no known type', [42]],
     ['a number without end', [2, ...Array<number>(12).fill(0xff)]],
+    ['a number of more bytes than any has', [2, ...Array<number>(200).fill(0x80), 1]],
     ['a name that is longer than the record', [1, 200, 65]],
   ])('with %s is refused', (_, edit) => {
     expect(() => liveTables(logOf(Buffer.from(edit)))).toThrow(RangeError);
