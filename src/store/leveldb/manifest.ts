@@ -3,7 +3,14 @@ import { LevelFields } from './fields.ts';
 
 const BLOCK_BYTES = 32 * 1024;
 const HEADER_BYTES = 7;
-const RECORD = { full: 1, first: 2, middle: 3, last: 4 } as const;
+
+/** Whether a fragment is the first of its record, and whether the last; by type: full, first, middle, last. */
+const FRAGMENTS: ReadonlyMap<number, { readonly begins: boolean; readonly ends: boolean }> = new Map([
+  [1, { begins: true, ends: true }],
+  [2, { begins: true, ends: false }],
+  [3, { begins: false, ends: false }],
+  [4, { begins: false, ends: true }],
+]);
 
 /** Sizes in bytes of the tables that are in force, by their number. */
 export type LiveTables = ReadonlyMap<number, number>;
@@ -64,9 +71,11 @@ function readNewTable(fields: LevelFields, tables: Tables): void {
 function* records(log: Buffer): Iterable<Buffer> {
   let begun: Buffer[] = [];
   for (const { type, data } of fragments(log)) {
-    if (type === RECORD.full || type === RECORD.first) begun = [];
+    const fragment = FRAGMENTS.get(type);
+    if (fragment === undefined || fragment.begins !== (begun.length === 0))
+      throw new RangeError(`a record has a fragment of type ${type} where none belongs`);
     begun.push(data);
-    if (type !== RECORD.full && type !== RECORD.last) continue;
+    if (!fragment.ends) continue;
     yield Buffer.concat(begun);
     begun = [];
   }

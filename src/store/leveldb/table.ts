@@ -51,6 +51,8 @@ function contentsOf(table: Buffer, { offset, size }: BlockHandle): Buffer {
     throw new RangeError(`the block at ${offset} ends behind the table`);
   if (maskedCrc32c(table.subarray(offset, end)) !== table.readUInt32LE(end))
     throw new RangeError(`the block at ${offset} is damaged`);
+  // A table of holdfast has none: ciphertext does not shrink.
+  if (table.readUInt8(offset + size) !== 0) throw new RangeError(`the block at ${offset} is compressed`);
   return table.subarray(offset, offset + size);
 }
 

@@ -10,6 +10,8 @@ import { assertTableWhole } from '../../../src/store/leveldb/table.ts';
 import { assertFilesWhole } from '../../../src/store/leveldb/wholeFiles.ts';
 
 const ROWS = 400;
+const BLOCK_BYTES = 32 * 1024;
+const HEADER_BYTES = 7;
 let directory: string;
 
 /** Written in several runs, so that there are tables in more than one level, and a log beside them. */
@@ -144,6 +146,78 @@ describe('a manifest', () => {
     }
   });
 
+  it.each([
+    [false, 'is read whole'],
+    [true, 'names tables that holdfast has not written: they are compressed'],
+  ])('that LevelDB wrote over several blocks, with compression %j, %s', async (compression) => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdfast-manifest-'));
+    const encoding = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
+    const options = { ...encoding, writeBufferSize: 64 * 1024, compression };
+    const database = new Level<Buffer, Buffer>(folder, options);
+    // Each edit holds the least and the greatest key of its tables.
+    for (let i = 0; i < 600; i += 1)
+      await database.put(Buffer.alloc(4_000, `${i % 7} ${i} `), Buffer.alloc(100));
+    await database.close();
+    const name = readFileSync(join(folder, 'CURRENT'), 'latin1').trim();
+    expect(readFileSync(join(folder, name)).length).toBeGreaterThan(3 * BLOCK_BYTES);
+    if (compression) await expect(assertFilesWhole(folder)).rejects.toThrow('is compressed');
+    else await assertFilesWhole(folder);
+    rmSync(folder, { recursive: true });
+  });
+
+  it.each([0, 6, 7, 8, 20])('may have a record that begins %i bytes before the end of a block', (left) => {
+    const edit = Buffer.concat([commentOf(BLOCK_BYTES * 2 + 100), newTable(5, 1_000)]);
+    const first = commentOf(BLOCK_BYTES - HEADER_BYTES - left);
+    expect(first).toHaveLength(BLOCK_BYTES - HEADER_BYTES - left);
+    expect(liveTables(logOfBlocks([first, edit, newTable(8, 2_000)]))).toEqual(
+      new Map([
+        [5, 1_000],
+        [8, 2_000],
+      ]),
+    );
+  });
+
+  it.each([
+    ['a middle without a beginning', [[3, 'a']]],
+    ['an end without a beginning', [[4, 'a']]],
+    [
+      'a beginning in the middle',
+      [
+        [2, 'a'],
+        [2, 'b'],
+      ],
+    ],
+    [
+      'a whole one in the middle',
+      [
+        [2, 'a'],
+        [1, 'b'],
+      ],
+    ],
+    ['no known type', [[5, 'a']]],
+    [
+      'no known type in the middle',
+      [
+        [2, 'a'],
+        [5, 'b'],
+      ],
+    ],
+  ] as [string, [number, string][]][])(
+    'with fragments of a record that are %s is refused',
+    (_, fragments) => {
+      const log = Buffer.concat(fragments.map(([type, text]) => fragmentOf(type, Buffer.from(text))));
+      expect(() => liveTables(log)).toThrow('where none belongs');
+    },
+  );
+
+  it('with a record that is too long for its block is refused, unless it is the last', () => {
+    const log = logOfBlocks([commentOf(BLOCK_BYTES * 3)]);
+    expect(liveTables(log).size).toBe(0);
+    log.writeUInt16LE(BLOCK_BYTES, 4);
+    expect(() => liveTables(log)).toThrow('is too long');
+    expect(liveTables(log.subarray(0, BLOCK_BYTES)).size).toBe(0);
+  });
+
   it('names a table that moved to another level once, and none that was deleted', () => {
     const moved = Buffer.concat([Buffer.from([6, 0, 5]), newTable(5, 1_000, 1)]);
     const log = [newTable(5, 1_000), newTable(8, 2_000), moved, Buffer.from([6, 0, 8])].map(logOf);
@@ -184,8 +258,41 @@ function newTable(number: number, bytes: number, level = 0): Buffer {
   return Buffer.from([7, level, number, (bytes % 128) | 0x80, Math.floor(bytes / 128), 1, 97, 1, 122]);
 }
 
+/** A version edit of that many bytes, at least 16 KiB, which names no table: a comparator with a long name. */
+function commentOf(bytes: number): Buffer {
+  const name = bytes - 4;
+  const edit = Buffer.alloc(bytes, 'x');
+  edit.set([1, (name % 128) | 0x80, (Math.floor(name / 128) % 128) | 0x80, Math.floor(name / 16_384)]);
+  return edit;
+}
+
 function logOf(data: Buffer): Buffer {
-  const covered = Buffer.concat([Buffer.from([1]), data]);
+  return fragmentOf(1, data);
+}
+
+/** The edits as LevelDB lays them out: what does not fit into a block goes on in the next one. */
+function logOfBlocks(edits: readonly Buffer[]): Buffer {
+  const parts: Buffer[] = [];
+  let left = BLOCK_BYTES;
+  for (const edit of edits) {
+    for (let at = 0, begins = true; begins || at < edit.length; begins = false) {
+      if (left < HEADER_BYTES) {
+        parts.push(Buffer.alloc(left));
+        left = BLOCK_BYTES;
+      }
+      const data = edit.subarray(at, at + left - HEADER_BYTES);
+      at += data.length;
+      const ends = at === edit.length;
+      const type = begins ? (ends ? 1 : 2) : ends ? 4 : 3;
+      parts.push(fragmentOf(type, data));
+      left -= HEADER_BYTES + data.length;
+    }
+  }
+  return Buffer.concat(parts);
+}
+
+function fragmentOf(type: number, data: Buffer): Buffer {
+  const covered = Buffer.concat([Buffer.from([type]), data]);
   const header = Buffer.alloc(6);
   header.writeUInt32LE(maskedCrc32c(covered), 0);
   header.writeUInt16LE(data.length, 4);
