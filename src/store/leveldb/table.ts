@@ -22,13 +22,11 @@ export function assertTableWhole(table: Buffer): void {
   const blocks = [metaindex, index];
   for (const handle of [metaindex, index]) blocks.push(...handlesIn(contentsOf(table, handle)));
   blocks.sort((a, b) => a.offset - b.offset);
-  let end = 0;
-  for (const block of blocks) {
-    if (block.offset !== end) throw new RangeError(`no block begins at ${end}`);
-    contentsOf(table, block);
-    end += block.size + TRAILER_BYTES;
-  }
-  if (end + FOOTER_BYTES !== table.length) throw new RangeError(`no block begins at ${end}`);
+  for (const block of blocks) contentsOf(table, block);
+  const begins = [...blocks.map(({ offset }) => offset), table.length - FOOTER_BYTES];
+  const ends = [0, ...blocks.map(({ offset, size }) => offset + size + TRAILER_BYTES)];
+  const gap = ends.find((end, at) => begins[at] !== end);
+  if (gap !== undefined) throw new RangeError(`nothing begins at ${gap}, where a block ends`);
 }
 
 function readFooter(table: Buffer): { metaindex: BlockHandle; index: BlockHandle } {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { present } from '../../../src/base/assert.ts';
 import { openLevelDatabase } from '../../../src/store/database.ts';
 import { crc32c, maskedCrc32c } from '../../../src/store/leveldb/crc32c.ts';
 import { liveTables } from '../../../src/store/leveldb/manifest.ts';
@@ -34,6 +35,12 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 const tables = (): readonly string[] => readdirSync(directory).filter((name) => name.endsWith('.ldb'));
 const tableBytes = (): Buffer => readFileSync(join(directory, tables()[0] ?? ''));
+/** A live table that has another size than the last of them. */
+function otherTable(): Buffer {
+  const live = [...liveTables(readFileSync(join(directory, manifestName())))];
+  const other = live.find(([, bytes]) => bytes !== live.at(-1)?.[1]);
+  return readFileSync(join(directory, `${String(present(other, 'another table')[0]).padStart(6, '0')}.ldb`));
+}
 const manifestName = (): string => readFileSync(join(directory, 'CURRENT'), 'latin1').trim();
 
 /** The files are as before when it is over. */
@@ -90,6 +97,13 @@ describe('the tables of a database', () => {
     expect(() => assertTableWhole(bytes)).not.toThrow();
   });
 
+  it('have nothing that is in no block', () => {
+    const bytes = tableBytes();
+    const footer = bytes.length - 48;
+    const more = Buffer.concat([bytes.subarray(0, footer), Buffer.alloc(10), bytes.subarray(footer)]);
+    expect(() => assertTableWhole(more)).toThrow(`nothing begins at ${footer}, where a block ends`);
+  });
+
   it('have no end that can be missing', () => {
     const bytes = tableBytes();
     for (const length of [0, 1, 47, 48, 100, bytes.length - 48, bytes.length - 1])
@@ -100,6 +114,7 @@ describe('the tables of a database', () => {
     ['shorter', (bytes: Buffer) => bytes.subarray(0, -1)],
     ['longer', (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(1)])],
     ['changed', (bytes: Buffer) => bytes.fill(0xaa, 100, 101)],
+    ['another one, whole', () => otherTable()],
     ['gone', () => null],
   ])('are refused when one is %s, and LevelDB never sees them', async (_, change) => {
     const live = [...liveTables(readFileSync(join(directory, manifestName()))).keys()];
@@ -227,6 +242,7 @@ describe('a manifest', () => {
   it.each([
     ['a field of no known type', [42]],
     ['a number without end', [2, ...Array<number>(12).fill(0xff)]],
+    ['a number that is too large by its last byte', [2, ...Array<number>(7).fill(0xff), 0x7f]],
     ['a number of more bytes than any has', [2, ...Array<number>(200).fill(0x80), 1]],
     ['a name that is longer than the record', [1, 200, 65]],
   ])('with %s is refused', (_, edit) => {
