@@ -1,5 +1,5 @@
 import { cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { freePort } from '../freePort.ts';
 import { comeBack } from './comeBack.ts';
 import { type FaultKind, type Injected, OURS } from './faultKind.ts';
@@ -34,9 +34,15 @@ function filesUnder(dataDir: string): readonly DataFile[] {
 
 interface Damage {
   readonly what: string;
-  /** It is in the log: then the node says so, and is mended. */
-  readonly inLog: boolean;
+  /** Harmed: the node says so, and is mended. Gone: it refuses to begin an empty one. */
+  readonly log: 'sound' | 'harmed' | 'gone';
 }
+
+/** What it says, and whether it goes on. */
+const ANSWERS = {
+  harmed: { outcome: 'back', says: 'the log is suspect' },
+  gone: { outcome: 'ended', says: 'has no segment' },
+} as const;
 
 /** Stops one, does something to its files, and starts it again: it has to be whole again, or stay away. */
 async function damaged(world: OurWorld, harm: (dataDir: string) => Damage | null): Promise<Injected | null> {
@@ -49,24 +55,28 @@ async function damaged(world: OurWorld, harm: (dataDir: string) => Damage | null
   const saidBefore = readFileSync(logPath, 'utf8').length;
   world.target.start(name);
   if (damage === null) return null;
-  const { what, inLog } = damage;
+  const { what, log } = damage;
   return {
     what: `${name}: ${what}`,
     holds: [name],
     lastsMs: 4_000,
     heal: async () => {
       const outcome = await comeBack(world, name);
-      const said = () => readFileSync(logPath, 'utf8').slice(saidBefore);
-      if (!inLog || outcome === 'late') return;
-      if (outcome === 'ended') world.violation(`${name} ended itself over its log (${what}):\n${said()}`);
-      else if (!said().includes('the log is suspect'))
-        world.violation(`${name} believes its log (${what}):\n${said()}`);
+      if (log === 'sound' || outcome === 'late') return;
+      const said = readFileSync(logPath, 'utf8').slice(saidBefore);
+      const due = ANSWERS[log];
+      if (outcome !== due.outcome || !said.includes(due.says))
+        world.violation(`${name} should say '${due.says}' of its log (${what}), and is ${outcome}:\n${said}`);
     },
     struck: () => true,
   };
 }
 
 const isLog = (path: string) => path.endsWith('.wal');
+
+function isOnlySegment(path: string): boolean {
+  return isLog(path) && readdirSync(dirname(path)).filter(isLog).length === 1;
+}
 
 export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
   {
@@ -81,7 +91,7 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
         const offset = world.random.integer(0, usedBytes - 1);
         flipBit(path, offset, world.random.integer(0, 7));
         const what = `bit flipped at ${offset} of ${usedBytes} of ${path.slice(dataDir.length + 1)}`;
-        return { what, inLog: isLog(path) };
+        return { what, log: isLog(path) ? 'harmed' : 'sound' };
       }),
   },
   {
@@ -93,8 +103,9 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     inject: (world) =>
       damaged(world, (dataDir) => {
         const { path } = world.random.one(filesUnder(dataDir));
+        const log = isOnlySegment(path) ? 'gone' : isLog(path) ? 'harmed' : 'sound';
         rmSync(path);
-        return { what: `${path.slice(dataDir.length + 1)} deleted`, inLog: isLog(path) };
+        return { what: `${path.slice(dataDir.length + 1)} deleted`, log };
       }),
   },
   {
@@ -106,7 +117,7 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     inject: (world) =>
       damaged(world, (dataDir) => {
         const what = tearTail(join(dataDir, 'wal'), world.random);
-        return what === null ? null : { what, inLog: true };
+        return what === null ? null : { what, log: 'harmed' };
       }),
   },
   OLD_IMAGE,
