@@ -283,7 +283,8 @@ async function twoProcesses(world: OurWorld): Promise<Injected | null> {
   let isRefused = false;
   return {
     what: name,
-    holds: [],
+    // Were the first one to end meanwhile, the second would be in the right.
+    holds: [name],
     lastsMs: 0,
     heal: async () => {
       const late = new AbortController();
@@ -371,7 +372,7 @@ export const HOLDFAST_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
     name: 'two processes on one directory',
     needs: [],
     weight: 1,
-    takes: 'none',
+    takes: 'one',
     targets: OURS,
     inject: twoProcesses,
   },
