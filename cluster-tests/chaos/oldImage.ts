@@ -15,6 +15,7 @@ type OurWorld = World<HoldfastTarget>;
 
 const OLDER_MS = 3_000;
 const CAUGHT_UP_WITHIN_MS = 15_000;
+const FOUND_WITHIN_MS = 15_000;
 
 const FOUND_OUT = {
   byItself: 'the log is suspect',
@@ -65,11 +66,17 @@ async function putBack(world: OurWorld): Promise<Injected | null> {
     heal: async () => {
       const outcome = await comeBack(world, name);
       if (!isPromised || outcome === 'late') return;
-      const said = readFileSync(logPath, 'utf8').slice(saidBefore);
+      const found = FOUND_OUT[withWatermark ? 'byLeader' : 'byItself'];
+      let said = '';
+      // It is up before the leader has compared a single entry with it.
+      await until(FOUND_WITHIN_MS, 'the old disk to be found out', () => {
+        said = readFileSync(logPath, 'utf8').slice(saidBefore);
+        return outcome === 'ended' || said.includes(found);
+      }).catch(() => undefined);
       const after = standingOf(await world.target.statuses());
       if (withWatermark && !isSame(now, after)) return;
       if (outcome === 'ended') world.violation(`${name} ended itself over its old disk:\n${said}`);
-      else if (!said.includes(FOUND_OUT[withWatermark ? 'byLeader' : 'byItself']))
+      else if (!said.includes(found))
         world.violation(
           `${name} counts with an old disk (${JSON.stringify({ before, now, after, imageEnd, named })}):\n${said}`,
         );
