@@ -101,7 +101,7 @@ export class Segment {
       const told = statuses.map(({ name, appliedIndex, digest }) => `${name} ${digest} at ${appliedIndex}`);
       problems.push(`digests differ: ${told.join(', ')}`);
     }
-    await recordDigests(this.#recorder, this.#client);
+    recordDigests(this.#recorder, statuses);
     return problems;
   }
 

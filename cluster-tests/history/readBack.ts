@@ -1,7 +1,6 @@
 /** What the cluster says when a run is over: all changes that it kept, and the digests of its nodes. */
-import { present } from '../../src/base/assert.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
-import type { HoldfastClient } from '../../src/client/index.ts';
+import type { HoldfastClient, StatusResponse } from '../../src/client/index.ts';
 import type { Actor } from './actor.ts';
 import { END_MARKER } from './eventLog.ts';
 import type { Recorder } from './recorder.ts';
@@ -57,22 +56,8 @@ export async function recordFinalReads(actor: Actor, keys: Iterable<string>): Pr
   for (const key of keys) await actor.get(key);
 }
 
-/** Records the digest of every node that answers; compare them when all have applied the same index. */
-export async function recordDigests(recorder: Recorder, client: HoldfastClient): Promise<number> {
-  let count = 0;
-  for (const report of await client.cluster.statusOfAll({ timeoutMs: DIGEST_TIMEOUT_MS })) {
-    if (!('status' in report)) continue;
-    const { name, appliedIndex, revision, digest } = report.status;
-    recorder.write({
-      f: 'digest',
-      node: present(name, 'name of a node'),
-      index: appliedIndex,
-      rev: revision,
-      digest,
-    });
-    count += 1;
-  }
-  return count;
+/** Records what nodes have said of their states, all of them at one index: another question may find them at another. */
+export function recordDigests(recorder: Recorder, statuses: readonly StatusResponse[]): void {
+  for (const { name, appliedIndex, revision, digest } of statuses)
+    recorder.write({ f: 'digest', node: name, index: appliedIndex, rev: revision, digest });
 }
-
-const DIGEST_TIMEOUT_MS = 5_000;
