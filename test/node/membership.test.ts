@@ -57,7 +57,9 @@ class FakeLog {
         match,
         next: match + 1,
         state: this.probed.has(nodeId) ? 'probe' : 'replicate',
-        recentlyActive: !this.silent.has(nodeId),
+        // Right after a quorum check nobody has answered yet.
+        recentlyActive: false,
+        heardLately: !this.silent.has(nodeId),
         suspect: false,
       })),
     };
