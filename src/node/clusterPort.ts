@@ -193,7 +193,7 @@ export class NodeClusterPort implements ClusterPort {
         role: raft.configuration.voters.includes(member.nodeId as NodeId) ? 'voter' : 'learner',
         leader: member.nodeId === raft.leader,
         matchIndex: itself ? raft.lastIndex : (progress?.match ?? 0),
-        reachable: itself || (progress?.heardLately ?? false),
+        reachable: itself || (progress?.recentlyActive ?? false),
         suspect: itself ? raft.suspectUntil !== null : (progress?.suspect ?? false),
       };
     });

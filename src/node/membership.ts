@@ -148,7 +148,8 @@ export class Membership {
     if (nodeId !== status.nodeId) return;
     const next = status.progress
       .filter(
-        (one) => one.nodeId !== nodeId && one.heardLately && status.configuration.voters.includes(one.nodeId),
+        (one) =>
+          one.nodeId !== nodeId && one.recentlyActive && status.configuration.voters.includes(one.nodeId),
       )
       .toSorted((left, right) => right.match - left.match)[0];
     if (next === undefined) return;
@@ -164,7 +165,7 @@ export class Membership {
     const rest = status.configuration.voters.filter((voter) => voter !== nodeId);
     const live = rest.filter(
       (voter) =>
-        voter === status.nodeId || status.progress.some((one) => one.nodeId === voter && one.heardLately),
+        voter === status.nodeId || status.progress.some((one) => one.nodeId === voter && one.recentlyActive),
     );
     if (rest.length > 0 && live.length > Math.floor(rest.length / 2)) return;
     throw new HoldfastError(
@@ -265,7 +266,7 @@ function isCaughtUp(status: RaftStatus, nodeId: NodeId): boolean {
   const progress = status.progress.find((one) => one.nodeId === nodeId);
   return (
     progress !== undefined &&
-    progress.heardLately &&
+    progress.recentlyActive &&
     progress.state === 'replicate' &&
     progress.match + LIMITS.learnerCatchUpEntriesMax >= status.commit
   );

@@ -57,9 +57,7 @@ class FakeLog {
         match,
         next: match + 1,
         state: this.probed.has(nodeId) ? 'probe' : 'replicate',
-        // Right after a quorum check nobody has answered yet.
-        recentlyActive: false,
-        heardLately: !this.silent.has(nodeId),
+        recentlyActive: !this.silent.has(nodeId),
         suspect: false,
       })),
     };

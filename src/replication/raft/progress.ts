@@ -21,7 +21,6 @@ export class Progress {
   #state: ProgressState = 'probe';
   #probeSent = false;
   #recentlyActive: boolean;
-  #activeBefore = false;
   #nudgeDue = true;
   #sentCommit: LogIndex = 0;
   #suspicion: SuspicionNotice | null = null;
@@ -91,11 +90,6 @@ export class Progress {
       this.#next = sent.last + 1;
       this.#inFlight.add({ last: sent.last, bytes: sent.bytes });
     }
-  }
-
-  /** Or between that check and the one before it: right after a check nobody has answered yet, and everybody may be well. */
-  get heardLately(): boolean {
-    return this.#recentlyActive || this.#activeBefore;
   }
 
   sentCommitIndex(commit: LogIndex): void {
@@ -184,7 +178,6 @@ export class Progress {
   }
 
   quorumChecked(): void {
-    this.#activeBefore = this.#recentlyActive;
     this.#recentlyActive = false;
   }
 

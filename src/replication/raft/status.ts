@@ -33,13 +33,12 @@ function members(state: RaftState): MemberStatus[] {
     next: state.log.lastIndex + 1,
     state: 'replicate',
     recentlyActive: true,
-    heardLately: true,
     suspect: false,
   };
   return [own, ...[...state.peers].map(([nodeId, progress]) => memberStatus(nodeId, progress))];
 }
 
 function memberStatus(nodeId: MemberStatus['nodeId'], progress: Progress): MemberStatus {
-  const { match, next, state, recentlyActive, heardLately, suspicion } = progress;
-  return { nodeId, match, next, state, recentlyActive, heardLately, suspect: suspicion !== null };
+  const { match, next, state, recentlyActive, suspicion } = progress;
+  return { nodeId, match, next, state, recentlyActive, suspect: suspicion !== null };
 }

@@ -202,10 +202,7 @@ export interface RaftStatus {
     readonly match: LogIndex;
     readonly next: LogIndex;
     readonly state: 'probe' | 'replicate' | 'snapshot';
-    /** Heard from since the last quorum check. */
     readonly recentlyActive: boolean;
-    /** Or since the one before it: within the last one to two election timeouts. */
-    readonly heardLately: boolean;
     /** Its acknowledgements do not count, and `match` is 0, until it has been replicated to anew. */
     readonly suspect: boolean;
   }[];

@@ -82,18 +82,3 @@ describe('Progress', () => {
     expect(progress.takeNudge()).toBe(true);
   });
 });
-
-describe('a member that answers', () => {
-  test('has been heard lately for a whole period more than it counts as active', () => {
-    const progress = progressOf(1);
-    const seen = (): readonly boolean[] => [progress.recentlyActive, progress.heardLately];
-    progress.heard();
-    progress.quorumChecked();
-    expect(seen()).toEqual([false, true]);
-    progress.heard();
-    expect(seen()).toEqual([true, true]);
-    progress.quorumChecked();
-    progress.quorumChecked();
-    expect(seen()).toEqual([false, false]);
-  });
-});

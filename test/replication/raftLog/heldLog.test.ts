@@ -7,16 +7,7 @@ type Member = RaftStatus['progress'][number];
 
 function member(number: number, change: Partial<Member>): Member {
   const nodeId = testNodeId(number);
-  return {
-    nodeId,
-    match: 0,
-    next: 1,
-    state: 'replicate',
-    recentlyActive: true,
-    heardLately: true,
-    suspect: false,
-    ...change,
-  };
+  return { nodeId, match: 0, next: 1, state: 'replicate', recentlyActive: true, suspect: false, ...change };
 }
 
 describe('the log that members need', () => {
