@@ -31,6 +31,67 @@ export interface StatusResponse {
   readonly disk?: DiskStatus | Unset;
   readonly scrub?: ScrubStatus | Unset;
   readonly log?: LogStatus | Unset;
+  /** Absent from a release that did not know it. */
+  readonly fenced?: readonly FencedMember[];
+  /** Absent or empty from a release that did not tell it. */
+  readonly jwtSecretFingerprint?: string;
+  readonly keyChange?: KeyChangeStatus | Unset;
+}
+
+export interface KeyChangeStatus {
+  readonly id: string;
+  readonly kind: string;
+  readonly phase: string;
+  readonly encryption: string;
+  readonly newFingerprint: string;
+  readonly previousFingerprint: string;
+  readonly confirmed: boolean;
+  readonly members: readonly KeyChangeProgress[];
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly problems: readonly KeyChangeProblem[];
+}
+
+export interface KeyChangeProblem {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly code: string;
+  readonly reason: string;
+  readonly hint: string;
+}
+
+export interface KeyChangeProgress {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly proved: boolean;
+  readonly counted: boolean;
+  readonly rewritten: number;
+  readonly remaining: number;
+}
+
+export interface BeginKeyChangeRequest {
+  readonly kind: string;
+  readonly encryption: string;
+  readonly source: string;
+}
+
+export interface BeginKeyChangeResponse {
+  readonly id: string;
+}
+
+export interface ConfirmKeyChangeRequest {
+  readonly id: string;
+  readonly newFingerprint: string;
+}
+
+export interface FencedMember {
+  readonly nodeId: string;
+  /** Empty when the node that was asked does not know it yet. */
+  readonly name: string;
+  readonly code: string;
+  readonly reason: string;
+  readonly hint: string;
+  readonly sinceMs: number;
 }
 
 export interface LogStatus {
@@ -84,12 +145,53 @@ export interface AddTokenResponse {
   readonly expiresMs: number;
 }
 
+export interface TokenListResponse {
+  readonly tokens: readonly JoinTokenStatus[];
+}
+
+export interface JoinTokenStatus {
+  readonly id: string;
+  readonly role: string;
+  /** Milliseconds since 1970; 0: not known. */
+  readonly createdMs: number;
+  readonly expiresMs: number;
+  readonly expired: boolean;
+  /** Node id; empty while nobody has used it. */
+  readonly usedBy: string;
+  /** Empty when that node is no member. */
+  readonly usedByName: string;
+}
+
 export interface MemberRequest {
   readonly member: string;
 }
 
 export interface RemoveMemberRequest extends MemberRequest {
   readonly force: boolean;
+}
+
+export interface AuthorityStatus {
+  readonly phase: string;
+  readonly signing: string;
+  readonly other: string;
+  readonly missing: readonly MissingMember[];
+  readonly readyToFinish: boolean;
+}
+
+export interface MissingMember {
+  readonly nodeId: string;
+  readonly name: string;
+}
+
+export interface RenewClientRequest {
+  readonly csr: Uint8Array;
+}
+
+export interface RenewClientResponse {
+  /** DER. */
+  readonly certificate: Uint8Array;
+  /** DER. */
+  readonly authorities: readonly Uint8Array[];
 }
 
 export const clusterService = serviceDefinition('holdfast.v1.Cluster');

@@ -4,6 +4,29 @@ import type { Member, StoredConfiguration } from './storage.ts';
 
 type Unset = null | undefined;
 
+/** First the one, then the other; the field that is not meant is empty. */
+export interface ProofStep {
+  readonly statement: Uint8Array;
+  readonly proof: Uint8Array;
+}
+
+export interface PeerStatement {
+  readonly format: number;
+  readonly nonce: Uint8Array;
+  readonly clusterId: string;
+  readonly storeId: string;
+  readonly nodeId: string;
+  readonly keyringGeneration: number;
+  readonly controlKeyFingerprint: string;
+  readonly controlKeyFingerprints: readonly string[];
+  readonly encryption: string;
+  readonly jwtSecretFingerprint: string;
+  readonly jwtSecretFingerprints: readonly string[];
+  readonly starts: number;
+  readonly process: Uint8Array;
+  readonly term: number;
+}
+
 export interface PeerFrame {
   readonly messages: readonly RaftMessage[];
   readonly wallMs: number;
@@ -13,10 +36,33 @@ export interface PeerFrame {
   readonly announcement?: Announcement | Unset;
 }
 
+export interface PrepareKeyRequest {
+  readonly changeId: string;
+  readonly newFingerprint: string;
+  readonly wrapped: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly wanted: boolean;
+}
+
+export interface PrepareKeyResponse {
+  readonly proof: Uint8Array;
+  readonly wrapped: Uint8Array;
+}
+
 export interface Announcement {
   readonly checkpoints: readonly Checkpoint[];
   readonly lowSpace: boolean;
   readonly stateMissing: boolean;
+  readonly trustedAuthorities: readonly Uint8Array[];
+  readonly ownAuthority: Uint8Array;
+  readonly term: number;
+  readonly processes: readonly HeardProcess[];
+}
+
+export interface HeardProcess {
+  readonly nodeId: string;
+  readonly starts: number;
+  readonly process: Uint8Array;
 }
 
 /** A digest of the sender's whole state. */
@@ -92,6 +138,17 @@ export interface SnapshotRow {
   readonly envelope: Uint8Array;
 }
 
+export interface RenewRequest {
+  readonly nodeId: string;
+  readonly csr: Uint8Array;
+  readonly hosts: readonly string[];
+}
+
+export interface RenewResponse {
+  readonly certificate: Uint8Array;
+  readonly authorityCertificate: Uint8Array;
+}
+
 export interface JoinRequest {
   readonly tokenId: string;
   readonly tokenSecret: Uint8Array;
@@ -102,6 +159,34 @@ export interface JoinRequest {
   readonly csr: Uint8Array;
   readonly format: number;
   readonly hosts: readonly string[];
+  readonly nonce: Uint8Array;
+  readonly controlKeyFingerprints: readonly string[];
+  readonly jwtSecretFingerprints: readonly string[];
+  /** Empty: whatever the cluster has. */
+  readonly encryption: string;
+}
+
+/** First the one, then the other; the field that is not meant is empty. */
+export interface JoinerStep {
+  readonly request: Uint8Array;
+  readonly proof: Uint8Array;
+}
+
+/** First the challenge, then response and proof; what is not meant is empty. */
+export interface ClusterStep {
+  readonly challenge: Uint8Array;
+  readonly response: Uint8Array;
+  readonly proof: Uint8Array;
+}
+
+export interface JoinChallenge {
+  readonly format: number;
+  readonly nonce: Uint8Array;
+  readonly clusterId: string;
+  readonly storeId: string;
+  readonly controlKeyFingerprint: string;
+  readonly jwtSecretFingerprint: string;
+  readonly encryption: string;
 }
 
 export interface JoinResponse {
@@ -112,9 +197,15 @@ export interface JoinResponse {
   readonly keyring: Uint8Array;
   readonly members: readonly Member[];
   readonly role: string;
+  readonly trustedAuthorities: readonly Uint8Array[];
 }
 
 export const peerService = serviceDefinition('holdfast.peer.v1.Peer');
 export const joinService = serviceDefinition('holdfast.peer.v1.Join');
 export const raftMessageCodec = codec<RaftMessage>('holdfast.peer.v1.RaftMessage');
 export const peerFrameCodec = codec<PeerFrame>('holdfast.peer.v1.PeerFrame');
+export const joinRequestCodec = codec<JoinRequest>('holdfast.peer.v1.JoinRequest');
+export const joinChallengeCodec = codec<JoinChallenge>('holdfast.peer.v1.JoinChallenge');
+export const joinResponseCodec = codec<JoinResponse>('holdfast.peer.v1.JoinResponse');
+export const proofStepCodec = codec<ProofStep>('holdfast.peer.v1.ProofStep');
+export const peerStatementCodec = codec<PeerStatement>('holdfast.peer.v1.PeerStatement');

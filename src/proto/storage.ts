@@ -9,6 +9,13 @@ type Unset = null | undefined;
 export interface LogPayload {
   readonly groups: readonly SealedGroup[];
   readonly keyring: Uint8Array;
+  readonly keyringStep?: KeyringStep | Unset;
+}
+
+export interface KeyringStep {
+  readonly changeId: string;
+  /** `activate` or `retire`. */
+  readonly step: string;
 }
 
 export interface SealedGroup {
@@ -48,6 +55,35 @@ export interface Command {
   readonly useToken?: UseToken | Unset;
   readonly advanceTime?: object | Unset;
   readonly revokeToken?: { readonly id: string } | Unset;
+  readonly beginKeyChange?: BeginKeyChange | Unset;
+  readonly confirmKeyChange?: ConfirmKeyChange | Unset;
+  readonly abortKeyChange?: { readonly id: string } | Unset;
+  readonly noteKeyChange?: NoteKeyChange | Unset;
+  readonly rotateAuthority?: RotateAuthority | Unset;
+  readonly switchAuthority?: RotationStep | Unset;
+  readonly finishAuthorityRotation?: RotationStep | Unset;
+}
+
+export interface BeginKeyChange {
+  readonly id: string;
+  readonly kind: string;
+  readonly encryption: string;
+  readonly source: string;
+}
+
+export interface ConfirmKeyChange {
+  readonly id: string;
+  readonly newFingerprint: string;
+}
+
+export interface NoteKeyChange {
+  readonly id: string;
+  readonly note: string;
+  readonly newFingerprint: string;
+  readonly previousFingerprint: string;
+  readonly nodeId: string;
+  readonly rewritten: number;
+  readonly remaining: number;
 }
 
 export interface KeyRange {
@@ -127,6 +163,19 @@ export interface UseToken {
   readonly csrKeyHash: Uint8Array;
 }
 
+export interface RotateAuthority {
+  /** DER. */
+  readonly certificate: Uint8Array;
+  /** PKCS #8. */
+  readonly privateKey: Uint8Array;
+}
+
+export interface RotationStep {
+  /** SHA-256 of the certificate of the CA that is to sign, or to be dropped. */
+  readonly certificateHash: Uint8Array;
+  readonly confirmed: readonly string[];
+}
+
 /** Exactly one of the kinds is set. */
 export interface Outcome {
   readonly transaction?: TransactionOutcome | Unset;
@@ -203,6 +252,31 @@ export interface StoredAnswer {
   readonly outcome: Outcome | Unset;
 }
 
+/** The change of keys that is under way, or was the last one. */
+export interface KeyChangeRow {
+  readonly id: string;
+  readonly kind: string;
+  readonly phase: string;
+  readonly encryption: string;
+  readonly newFingerprint: string;
+  readonly source: string;
+  readonly confirmed: boolean;
+  readonly members: readonly KeyChangeMember[];
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly previousFingerprint: string;
+  /** Of earlier changes. */
+  readonly replacedFingerprints: readonly string[];
+}
+
+export interface KeyChangeMember {
+  readonly nodeId: string;
+  readonly proved: boolean;
+  readonly counted: boolean;
+  readonly rewritten: number;
+  readonly remaining: number;
+}
+
 export interface TokenRow {
   readonly id: string;
   readonly secretHash: Uint8Array;
@@ -211,12 +285,23 @@ export interface TokenRow {
   /** Empty until the token is used. */
   readonly nodeId: string;
   readonly csrKeyHash: Uint8Array;
+  /** Log time. */
+  readonly createdMs: number;
 }
 
 export interface AuthorityRow {
   /** DER. */
   readonly certificate: Uint8Array;
   /** PKCS #8. */
+  readonly privateKey: Uint8Array;
+  readonly rotation?: AuthorityRotation | Unset;
+}
+
+/** The CA that is trusted beside the one that signs. */
+export interface AuthorityRotation {
+  /** DER. */
+  readonly certificate: Uint8Array;
+  /** PKCS #8 of the next one; empty: it is the former one. */
   readonly privateKey: Uint8Array;
 }
 
@@ -250,6 +335,7 @@ export const recordRowCodec = codec<RecordRow>(`${PACKAGE}.RecordRow`);
 export const clientRowCodec = codec<ClientRow>(`${PACKAGE}.ClientRow`);
 export const answersRowCodec = codec<AnswersRow>(`${PACKAGE}.AnswersRow`);
 export const tokenRowCodec = codec<TokenRow>(`${PACKAGE}.TokenRow`);
+export const keyChangeRowCodec = codec<KeyChangeRow>(`${PACKAGE}.KeyChangeRow`);
 export const memberRowCodec = codec<{ readonly member: Member | Unset }>(`${PACKAGE}.MemberRow`);
 export const removedRowCodec = codec<{ readonly nodeId: string }>(`${PACKAGE}.RemovedRow`);
 export const authorityRowCodec = codec<AuthorityRow>(`${PACKAGE}.AuthorityRow`);

@@ -24,6 +24,7 @@ const MESSAGE_NAMES: Readonly<Record<string, string>> = {
 
 /** Shapes that stand for several messages of the same fields. */
 const SHARED_SHAPES: Readonly<Record<string, readonly string[]>> = {
+  RotationStep: ['holdfast.storage.v1.SwitchAuthority', 'holdfast.storage.v1.FinishAuthorityRotation'],
   MemberRequest: [
     'holdfast.v1.PromoteMemberRequest',
     'holdfast.v1.DemoteMemberRequest',
