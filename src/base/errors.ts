@@ -42,12 +42,16 @@ export const ERROR_CODES = {
   // membership and trust
   MEMBER_UNKNOWN: { retry: 'no', meaning: 'no member has this id or name' },
   MEMBERSHIP_CHANGE_PENDING: { retry: 'safe', meaning: 'another membership change is not finished' },
+  KEY_CHANGE_PENDING: { retry: 'no', meaning: 'the change of keys that is under way does not allow it' },
   QUORUM_AT_RISK: { retry: 'no', meaning: 'the change would leave no live quorum' },
   TOKEN_UNKNOWN: { retry: 'no', meaning: 'no join token has this id and secret' },
   TOKEN_EXPIRED: { retry: 'no', meaning: 'the join token is past its time' },
   TOKEN_USED: { retry: 'no', meaning: 'another node has used this join token' },
   TOKEN_MALFORMED: { retry: 'no', meaning: 'the join token is mistyped or cut' },
-  NODE_ID_REUSED: { retry: 'no', meaning: 'a removed node id never comes back' },
+  NODE_ID_REUSED: {
+    retry: 'no',
+    meaning: 'a node id is used a second time: by a copy of a data directory, or after its node was removed',
+  },
   CONTROL_KEY_MISMATCH: { retry: 'no', meaning: 'this node holds another control key than the cluster' },
   ENCRYPTION_MISMATCH: { retry: 'no', meaning: 'this node has another encryption setting than the cluster' },
   JWT_SECRET_MISMATCH: { retry: 'no', meaning: 'this node holds another JWT secret than the cluster' },

@@ -126,12 +126,35 @@ export const LIMITS = {
   peerQueueMessagesMax: 4_096,
   peerQueueBytesMax: 32 * MiB,
   peerWindowBytes: 4 * MiB,
+  peerCallTimeoutMs: 10_000,
   peerConnectTimeoutMs: 3_000,
   peerHandshakeTimeoutMs: 5_000,
   peerReconnectMsMin: 100,
   peerReconnectMsMax: 1_000,
+  peerKeepaliveMs: 10_000,
+  peerKeepaliveTimeoutMs: 3_000,
+  /** A second process of a member that has not asked for so long is gone: many times its wait between two attempts. */
+  fencedCopyMs: 30_000,
+  /** A process of a member that has said nothing for so long is gone, whatever of its connections looks open. */
+  processSilentMs: 14_000,
+  /** So long a member goes on to tell of a process that it heard, and another to mind it: some announcements. */
+  processToldMs: 3_000,
+  /** Members that have heard two processes of one node for so long at the same time: both are there. */
+  processDoubtMsMax: 30_000,
+  startJumpMax: 2 ** 20,
+  refusalCharactersMax: 512,
   peerConnectionsMax: 256,
   peerHandshakesMax: 128,
+  /** Of all nodes together, before they have proved themselves. */
+  peerUnprovedConnectionsMax: 32,
+  /** Of one node, before it has proved itself, and as many after that. */
+  peerConnectionsPerNodeMax: 8,
+  peerJudgeIntervalMs: 1_000,
+  /** For the last status on a connection that is closed. */
+  peerGoodbyeMs: 1_000,
+  peerRequestBytesMax: 64 * KiB,
+  proofStepBytesMax: 16 * KiB,
+  peerStatementBytesMax: 12 * KiB,
   strangerConnectionsMax: 32,
   strangerConnectionAgeMs: 30_000,
   strangerMessageBytesMax: 64 * KiB,
@@ -148,14 +171,39 @@ export const LIMITS = {
   snapshotBytesMax: 64 * GiB,
   apiStreamsMax: 1_000,
   apiConnectionsMax: 4_096,
+  apiJudgeIntervalMs: 1_000,
   peerStreamsMax: 100,
   apiSessionMemoryBytes: 256 * MiB,
 
   // envelopes and keys
   envelopeBytesMax: 64 * MiB,
   keyringKeysMax: 1_024,
+  /** Retired data keys whose place in the log is remembered: no log reaches back beyond the last change. */
+  keyringRetiredKept: 64,
+  /** Control keys that were replaced and are remembered: as many as a node may hold beside the one in force. */
+  keyringReplacedMax: 64,
   keyringBytesMax: 1 * MiB,
   keyFileBytesMax: 64 * KiB,
+  controlKeysMax: 65,
+  keyChangeStepMs: 250,
+  /** Between two looks whether the key files still hold what this node runs with. */
+  keyFileCheckMs: 10_000,
+  /** Replaced control keys and JWT secrets whose fingerprints are remembered, so that every member gives them up. */
+  replacedKeysRemembered: 64,
+  rewriteRetryMs: 500,
+  /** While something is left that only an operator can delete: between two looks at all files. */
+  rewriteRetryMsMax: 10_000,
+  /** Rows that are sealed anew before the space of the old ones is given back. */
+  rewriteStretchBytes: 16 * MiB,
+  /** Rows that are sealed anew and written together, and their bytes. */
+  rewriteBatchRows: 256,
+  rewriteBatchBytes: 256 * KiB,
+  /** As long as it is slowed down by others itself, it rests longer too. */
+  rewriteRestMsMax: 100,
+  /** Without an entry for so long nobody is served. */
+  rewriteQuietMs: 250,
+  /** Between two looks at the space that is left. */
+  rewriteRoomMs: 100,
 
   // trust
   joinTokenTtlMs: 3_600_000,
@@ -164,7 +212,8 @@ export const LIMITS = {
   joinTokenTextBytesMax: 4 * KiB,
   certificateLifetimeMs: 365 * 86_400_000,
   authorityLifetimeMs: 10 * 365 * 86_400_000,
-  certificateHostsMax: 64,
+  authoritiesMax: 3,
+  authorityTickMs: 500,
   csrBytesMax: 16 * KiB,
   joinTokenAddressesMax: 8,
   joinsInFlightMax: 16,
@@ -173,12 +222,19 @@ export const LIMITS = {
   joinCallTimeoutMs: 10_000,
   certificateBytesMax: 16 * KiB,
   certificateNamesMax: 32,
+  certificateNamesAddedMax: 24,
   certificateBackdateMs: 300_000,
+  renewalsInFlightMax: 16,
+  renewalCheckMsMin: 500,
+  renewalCheckMsMax: 60_000,
+  renewalRetryMsMin: 1_000,
+  renewalRetryMsMax: 300_000,
   trustFileBytesMax: 64 * KiB,
   identityFileBytesMax: 16 * KiB,
 
   // time
   clockAheadMsMax: 10_000,
+  clockApartMsAdvised: 500,
 } as const;
 
 assert(LIMITS.stateGatherBytes <= LIMITS.stateBatchBytesMax, 'what is gathered is one state batch');
@@ -189,6 +245,27 @@ assert(
 assert(
   LIMITS.peerHandshakesMax < LIMITS.peerConnectionsMax,
   'strangers in a handshake leave room for members',
+);
+assert(
+  LIMITS.peerHandshakesMax +
+    LIMITS.peerUnprovedConnectionsMax +
+    LIMITS.strangerConnectionsMax +
+    LIMITS.membersMax * 4 <=
+    LIMITS.peerConnectionsMax,
+  'whoever has proved nothing leaves room for all connections of members',
+);
+assert(
+  LIMITS.membersMax * 2 <= LIMITS.peerUnprovedConnectionsMax,
+  'all members may come back at once, each with both of its lanes',
+);
+assert(
+  LIMITS.controlKeysMax * 2 * 80 < LIMITS.peerStatementBytesMax &&
+    LIMITS.peerStatementBytesMax < LIMITS.proofStepBytesMax,
+  'a statement with all fingerprints fits into a step',
+);
+assert(
+  LIMITS.csrBytesMax + LIMITS.certificateNamesMax * 256 < LIMITS.peerRequestBytesMax,
+  'a renewal with all hosts fits into a request of a peer',
 );
 // A full transaction must fit into a request, a request into a peer message, a message into a WAL record.
 assert(
@@ -231,6 +308,14 @@ assert(
 );
 assert(LIMITS.pageBytesMax < LIMITS.peerMessageBytesMax, 'a page fits into a message');
 assert(
+  LIMITS.peerKeepaliveMs + LIMITS.peerKeepaliveTimeoutMs < LIMITS.processSilentMs,
+  'a connection that is half open has ended before its process counts as gone',
+);
+assert(
+  LIMITS.stateCheckpointsTickMs + LIMITS.peerReconnectMsMax < LIMITS.processToldMs,
+  'what a member tells of a process holds until it tells of it again',
+);
+assert(
   LIMITS.heartbeatTicks * 5 < LIMITS.electionTicksMin,
   'several heartbeats fit into an election timeout',
 );
@@ -240,6 +325,19 @@ assert(
   Math.ceil((LIMITS.joinTokenAddressesMax * (LIMITS.addressBytesMax + 1) * 4) / 3) + 256 <
     LIMITS.joinTokenTextBytesMax,
   'all addresses of a join token fit into it',
+);
+// What a node listens on and advertises for either port, and the three names of loopback.
+assert(
+  LIMITS.certificateNamesAddedMax + 4 + 3 <= LIMITS.certificateNamesMax,
+  'all names that a node may be set to fit into its certificate',
+);
+assert(
+  LIMITS.clockApartMsAdvised < LIMITS.clockAheadMsMax,
+  'doctor warns of a clock before it counts for nothing',
+);
+assert(
+  LIMITS.controlKeysMax - 1 <= LIMITS.keyringReplacedMax,
+  'every control key that a node holds may be known as replaced',
 );
 assert(LIMITS.diskReserveBytes < LIMITS.diskFreeBytesMin, 'doctor refuses before writes are turned away');
 assert(LIMITS.diskFreeBytesMin < LIMITS.diskFreeBytesAdvised, 'doctor warns before it refuses');
