@@ -83,6 +83,23 @@ export function readEnvelopeHeader(envelope: Buffer, subject: () => string): Env
   return { version, suite: envelope[SUITE_OFFSET] ?? 0, keyId };
 }
 
+/** So many bytes of an envelope say what `headersIn` tells. */
+export const HEADER_START_BYTES = NONCE_OFFSET;
+const VERSIONED_MAGIC = Buffer.concat([MAGIC, Buffer.from([ENVELOPE_VERSION])]);
+
+/** What begins like an envelope of this version anywhere in the bytes, whatever they are; for counting. */
+export function* headersIn(bytes: Buffer): Iterable<Pick<EnvelopeHeader, 'suite' | 'keyId'>> {
+  const last = bytes.length - HEADER_START_BYTES;
+  for (
+    let at = bytes.indexOf(VERSIONED_MAGIC);
+    at >= 0 && at <= last;
+    at = bytes.indexOf(VERSIONED_MAGIC, at + 1)
+  ) {
+    const keyId = bytes.toString('hex', at + KEY_ID_OFFSET, at + NONCE_OFFSET) as KeyId;
+    yield { suite: bytes[at + SUITE_OFFSET] ?? 0, keyId };
+  }
+}
+
 /** The one error of everything that does not open. Carries no cause: a cause could hold content. */
 export function unreadable(message: string): HoldfastError {
   return new HoldfastError('ENVELOPE_UNREADABLE', message, {

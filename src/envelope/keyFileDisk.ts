@@ -8,6 +8,7 @@ import {
   openSync,
   readSync,
   realpathSync,
+  renameSync,
   type Stats,
   unlinkSync,
   writeSync,
@@ -66,6 +67,23 @@ export function createSecretFile(place: KeyFilePlace, content: Buffer, random: R
     unlinkSync(temporary);
   }
   attempt(path, () => syncDirectory(directory));
+}
+
+/**
+ * Puts another content in the place of a key file: a crash leaves the one or the other. Durable when this returns.
+ * @throws HoldfastError KEY_FILE_INVALID when it may not be written, FILE_UNREADABLE when the disk refuses
+ */
+export function replaceSecretFile({ path }: KeyFilePlace, content: Buffer, random: RandomSource): void {
+  const target = attempt(path, () => realpathSync(path));
+  const temporary = `${target}.${random.bytes(8).toString('hex')}.tmp`;
+  attempt(path, () => writeDurably(temporary, content));
+  try {
+    attempt(path, () => renameSync(temporary, target));
+  } catch (thrown) {
+    unlinkSync(temporary);
+    throw thrown;
+  }
+  attempt(path, () => syncDirectory(dirname(target)));
 }
 
 function refuseUnderDataDir({ path, dataDir }: KeyFilePlace, real: string): void {
@@ -149,9 +167,20 @@ type Refusal = readonly [problem: string, hint: string];
 
 /** System errors that the operator can mend: what is wrong, what to do. All others are the disk's. */
 const REFUSALS = new Map<string | undefined, Refusal>([
-  ['ENOENT', ['it does not exist', 'Give the right path; holdfast init makes the file, but no directory.']],
+  [
+    'ENOENT',
+    [
+      'it does not exist',
+      'Give the right path, or put a copy of the file there; for a new cluster holdfast init makes it, but no directory.',
+    ],
+  ],
   ['ENOTDIR', ['a part of its path is no directory', 'Give the right path.']],
   ['EACCES', ['this user may not use it', 'Give it to the user that holdfast runs as.']],
+  [
+    'EROFS',
+    ['it lies on a file system that is read-only', 'Mount its folder so that holdfast can write it.'],
+  ],
+  ['EBUSY', ['it is mounted by itself', 'Mount its folder instead, so that the file can be replaced.']],
   ['EPERM', ['this user may not use it', 'Give it to the user that holdfast runs as.']],
   ['ELOOP', ['its links lead nowhere', 'Name the key file itself.']],
   ['ENXIO', ['it is not a regular file', 'Name the key file itself.']],

@@ -2,8 +2,9 @@ import type { KeyObject } from 'node:crypto';
 import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
-import { ControlKey } from './controlKey.ts';
+import { ControlKey, JwtKey } from './controlKey.ts';
 import { type Fingerprint, fingerprintOf } from './fingerprint.ts';
 import { type FileKey, type FileKeyState, formatKeyFile, parseKeyFile } from './keyFile.ts';
 import { createSecretFile, type KeyFilePlace, readSecretFile } from './keyFileDisk.ts';
@@ -25,6 +26,8 @@ export interface JwtSecret {
   readonly source: 'environment' | 'file';
   readonly key: KeyObject;
   readonly fingerprint: Fingerprint;
+  /** All that this node holds. Which one is in force is said by the keyring. */
+  readonly all: readonly JwtKey[];
 }
 
 export interface ControlKeySources extends KeyFilePlace {
@@ -43,8 +46,6 @@ export interface NewKeyFile extends KeyFilePlace {
   readonly random: RandomSource;
   readonly clock: Clock;
 }
-
-const LEGACY_KEYS_MAX = 64;
 
 /**
  * Loads the control keys from the first source that is set: the environment, then the file.
@@ -73,7 +74,7 @@ export function loadJwtSecret({ env, path, dataDir }: JwtSecretSources): JwtSecr
   const text = env.HOLDFAST_JWT_SECRET;
   if (text !== undefined) {
     const key = keyOfEnvironment('HOLDFAST_JWT_SECRET', text);
-    return { source: 'environment', key, fingerprint: fingerprintOf(key) };
+    return { source: 'environment', key, fingerprint: fingerprintOf(key), all: [new JwtKey(key)] };
   }
   return jwtSecretOf(readKeys({ path, dataDir }));
 }
@@ -103,15 +104,17 @@ function jwtSecretOf(keys: readonly FileKey[]): JwtSecret {
     keys.find((known) => known.state === 'active'),
     'active JWT secret',
   );
-  return { source: 'file', key, fingerprint };
+  return { source: 'file', key, fingerprint, all: keys.map((known) => new JwtKey(known.key)) };
 }
 
 function keysOfEnvironment(activeText: string, legacyText: string | undefined): ControlKeys {
   const active = keyOfEnvironment('HOLDFAST_CONTROL_KEY', activeText);
   const field = 'HOLDFAST_LEGACY_CONTROL_KEYS';
   const texts = legacyText === undefined || legacyText.trim() === '' ? [] : legacyText.split(',');
-  if (texts.length > LEGACY_KEYS_MAX) {
-    throw new HoldfastError('CONFIG_INVALID', `${field} lists more than ${LEGACY_KEYS_MAX} keys`, { field });
+  if (texts.length > LIMITS.controlKeysMax - 1) {
+    throw new HoldfastError('CONFIG_INVALID', `${field} lists more than ${LIMITS.controlKeysMax - 1} keys`, {
+      field,
+    });
   }
   const keys: StatedKey[] = [{ key: active, state: 'active' }];
   for (const text of texts) keys.push({ key: keyOfEnvironment(field, text), state: 'legacy' });

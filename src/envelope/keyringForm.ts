@@ -39,7 +39,10 @@ interface KeyForm {
   readonly id: KeyId;
   readonly scope: KeyringEntry['scope'];
   readonly state: KeyringEntry['state'];
+  readonly activeFrom: number;
+  /** Hex; empty when the key is retired. */
   readonly wrapped: string;
+  /** Hex; empty when the key is retired. */
   readonly commitment: string;
   readonly controlKeyFingerprint: Fingerprint;
   readonly created: string;
@@ -50,15 +53,30 @@ interface KeyringForm {
   readonly storeId: Keyring['storeId'];
   readonly generation: number;
   readonly encryption: Keyring['encryption'];
+  readonly acceptsReadable: boolean;
+  readonly jwtSecretFingerprint: Fingerprint;
   readonly setAtIndex: number;
+  readonly replacedControlKeys: readonly Fingerprint[];
   readonly keys: readonly KeyForm[];
 }
 
-const FIELDS = ['schema', 'storeId', 'generation', 'encryption', 'setAtIndex', 'keys', 'mac'] as const;
+const FIELDS = [
+  'schema',
+  'storeId',
+  'generation',
+  'encryption',
+  'acceptsReadable',
+  'jwtSecretFingerprint',
+  'setAtIndex',
+  'replacedControlKeys',
+  'keys',
+  'mac',
+] as const;
 const KEY_FIELDS = [
   'id',
   'scope',
   'state',
+  'activeFrom',
   'wrapped',
   'commitment',
   'controlKeyFingerprint',
@@ -66,22 +84,40 @@ const KEY_FIELDS = [
 ] as const;
 const HEX_32_PATTERN = /^[0-9a-f]{64}$/;
 const WRAPPED_PATTERN = new RegExp(`^[0-9a-f]{${2 * WRAPPED_BYTES}}$`);
+/** What a retired key has in place of itself. */
+const NOTHING_PATTERN = /^$/;
 
 /** The stored form of a keyring, every data key wrapped anew by this control key. */
 export function sealKeyring(keyring: Keyring, controlKey: ControlKey, random: RandomSource): Buffer {
-  const { storeId, generation, encryption, setAtIndex } = keyring;
+  const { storeId, generation, encryption, acceptsReadable, jwtSecretFingerprint, setAtIndex } = keyring;
+  const { replacedControlKeys } = keyring;
+  assert(
+    !replacedControlKeys.includes(controlKey.fingerprint),
+    'a replaced control key wraps nothing any more',
+  );
   const keys = [...keyring.keys.values()].map(
-    ({ dataKey, scope, state, created }): KeyForm => ({
-      id: dataKey.id,
+    ({ id, dataKey, scope, state, activeFrom, created }): KeyForm => ({
+      id,
       scope,
       state,
-      wrapped: wrapDataKey(dataKey, { storeId, controlKey, random }).toString('hex'),
-      commitment: dataKey.commitment,
+      activeFrom,
+      wrapped: dataKey === null ? '' : wrapDataKey(dataKey, { storeId, controlKey, random }).toString('hex'),
+      commitment: dataKey?.commitment ?? '',
       controlKeyFingerprint: controlKey.fingerprint,
       created,
     }),
   );
-  const form: KeyringForm = { schema: SCHEMA, storeId, generation, encryption, setAtIndex, keys };
+  const form: KeyringForm = {
+    schema: SCHEMA,
+    storeId,
+    generation,
+    encryption,
+    acceptsReadable,
+    jwtSecretFingerprint,
+    setAtIndex,
+    replacedControlKeys,
+    keys,
+  };
   const bytes = canonicalBytes(form, macOf(form, controlKey).toString('hex'));
   assert(bytes.length <= LIMITS.keyringBytesMax, 'a keyring of the most keys is within its bytes');
   return bytes;
@@ -95,23 +131,39 @@ export function sealKeyring(keyring: Keyring, controlKey: ControlKey, random: Ra
  */
 export function openKeyring(bytes: Buffer, controlKeys: readonly ControlKey[]): Keyring {
   const { form, mac } = parseForm(bytes);
-  const macKeyFingerprint = form.keys.find((key) => key.state === 'active')?.controlKeyFingerprint;
-  if (macKeyFingerprint === undefined) throw damaged('no data key is active');
-  const macKey = heldKey(controlKeys, macKeyFingerprint);
+  const macKey = heldKey(controlKeys, fingerprintInForce(form));
   if (!timingSafeEqual(macOf(form, macKey), Buffer.from(mac, 'hex'))) {
-    throw damaged(`its MAC is not that of control key ${macKeyFingerprint}`);
+    throw damaged(`its MAC is not that of control key ${macKey.fingerprint}`);
   }
-  const { storeId, generation, encryption, setAtIndex } = form;
-  const entries = form.keys.map(({ id, scope, state, created, ...key }): KeyringEntry => {
+  const { storeId, generation, encryption, acceptsReadable, jwtSecretFingerprint, setAtIndex } = form;
+  const entries = form.keys.map(({ id, scope, state, activeFrom, created, ...key }): KeyringEntry => {
+    if (state === 'retired') return { id, dataKey: null, scope, state, activeFrom, created };
     const controlKey = heldKey(controlKeys, key.controlKeyFingerprint);
     const dataKey = unwrapDataKey(Buffer.from(key.wrapped, 'hex'), { id, storeId, controlKey });
     if (dataKey?.commitment !== key.commitment) throw damaged(`data key ${id} does not unwrap`);
-    return { dataKey, scope, state, created };
+    return { id, dataKey, scope, state, activeFrom, created };
   });
-  const content = { storeId, generation, encryption, setAtIndex, entries };
+  const settings = { encryption, acceptsReadable, jwtSecretFingerprint };
+  const { replacedControlKeys } = form;
+  if (replacedControlKeys.includes(macKey.fingerprint)) throw damaged('its control key was replaced before');
+  const content = { storeId, generation, ...settings, setAtIndex, replacedControlKeys, entries };
   const problem = keyringProblem(content);
   if (problem !== null) throw damaged(problem);
   return keyringOf(content);
+}
+
+/**
+ * The control key in force: the one that wraps the data key which seals, whatever a key file or the environment says.
+ * @throws HoldfastError as openKeyring
+ */
+export function controlKeyInForce(bytes: Buffer, controlKeys: readonly ControlKey[]): ControlKey {
+  return heldKey(controlKeys, fingerprintInForce(parseForm(bytes).form));
+}
+
+function fingerprintInForce(form: KeyringForm): Fingerprint {
+  const active = form.keys.find((key) => key.state === 'active');
+  if (active === undefined) throw damaged('no data key is active');
+  return active.controlKeyFingerprint;
 }
 
 /** What the stored form says without any key, unverified: for status, and to choose a key. */
@@ -140,7 +192,10 @@ function parseForm(bytes: Buffer): { form: KeyringForm; mac: string } {
       storeId: parseStoreId(textField(fields.storeId, { field: 'storeId', pattern: /^[0-9a-f]{16}$/ })),
       generation: countField(fields.generation, 'generation'),
       encryption: choiceField(fields.encryption, { field: 'encryption', choices: ENCRYPTION_TOGGLES }),
+      acceptsReadable: booleanField(fields.acceptsReadable, 'acceptsReadable'),
+      jwtSecretFingerprint: fingerprintField(fields.jwtSecretFingerprint, 'jwtSecretFingerprint'),
       setAtIndex: countField(fields.setAtIndex, 'setAtIndex'),
+      replacedControlKeys: replacedField(fields.replacedControlKeys),
       keys: listField(fields.keys, { field: 'keys', max: LIMITS.keyringKeysMax }).map(parseKey),
     };
     const mac = textField(fields.mac, { field: 'mac', pattern: HEX_32_PATTERN });
@@ -157,18 +212,36 @@ function parseKey(json: unknown): KeyForm {
   const fields = exactObject(json, KEY_FIELDS);
   const { id, controlKeyFingerprint } = fields;
   if (typeof id !== 'string' || !isKeyId(id)) throw new ShapeError('id is not well formed');
-  if (typeof controlKeyFingerprint !== 'string' || !isFingerprint(controlKeyFingerprint)) {
-    throw new ShapeError('controlKeyFingerprint is not well formed');
-  }
+  const state = choiceField(fields.state, { field: 'state', choices: DATA_KEY_STATES });
+  const [wrapped, commitment] =
+    state === 'retired' ? [NOTHING_PATTERN, NOTHING_PATTERN] : [WRAPPED_PATTERN, HEX_32_PATTERN];
   return {
     id,
     scope: choiceField(fields.scope, { field: 'scope', choices: KEY_SCOPES }),
-    state: choiceField(fields.state, { field: 'state', choices: DATA_KEY_STATES }),
-    wrapped: textField(fields.wrapped, { field: 'wrapped', pattern: WRAPPED_PATTERN }),
-    commitment: textField(fields.commitment, { field: 'commitment', pattern: HEX_32_PATTERN }),
-    controlKeyFingerprint,
+    state,
+    activeFrom: countField(fields.activeFrom, 'activeFrom'),
+    wrapped: textField(fields.wrapped, { field: 'wrapped', pattern: wrapped }),
+    commitment: textField(fields.commitment, { field: 'commitment', pattern: commitment }),
+    controlKeyFingerprint: fingerprintField(controlKeyFingerprint, 'controlKeyFingerprint'),
     created: timeField(fields.created, 'created'),
   };
+}
+
+function booleanField(value: unknown, field: string): boolean {
+  if (typeof value === 'boolean') return value;
+  throw new ShapeError(`${field} must be true or false`);
+}
+
+function replacedField(value: unknown): readonly Fingerprint[] {
+  const field = 'replacedControlKeys';
+  return listField(value, { field, max: LIMITS.keyringReplacedMax }).map((one) =>
+    fingerprintField(one, field),
+  );
+}
+
+function fingerprintField(value: unknown, field: string): Fingerprint {
+  if (typeof value === 'string' && isFingerprint(value)) return value;
+  throw new ShapeError(`${field} is not well formed`);
 }
 
 function checkSchema(json: unknown): void {

@@ -27,6 +27,11 @@ export interface SealContext {
   readonly place: EnvelopePlace;
 }
 
+/** Whether to encrypt whatever the toggle says; absent: only what the purpose demands. */
+export interface Secrecy {
+  readonly encrypted?: boolean;
+}
+
 export interface Opened<T> {
   readonly value: T;
   /** 1: encrypted; 0: readable. */
@@ -40,11 +45,6 @@ export interface SealerOptions {
   readonly keyring: Keyring;
   readonly storeId: StoreId;
   readonly random: RandomSource;
-  /**
-   * Whether readable envelopes (suite 0) still open while the toggle is on, which is so until the rewrite that
-   * follows `encryption on` has finished. Absent: no. While the toggle is off they always open.
-   */
-  readonly acceptSuite0?: boolean;
 }
 
 /** Purposes that are encrypted whatever the toggle says. */
@@ -56,50 +56,37 @@ export class Sealer {
   readonly #nonces: NonceSource;
   readonly #storeId: StoreId;
   #keyring: Keyring;
-  #acceptSuite0: boolean;
 
-  constructor({ keyring, storeId, random, acceptSuite0 }: SealerOptions) {
+  constructor({ keyring, storeId, random }: SealerOptions) {
     assert(keyring.storeId === storeId, 'the keyring is of this store');
     this.#storeId = storeId;
     this.#associatedData = new AssociatedData(storeId);
     this.#nonces = new NonceSource(random);
     this.#keyring = keyring;
-    this.#acceptSuite0 = acceptSuite0 ?? keyring.encryption === 'off';
   }
 
   get keyring(): Keyring {
     return this.#keyring;
   }
 
-  /** Whether readable envelopes open now. */
-  get acceptSuite0(): boolean {
-    return this.#acceptSuite0 || this.#keyring.encryption === 'off';
-  }
-
-  /**
-   * From now on seals as this keyring says. When it turns the toggle on, readable envelopes go on opening until
-   * refuseSuite0, so that they can be rewritten.
-   */
+  /** From now on seals and opens as this keyring says. */
   setKeyring(keyring: Keyring): void {
     assert(keyring.storeId === this.#storeId, 'the keyring is of this store');
-    this.#acceptSuite0 = this.acceptSuite0;
     this.#keyring = keyring;
-  }
-
-  /** The toggle is on and no readable envelope is left: from now on they are ENVELOPE_UNREADABLE. */
-  refuseSuite0(): void {
-    assert(this.#keyring.encryption === 'on', 'readable envelopes are refused only with the toggle on');
-    this.#acceptSuite0 = false;
   }
 
   /**
    * The envelope of a value for this purpose and place, under the active data key.
    * @throws HoldfastError TOO_LARGE when it would be longer than LIMITS.envelopeBytesMax
    */
-  seal<T>(codec: SealedCodec<T>, value: T, { purpose, place }: SealContext): Buffer {
+  seal<T>(
+    codec: SealedCodec<T>,
+    value: T,
+    { purpose, place, encrypted = false }: SealContext & Secrecy,
+  ): Buffer {
     const problem = placeProblem(place);
     assert(problem === null, problem ?? '');
-    const suite = this.#suiteFor(purpose);
+    const suite = encrypted ? XAES_SUITE : this.#suiteFor(purpose);
     const body = suite.form === 'binary' ? codec.encode(value) : jsonBytes(codec.toJson(value));
     const length = body.length + ENVELOPE_OVERHEAD_BYTES;
     if (length > LIMITS.envelopeBytesMax) {
@@ -114,6 +101,15 @@ export class Sealer {
     const fields = { suite: suite.number, keyId: dataKey.id, purpose, place };
     suite.protect(envelope, body, { dataKey, associatedData: this.#associatedData.bytes(fields) });
     return envelope;
+  }
+
+  /**
+   * Whether a seal at this moment would use the same suite and key, as the envelope says itself: it is not opened.
+   * @throws HoldfastError ENVELOPE_UNREADABLE, ENVELOPE_VERSION_UNKNOWN
+   */
+  isCurrent(envelope: Uint8Array, purpose: Purpose): boolean {
+    const { suite, keyId } = readEnvelopeHeader(asBuffer(envelope), () => `a ${purpose} envelope`);
+    return suite === this.#suiteFor(purpose).number && keyId === this.#keyring.active.id;
   }
 
   /**
@@ -170,7 +166,7 @@ export class Sealer {
       );
     }
     const readable = suite === READABLE_SUITE;
-    if (readable && (!this.acceptSuite0 || ALWAYS_ENCRYPTED.has(about.purpose))) {
+    if (readable && (!this.#keyring.acceptsReadable || ALWAYS_ENCRYPTED.has(about.purpose))) {
       throw unreadable(`${about.subject()} under data key ${about.keyId} is not encrypted, and must be`);
     }
     return suite;
@@ -178,7 +174,7 @@ export class Sealer {
 
   #knownKey(keyId: KeyId, subject: () => string): DataKey {
     const entry = this.#keyring.keys.get(keyId);
-    if (entry === undefined || entry.state === 'retired') {
+    if (entry === undefined || entry.dataKey === null) {
       const why = entry === undefined ? 'which is not in the keyring' : 'which is retired';
       throw new HoldfastError('KEY_UNKNOWN', `${subject()} is under data key ${keyId}, ${why}`);
     }

@@ -4,19 +4,28 @@ import { HoldfastError } from '../../src/base/errors.ts';
 import { parseStoreId } from '../../src/base/ids.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { ControlKey } from '../../src/envelope/controlKey.ts';
+import type { Fingerprint } from '../../src/envelope/fingerprint.ts';
 import { createKeyring, type EncryptionToggle, type Keyring } from '../../src/envelope/keyring.ts';
 import { Sealer } from '../../src/envelope/sealer.ts';
 
 export const STORE_ID = parseStoreId('00112233445566aa');
 export const OTHER_STORE_ID = parseStoreId('00112233445566ab');
 
+/** Of a JWT secret that nobody needs. */
+export const JWT_FINGERPRINT = `sha256:${'7'.repeat(64)}` as Fingerprint;
+
 export function keyringFor(encryption: EncryptionToggle, seed = 1, storeId = STORE_ID): Keyring {
-  return createKeyring({ storeId, encryption, random: new SeededRandom(seed), clock: new ManualClock() });
+  return createKeyring({
+    storeId,
+    encryption,
+    jwtSecretFingerprint: JWT_FINGERPRINT,
+    random: new SeededRandom(seed),
+    clock: new ManualClock(),
+  });
 }
 
-export function sealerFor(keyring: Keyring, acceptSuite0?: boolean): Sealer {
-  const options = { keyring, storeId: keyring.storeId, random: new SeededRandom(99) };
-  return new Sealer(acceptSuite0 === undefined ? options : { ...options, acceptSuite0 });
+export function sealerFor(keyring: Keyring): Sealer {
+  return new Sealer({ keyring, storeId: keyring.storeId, random: new SeededRandom(99) });
 }
 
 export function controlKeyOf(byte: number): ControlKey {

@@ -6,14 +6,15 @@ import type { ErrorCode } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { ControlKey } from '../../src/envelope/controlKey.ts';
-import { newDataKey } from '../../src/envelope/dataKey.ts';
+import { type DataKey, newDataKey } from '../../src/envelope/dataKey.ts';
+import type { Fingerprint } from '../../src/envelope/fingerprint.ts';
 import {
   type Keyring,
   type KeyringEntry,
+  keyIdAt,
   keyringOf,
-  withActiveKey,
-  withPreparedKey,
-  withRetiredKey,
+  withNewActiveKey,
+  withoutLegacyKeys,
   withSetAtIndex,
   withToggle,
 } from '../../src/envelope/keyring.ts';
@@ -21,6 +22,7 @@ import { describeKeyring, openKeyring, sealKeyring } from '../../src/envelope/ke
 import {
   controlKeyOf,
   flipped,
+  JWT_FINGERPRINT,
   keyringFor,
   OTHER_STORE_ID,
   refusalOf,
@@ -37,10 +39,9 @@ const CONTEXT = { purpose: 'record', place: { kind: 'row', table: 'k', number: 1
 function contentOf({ keys, active, ...rest }: Keyring): unknown {
   const entries = [...keys.values()].map(({ dataKey, ...entry }) => ({
     ...entry,
-    id: dataKey.id,
-    commitment: dataKey.commitment,
+    commitment: dataKey?.commitment ?? null,
   }));
-  return { ...rest, entries, active: active.dataKey.id };
+  return { ...rest, entries, active: active.id };
 }
 
 type StoredForm = Record<string, unknown> & { keys: Record<string, unknown>[] };
@@ -54,12 +55,11 @@ function tampered(bytes: Buffer, controlKey: ControlKey, change: (form: StoredFo
   return Buffer.from(JSON.stringify({ ...form, mac }));
 }
 
+/** A retired key, active from 0; a legacy one, from 10; the active one, from 20. */
 function threeKeys(): Keyring {
   const sources = { random: new SeededRandom(5), clock: new ManualClock() };
-  const two = withPreparedKey(keyringFor('on'), sources);
-  const [first, second] = [...two.keys.keys()];
-  if (first === undefined || second === undefined) throw new Error('two keys are expected');
-  return withPreparedKey(withRetiredKey(withActiveKey(two, second), first), sources);
+  const two = withSetAtIndex(withNewActiveKey(keyringFor('on'), sources), 10);
+  return withSetAtIndex(withNewActiveKey(withoutLegacyKeys(two), sources), 20);
 }
 
 describe('the stored form', () => {
@@ -100,24 +100,28 @@ describe('the stored form', () => {
   test('a fullest keyring is within its limit and opens', () => {
     const source = random();
     const entries: KeyringEntry[] = Array.from({ length: LIMITS.keyringKeysMax }, (_, i) => ({
-      dataKey: newDataKey(source),
+      ...keyAndId(newDataKey(source)),
       scope: 'store',
-      state: i === 0 ? 'active' : 'prepared',
+      state: i === 0 ? 'active' : 'legacy',
       created: new Date(0).toISOString(),
+      activeFrom: 2 ** 53 - 1,
     }));
     const edge = 2 ** 53 - 1;
     const fullest = keyringOf({
       storeId: STORE_ID,
       generation: edge,
       encryption: 'off',
+      acceptsReadable: true,
+      jwtSecretFingerprint: JWT_FINGERPRINT,
       setAtIndex: edge,
+      replacedControlKeys: fingerprintsUpTo(LIMITS.keyringReplacedMax),
       entries,
     });
     const bytes = sealKeyring(fullest, OURS, source);
     expect(openKeyring(bytes, [OURS]).keys.size).toBe(LIMITS.keyringKeysMax);
-    expect(refusalOf(() => withPreparedKey(fullest, { random: source, clock: new ManualClock() })).code).toBe(
-      'OVERLOADED',
-    );
+    expect(
+      refusalOf(() => withNewActiveKey(fullest, { random: source, clock: new ManualClock() })).code,
+    ).toBe('OVERLOADED');
     const overfull = tampered(bytes, OURS, (form) => form.keys.push({ ...form.keys[1] }));
     expect(refusalOf(() => openKeyring(overfull, [OURS])).message).toContain('over the limit of 1024');
     const huge = Buffer.alloc(LIMITS.keyringBytesMax + 1, ' ');
@@ -177,7 +181,7 @@ describe('what does not open', () => {
     ['a key wrapped for another store', (form) => (form.storeId = OTHER_STORE_ID)],
     [
       'a wrapped key under another id',
-      (form) => Object.assign(form.keys[0] ?? {}, { id: '0000000000000000' }),
+      (form) => Object.assign(form.keys[1] ?? {}, { id: '0000000000000000' }),
     ],
     ['two wrapped keys swapped', (form) => swap(form, 'wrapped')],
     ['two commitments swapped', (form) => swap(form, 'commitment')],
@@ -188,11 +192,27 @@ describe('what does not open', () => {
     ['an unknown scope', (form) => Object.assign(form.keys[0] ?? {}, { scope: 'tenant' })],
     ['a field more', (form) => (form.note = 'x')],
     ['a field less', (form) => delete form.encryption],
+    ['a toggle whose envelopes do not open', (form) => (form.encryption = 'off')],
+    ['a JWT secret without a fingerprint', (form) => (form.jwtSecretFingerprint = '')],
     ['another toggle', (form) => (form.encryption = 'maybe')],
+    ['a replaced control key without a fingerprint', (form) => (form.replacedControlKeys = [''])],
+    ['replaced control keys that are no list', (form) => (form.replacedControlKeys = {})],
+    [
+      'more replaced control keys than there may be',
+      (form) => (form.replacedControlKeys = fingerprintsUpTo(LIMITS.keyringReplacedMax + 1)),
+    ],
+    [
+      'a control key that was replaced twice',
+      (form) => (form.replacedControlKeys = [THEIRS.fingerprint, THEIRS.fingerprint]),
+    ],
+    ['a control key that was replaced', (form) => (form.replacedControlKeys = [OURS.fingerprint])],
     ['a negative generation', (form) => (form.generation = -1)],
     ['a generation beyond 2^53', (form) => (form.generation = 2 ** 53)],
     ['keys that are no list', (form) => Object.assign(form, { keys: { length: 1 } })],
-    ['a wrapped key cut short', (form) => Object.assign(form.keys[0] ?? {}, { wrapped: '00' })],
+    ['a wrapped key cut short', (form) => Object.assign(form.keys[1] ?? {}, { wrapped: '00' })],
+    ['a retired key that is there', (form) => Object.assign(form.keys[1] ?? {}, { state: 'retired' })],
+    ['a legacy key that is not', (form) => Object.assign(form.keys[0] ?? {}, { state: 'legacy' })],
+    ['an index that is none', (form) => Object.assign(form.keys[1] ?? {}, { activeFrom: -1 })],
     ['a time that is none', (form) => Object.assign(form.keys[0] ?? {}, { created: '2026-13-01T00:00:00Z' })],
   ];
   test.each(changes)('%s, even with a right MAC', (_name, change) => {
@@ -231,28 +251,88 @@ describe('changes', () => {
     const off = withToggle(first, 'off');
     expect([off.generation, off.encryption]).toEqual([2, 'off']);
     const states = [...threeKeys().keys.values()].map((entry) => entry.state);
-    expect(states).toEqual(['retired', 'active', 'prepared']);
+    expect(states).toEqual(['retired', 'legacy', 'active']);
     expect(contentOf(first)).toEqual(before);
     expect(Object.isFrozen(first)).toBe(true);
     expect(Object.isFrozen(first.active)).toBe(true);
   });
 
-  test('no step is left out', () => {
+  test('a new key seals what comes after the index where it was set, whatever becomes of it', () => {
     const keyring = threeKeys();
-    const [retired, active] = [...keyring.keys.keys()];
-    if (retired === undefined || active === undefined) throw new Error('keys are expected');
-    expect(() => withActiveKey(keyring, retired)).toThrow(InvariantViolation);
-    expect(() => withRetiredKey(keyring, active)).toThrow(InvariantViolation);
-    expect(() => withRetiredKey(keyring, retired)).toThrow(InvariantViolation);
-    const { storeId, generation, encryption, setAtIndex } = keyring;
-    expect(() => keyringOf({ storeId, generation, encryption, setAtIndex, entries: [] })).toThrow(
-      InvariantViolation,
-    );
+    const [first, second, third] = [...keyring.keys.keys()];
+    const expected = new Map([
+      [1, first],
+      [10, first],
+      [11, second],
+      [20, second],
+      [21, third],
+      [2 ** 53 - 1, third],
+    ]);
+    for (const [index, keyId] of expected) expect(keyIdAt(keyring, index), `${index}`).toBe(keyId);
+  });
+
+  test('a retired key is gone, and an active one stays', () => {
+    const retired = withoutLegacyKeys(threeKeys());
+    expect([...retired.keys.values()].map(({ state, dataKey }) => [state, dataKey === null])).toEqual([
+      ['retired', true],
+      ['retired', true],
+      ['active', false],
+    ]);
+    const text = sealKeyring(retired, OURS, random()).toString();
+    expect(text.match(/"wrapped":""/g)).toHaveLength(2);
+  });
+
+  test('of the retired keys the newest are remembered, however often keys change', () => {
+    const changes = LIMITS.keyringRetiredKept + 6;
+    const sources = { random: new SeededRandom(9), clock: new ManualClock() };
+    let keyring = threeKeys();
+    for (let change = 1; change <= changes; change += 1) {
+      const changed = withNewActiveKey(keyring, sources);
+      keyring = withoutLegacyKeys(withSetAtIndex(changed, 100 * change));
+    }
+    expect(keyring.keys.size).toBe(LIMITS.keyringRetiredKept + 1);
+    const [oldest] = [...keyring.keys.values()];
+    const known = oldest?.activeFrom ?? 0;
+    expect(known).toBe(100 * (changes - LIMITS.keyringRetiredKept));
+    expect(keyIdAt(keyring, known + 1)).toBe(oldest?.id);
+    expect(keyIdAt(keyring, known)).toBeNull();
+    expect(openKeyring(sealKeyring(keyring, OURS, random()), [OURS]).keys.size).toBe(keyring.keys.size);
+  });
+
+  test('of the replaced control keys the newest are remembered, also in the stored form, and none wraps again', () => {
+    const all = fingerprintsUpTo(LIMITS.keyringReplacedMax + 6);
+    const sources = { random: new SeededRandom(9), clock: new ManualClock() };
+    let keyring = keyringFor('on');
+    for (const replaces of all) keyring = withNewActiveKey(keyring, { ...sources, replaces });
+    keyring = withNewActiveKey(withToggle(withoutLegacyKeys(keyring), 'off'), sources);
+    const newest = all.slice(-LIMITS.keyringReplacedMax);
+    expect(keyring.replacedControlKeys).toEqual(newest);
+    const kept = withSetAtIndex(keyring, 9);
+    expect(openKeyring(sealKeyring(kept, OURS, random()), [OURS]).replacedControlKeys).toEqual(newest);
+    const ours = withNewActiveKey(keyring, { ...sources, replaces: OURS.fingerprint });
+    expect(() => sealKeyring(ours, OURS, random())).toThrow(InvariantViolation);
+  });
+
+  test('a keyring without an active key, or with a key where none should be, is none', () => {
+    const keyring = threeKeys();
+    const { keys: _keys, active: _active, ...content } = keyring;
+    expect(() => keyringOf({ ...content, entries: [] })).toThrow(InvariantViolation);
   });
 });
 
+function fingerprintsUpTo(count: number): Fingerprint[] {
+  return Array.from(
+    { length: count },
+    (_, at) => `sha256:${at.toString(16).padStart(64, '0')}` as Fingerprint,
+  );
+}
+
+function keyAndId(dataKey: DataKey): Pick<KeyringEntry, 'id' | 'dataKey'> {
+  return { id: dataKey.id, dataKey };
+}
+
 function swap(form: StoredForm, field: 'wrapped' | 'commitment'): void {
-  const [first, , third] = form.keys;
-  if (first === undefined || third === undefined) throw new Error('keys are expected');
-  [first[field], third[field]] = [third[field], first[field]];
+  const [, second, third] = form.keys;
+  if (second === undefined || third === undefined) throw new Error('keys are expected');
+  [second[field], third[field]] = [third[field], second[field]];
 }

@@ -8,7 +8,7 @@ import { parseNodeId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { ENVELOPE_OVERHEAD_BYTES, PURPOSES, readEnvelopeHeader } from '../../src/envelope/format.ts';
-import { withActiveKey, withPreparedKey, withRetiredKey } from '../../src/envelope/keyring.ts';
+import { withNewActiveKey, withoutLegacyKeys } from '../../src/envelope/keyring.ts';
 import { type EnvelopePlace, PLACE_BYTES_MAX, writePlace } from '../../src/envelope/place.ts';
 import { type SealContext, Sealer } from '../../src/envelope/sealer.ts';
 import { flipped, keyringFor, OTHER_STORE_ID, refusalOf, STORE_ID, sealerFor } from './fixtures.ts';
@@ -239,14 +239,11 @@ describe('keys and nonces', () => {
     const sources = { random: new SeededRandom(5), clock: new ManualClock() };
     const first = keyringFor('on');
     const firstId = first.active.dataKey.id;
-    const prepared = withPreparedKey(first, sources);
-    const secondId = [...prepared.keys.keys()].find((id) => id !== firstId);
-    if (secondId === undefined) throw new Error('no prepared key');
     const sealer = sealerFor(first);
     const old = sealer.sealBytes(PLAINTEXT, CONTEXT);
-    sealer.setKeyring(prepared);
-    expect(readEnvelopeHeader(sealer.sealBytes(PLAINTEXT, CONTEXT), () => '').keyId).toBe(firstId);
-    const rotated = withActiveKey(prepared, secondId);
+    expect(readEnvelopeHeader(old, () => '').keyId).toBe(firstId);
+    const rotated = withNewActiveKey(first, sources);
+    const secondId = rotated.active.id;
     sealer.setKeyring(rotated);
     const fresh = sealer.sealBytes(PLAINTEXT, CONTEXT);
     const read = (envelope: Buffer) => {
@@ -258,7 +255,7 @@ describe('keys and nonces', () => {
     // Another process has remembered nothing of the first key.
     expect(sealerFor(rotated).openBytes(fresh, CONTEXT)).toEqual(PLAINTEXT);
     expect(sealerFor(rotated).openBytes(old, CONTEXT)).toEqual(PLAINTEXT);
-    sealer.setKeyring(withRetiredKey(rotated, firstId));
+    sealer.setKeyring(withoutLegacyKeys(rotated));
     const retired = refusalOf(() => read(old));
     expect([retired.code, retired.message]).toEqual(['KEY_UNKNOWN', expect.stringContaining('retired')]);
     const foreign = sealerFor(keyringFor('on', 77));
