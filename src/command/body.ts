@@ -1,5 +1,16 @@
 import { HoldfastError } from '../base/errors.ts';
-import type { Bootstrap, Command, CreateToken, Transaction, UseToken } from '../proto/storage.ts';
+import type {
+  BeginKeyChange,
+  Bootstrap,
+  Command,
+  ConfirmKeyChange,
+  CreateToken,
+  NoteKeyChange,
+  RotateAuthority,
+  RotationStep,
+  Transaction,
+  UseToken,
+} from '../proto/storage.ts';
 
 /** What a command asks for. */
 export type CommandBody =
@@ -11,7 +22,14 @@ export type CommandBody =
   | { readonly kind: 'createToken'; readonly createToken: CreateToken }
   | { readonly kind: 'useToken'; readonly useToken: UseToken }
   | { readonly kind: 'advanceTime' }
-  | { readonly kind: 'revokeToken'; readonly id: string };
+  | { readonly kind: 'revokeToken'; readonly id: string }
+  | { readonly kind: 'beginKeyChange'; readonly begin: BeginKeyChange }
+  | { readonly kind: 'confirmKeyChange'; readonly confirm: ConfirmKeyChange }
+  | { readonly kind: 'abortKeyChange'; readonly id: string }
+  | { readonly kind: 'noteKeyChange'; readonly note: NoteKeyChange }
+  | { readonly kind: 'rotateAuthority'; readonly next: RotateAuthority }
+  | { readonly kind: 'switchAuthority'; readonly step: RotationStep }
+  | { readonly kind: 'finishAuthorityRotation'; readonly step: RotationStep };
 
 export type CommandKind = CommandBody['kind'];
 
@@ -25,6 +43,13 @@ const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ useToken }) => (useToken ? { kind: 'useToken', useToken } : null),
   ({ advanceTime }) => (advanceTime ? { kind: 'advanceTime' } : null),
   ({ revokeToken }) => (revokeToken ? { kind: 'revokeToken', id: revokeToken.id } : null),
+  ({ beginKeyChange: begin }) => (begin ? { kind: 'beginKeyChange', begin } : null),
+  ({ confirmKeyChange: confirm }) => (confirm ? { kind: 'confirmKeyChange', confirm } : null),
+  ({ abortKeyChange: abort }) => (abort ? { kind: 'abortKeyChange', id: abort.id } : null),
+  ({ noteKeyChange: note }) => (note ? { kind: 'noteKeyChange', note } : null),
+  ({ rotateAuthority }) => (rotateAuthority ? { kind: 'rotateAuthority', next: rotateAuthority } : null),
+  ({ switchAuthority }) => (switchAuthority ? { kind: 'switchAuthority', step: switchAuthority } : null),
+  ({ finishAuthorityRotation: step }) => (step ? { kind: 'finishAuthorityRotation', step } : null),
 ];
 
 /** The one body of a command. @throws HoldfastError INVALID_ARGUMENT when there is none, or more than one */

@@ -15,6 +15,13 @@ const KIND_BYTE = {
   useToken: 7,
   advanceTime: 8,
   revokeToken: 9,
+  beginKeyChange: 10,
+  confirmKeyChange: 11,
+  abortKeyChange: 12,
+  noteKeyChange: 13,
+  rotateAuthority: 14,
+  switchAuthority: 15,
+  finishAuthorityRotation: 16,
 } as const satisfies Record<CommandKind, number>;
 const PUT_BYTE = 1;
 const DELETE_BYTE = 2;
@@ -110,7 +117,27 @@ function writeBody(body: CommandBody): void {
       writer.text(body.useToken.nodeId);
       return writer.bytes(body.useToken.csrKeyHash);
     case 'revokeToken':
+    case 'abortKeyChange':
       return writer.text(body.id);
+    case 'beginKeyChange':
+      return writeTexts([body.begin.id, body.begin.kind, body.begin.encryption, body.begin.source]);
+    case 'confirmKeyChange':
+      return writeTexts([body.confirm.id, body.confirm.newFingerprint]);
+    case 'noteKeyChange': {
+      const { id, note, newFingerprint, previousFingerprint, nodeId, rewritten, remaining } = body.note;
+      writeTexts([id, note, newFingerprint, previousFingerprint, nodeId]);
+      writer.count(rewritten);
+      return writer.count(remaining);
+    }
+    case 'rotateAuthority':
+      writer.bytes(body.next.certificate);
+      return writer.bytes(body.next.privateKey);
+    case 'switchAuthority':
+    case 'finishAuthorityRotation':
+      writer.bytes(body.step.certificateHash);
+      writer.count(body.step.confirmed.length);
+      for (const nodeId of body.step.confirmed) writer.text(nodeId);
+      return undefined;
     case 'registerClient':
     case 'advanceTime':
       return undefined;
@@ -119,12 +146,14 @@ function writeBody(body: CommandBody): void {
   }
 }
 
+function writeTexts(texts: readonly string[]): void {
+  for (const text of texts) writer.text(text);
+}
+
 function writeMember(member: Member | null | undefined): void {
   writer.count(member ? 1 : 0);
   if (!member) return;
-  for (const text of [member.nodeId, member.name, member.peerAddress, member.apiAddress, member.wantedRole]) {
-    writer.text(text);
-  }
+  writeTexts([member.nodeId, member.name, member.peerAddress, member.apiAddress, member.wantedRole]);
 }
 
 function writeTransaction({ compares, success, failure }: Transaction): void {

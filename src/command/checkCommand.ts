@@ -1,14 +1,32 @@
 import { splitAddress } from '../base/address.ts';
 import { unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Bootstrap, CreateToken, Member, Principal, RequestId, UseToken } from '../proto/storage.ts';
+import type {
+  BeginKeyChange,
+  Bootstrap,
+  CreateToken,
+  Member,
+  NoteKeyChange,
+  Principal,
+  RequestId,
+  RotateAuthority,
+  RotationStep,
+  UseToken,
+} from '../proto/storage.ts';
 import type { CommandBody } from './body.ts';
 import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
 import { checkTransaction } from './checkTransaction.ts';
 
 const NODE_ID_PATTERN = /^[0-9a-f]{16}$/;
 const HASH_BYTES = 32;
+const FINGERPRINT_PATTERN = /^sha256:[0-9a-f]{64}$/;
 const ROLES: ReadonlySet<string> = new Set(['voter', 'learner']);
+/** Where the new secret may come from. */
+const SOURCES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['rekey', ['file', 'environment']],
+  ['jwt', ['file']],
+]);
+const KEY_CHANGES: ReadonlySet<string> = new Set(['rekey', 'rotate', 'rewrap', 'encryption', 'jwt']);
 
 /** Numbers count from 1; the floor is 1 at least and not above the number. */
 export function checkRequestId(request: RequestId, field = 'request'): Reason {
@@ -47,7 +65,21 @@ export function checkBody(body: CommandBody): Reason {
     case 'useToken':
       return checkUseToken(body.useToken);
     case 'revokeToken':
+    case 'abortKeyChange':
       return checkText(body.id, 'id');
+    case 'beginKeyChange':
+      return checkBeginKeyChange(body.begin);
+    case 'confirmKeyChange':
+      return (
+        checkText(body.confirm.id, 'id') ?? checkFingerprint(body.confirm.newFingerprint, 'new_fingerprint')
+      );
+    case 'noteKeyChange':
+      return checkNoteKeyChange(body.note);
+    case 'rotateAuthority':
+      return checkAuthority(body.next);
+    case 'switchAuthority':
+    case 'finishAuthorityRotation':
+      return checkRotationStep(body.step);
     case 'registerClient':
     case 'advanceTime':
       return null;
@@ -76,6 +108,26 @@ export function checkMember(member: Member, field = 'member'): Reason {
   );
 }
 
+function checkAuthority({ certificate, privateKey }: RotateAuthority): Reason {
+  if (certificate.length === 0) return invalid('certificate', 'must not be empty');
+  if (privateKey.length === 0) return invalid('private_key', 'must not be empty');
+  const bytes = certificate.length + privateKey.length;
+  const most = LIMITS.csrBytesMax;
+  return bytes > most ? tooLarge('authority', { bytes, most }) : null;
+}
+
+function checkRotationStep({ certificateHash, confirmed }: RotationStep): Reason {
+  const reason = checkHash(certificateHash, 'certificate_hash');
+  if (reason !== null) return reason;
+  if (confirmed.length > LIMITS.membersMax)
+    return invalid('confirmed', `must be at most ${LIMITS.membersMax} members`);
+  for (const nodeId of confirmed) {
+    const wrong = checkNodeId(nodeId, 'confirmed');
+    if (wrong !== null) return wrong;
+  }
+  return null;
+}
+
 export function checkCreateToken(create: CreateToken): Reason {
   const reason =
     checkText(create.id, 'id') ??
@@ -93,6 +145,47 @@ export function checkUseToken(use: UseToken): Reason {
     checkNodeId(use.nodeId, 'node_id') ??
     checkHash(use.csrKeyHash, 'csr_key_hash')
   );
+}
+
+export function checkBeginKeyChange({ id, kind, encryption, source }: BeginKeyChange): Reason {
+  const reason = checkText(id, 'id');
+  if (reason !== null) return reason;
+  if (!KEY_CHANGES.has(kind)) return invalid('kind', 'must be rekey, rotate, rewrap, encryption or jwt');
+  return (
+    checkOneOf(encryption, { field: 'encryption', of: kind === 'encryption' ? ['on', 'off'] : [''] }) ??
+    checkOneOf(source, { field: 'source', of: SOURCES.get(kind) ?? [''] })
+  );
+}
+
+function checkOneOf(text: string, { field, of }: { field: string; of: readonly string[] }): Reason {
+  return of.includes(text) ? null : invalid(field, `must be ${of.join(' or ') || 'empty'}`);
+}
+
+export function checkNoteKeyChange(note: NoteKeyChange): Reason {
+  const { rewritten, remaining } = note;
+  const reason =
+    checkText(note.id, 'id') ??
+    checkCount(rewritten, 'rewritten', 0) ??
+    checkCount(remaining, 'remaining', 0);
+  if (reason !== null) return reason;
+  switch (note.note) {
+    case 'prepared':
+      return (
+        checkFingerprint(note.newFingerprint, 'new_fingerprint') ??
+        checkFingerprint(note.previousFingerprint, 'previous_fingerprint')
+      );
+    case 'proved':
+      return checkNodeId(note.nodeId, 'node_id') ?? checkFingerprint(note.newFingerprint, 'new_fingerprint');
+    case 'counted':
+      return checkNodeId(note.nodeId, 'node_id');
+    default:
+      return invalid('note', 'must be prepared, proved or counted');
+  }
+}
+
+function checkFingerprint(text: string, field: string): Reason {
+  if (FINGERPRINT_PATTERN.test(text)) return null;
+  return invalid(field, 'must be sha256: and 64 lower-case hex digits');
 }
 
 function checkText(text: string, field: string): Reason {

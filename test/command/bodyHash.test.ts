@@ -49,6 +49,11 @@ const DIFFERENT: readonly CommandBody[] = [
   { kind: 'compact', revision: 2 ** 32 + 1 },
   { kind: 'closeClient', clientId: 1 },
   { kind: 'revokeToken', id: 'a' },
+  { kind: 'rotateAuthority', next: { certificate: bytes('ab'), privateKey: bytes('c') } },
+  { kind: 'rotateAuthority', next: { certificate: bytes('a'), privateKey: bytes('bc') } },
+  { kind: 'switchAuthority', step: { certificateHash: bytes('h'), confirmed: ['a', 'b'] } },
+  { kind: 'switchAuthority', step: { certificateHash: bytes('h'), confirmed: ['ab'] } },
+  { kind: 'finishAuthorityRotation', step: { certificateHash: bytes('h'), confirmed: ['a', 'b'] } },
 ];
 
 describe('bodyHash', () => {
