@@ -11,7 +11,7 @@ export { spkiHash } from './publicKey.ts';
 export interface Authority {
   /** DER. */
   readonly certificate: Buffer;
-  /** PKCS #8, DER. Kept only inside sealed records. */
+  /** PKCS #8, DER. Kept only inside sealed records: whoever made it wipes it after use. */
   readonly privateKey: Buffer;
 }
 

@@ -1,8 +1,8 @@
-import { KeyObject, webcrypto } from 'node:crypto';
+import { createPublicKey, KeyObject, webcrypto } from 'node:crypto';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import { keyHash, p256PublicKey } from './publicKey.ts';
+import { keyHash, p256PublicKey, spkiOf } from './publicKey.ts';
 import { ECDSA_P256, x509 } from './x509.ts';
 
 export interface NodeKeyAndRequest {
@@ -18,12 +18,37 @@ export async function createNodeKeyAndCsr({
   readonly nodeId: NodeId;
 }): Promise<NodeKeyAndRequest> {
   const keys = await webcrypto.subtle.generateKey(ECDSA_P256, true, ['sign', 'verify']);
+  return { privateKey: KeyObject.from(keys.privateKey), csr: await requestFor(nodeId, keys) };
+}
+
+/** The request (PKCS #10, DER) to have a key certified anew that this node has already. */
+export async function createCsr({
+  nodeId,
+  privateKey,
+}: {
+  readonly nodeId: NodeId;
+  readonly privateKey: KeyObject;
+}): Promise<Buffer> {
+  const { subtle } = webcrypto;
+  const spki = spkiOf(createPublicKey(privateKey));
+  const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
+  try {
+    return await requestFor(nodeId, {
+      publicKey: await subtle.importKey('spki', spki, ECDSA_P256, true, ['verify']),
+      privateKey: await subtle.importKey('pkcs8', pkcs8, ECDSA_P256, false, ['sign']),
+    });
+  } finally {
+    pkcs8.fill(0);
+  }
+}
+
+async function requestFor(nodeId: NodeId, keys: webcrypto.CryptoKeyPair): Promise<Buffer> {
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
     name: [{ CN: [`holdfast node ${nodeId}`] }],
     keys,
     signingAlgorithm: ECDSA_P256,
   });
-  return { privateKey: KeyObject.from(keys.privateKey), csr: Buffer.from(request.rawData) };
+  return Buffer.from(request.rawData);
 }
 
 export interface VerifiedRequest {

@@ -1,6 +1,5 @@
 import { type KeyObject, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
-import { isHostName } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -8,6 +7,7 @@ import type { ClusterId, NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import { type Authority, newSerialNumber } from './authority.ts';
+import { isCertificateName } from './certificateNames.ts';
 import { verifyCertificateRequest } from './certificateRequest.ts';
 import { type CertificateIdentity, identityUri, isClientName } from './identityUri.ts';
 import { readCertificate, spkiOf } from './publicKey.ts';
@@ -60,29 +60,42 @@ export interface ClientCertificate {
 export async function issueClientCertificate(
   options: IssueOptions & { readonly name: string },
 ): Promise<ClientCertificate> {
-  const { name } = options;
+  const keys = await webcrypto.subtle.generateKey(ECDSA_P256, true, ['sign', 'verify']);
+  const certificate = await issue(options, clientLeaf(options.name, keys.publicKey));
+  const privateKey = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
+  return { certificate, privateKey };
+}
+
+/**
+ * A client's certificate (DER) once more, for the key that it has.
+ * @throws HoldfastError INVALID_ARGUMENT or TOO_LARGE for the request; PERMISSION_DENIED field `csr` when that is for
+ *   another key than the certificate that the client has shown
+ */
+export async function reissueClientCertificate(
+  options: IssueOptions & {
+    readonly name: string;
+    readonly csr: Uint8Array;
+    /** DER. */
+    readonly shown: Uint8Array;
+  },
+): Promise<Buffer> {
+  const { publicKey } = await verifyCertificateRequest(options.csr);
+  if (!readCertificate(options.shown).publicKey.equals(publicKey)) {
+    const message = 'csr is for another key than the certificate of this connection';
+    throw new HoldfastError('PERMISSION_DENIED', message, { field: 'csr' });
+  }
+  return issue(options, clientLeaf(options.name, publicKey));
+}
+
+/** @throws HoldfastError INVALID_ARGUMENT field `name` */
+function clientLeaf(name: string, publicKey: Leaf['publicKey']): Leaf {
   if (!isClientName(name)) {
     const rule =
       'name must be 1 to 128 of the characters A-Z a-z 0-9 . _ @ - and begin with a letter or digit';
     throw new HoldfastError('INVALID_ARGUMENT', rule, { field: 'name' });
   }
-  const keys = await webcrypto.subtle.generateKey(ECDSA_P256, true, ['sign', 'verify']);
-  const certificate = await issue(options, {
-    identity: { kind: 'client', name },
-    publicKey: keys.publicKey,
-    hosts: [],
-    usages: [x509.ExtendedKeyUsage.clientAuth],
-  });
-  const privateKey = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
-  return { certificate, privateKey };
-}
-
-/** Wall time in milliseconds at which a certificate is renewed: two thirds of its lifetime after its beginning. */
-export function renewalDueMs(certificateDer: Uint8Array): number {
-  const certificate = readCertificate(certificateDer);
-  const beginsMs = Date.parse(certificate.validFrom);
-  const endsMs = Date.parse(certificate.validTo);
-  return beginsMs + Math.floor(((endsMs - beginsMs) * 2) / 3);
+  const usages = [x509.ExtendedKeyUsage.clientAuth];
+  return { identity: { kind: 'client', name }, publicKey, hosts: [], usages };
 }
 
 interface Leaf {
@@ -105,7 +118,8 @@ async function issue(options: IssueOptions, leaf: Leaf): Promise<Buffer> {
     serialNumber: newSerialNumber(random),
     subject: [{ CN: [subjectOf(leaf.identity)] }],
     issuer: issuer.subjectName,
-    notBefore: new Date(nowMs - LIMITS.certificateBackdateMs),
+    // No further back than forward: a short certificate would be due for renewal when it is made.
+    notBefore: new Date(nowMs - Math.min(LIMITS.certificateBackdateMs, lifetimeMs)),
     notAfter: new Date(Math.min(nowMs + lifetimeMs, issuer.notAfter.getTime())),
     publicKey,
     signingKey,
@@ -139,8 +153,7 @@ function hostNames(hosts: readonly string[]): { type: 'ip' | 'dns'; value: strin
     throw new HoldfastError('TOO_LARGE', message, { field: 'names' });
   }
   return unique.map((host) => {
-    if (isIP(host) !== 0) return { type: 'ip', value: host };
-    if (isHostName(host)) return { type: 'dns', value: host };
+    if (isCertificateName(host)) return { type: isIP(host) === 0 ? 'dns' : 'ip', value: host };
     throw new HoldfastError(
       'INVALID_ARGUMENT',
       'a certificate name is neither a host name nor an IP address',

@@ -14,8 +14,8 @@ export type PeerCertificate = Uint8Array | { readonly raw: Uint8Array };
 
 export interface IdentityContext {
   readonly clusterId: ClusterId;
-  /** DER. A certificate that this authority did not sign has no identity. */
-  readonly authorityCertificate: Uint8Array;
+  /** DER. A certificate that none of these has signed has no identity. Two only while the cluster's CA is changed. */
+  readonly authorities: readonly Uint8Array[];
   readonly clock: Clock;
 }
 
@@ -26,13 +26,13 @@ export interface IdentityContext {
  */
 export function certificateIdentity(
   certificate: PeerCertificate,
-  { clusterId, authorityCertificate, clock }: IdentityContext,
+  { clusterId, authorities, clock }: IdentityContext,
 ): CertificateIdentity {
   const der = 'raw' in certificate ? certificate.raw : certificate;
   if (der.length > LIMITS.certificateBytesMax) throw invalid('is too long to be one of holdfast');
   const leaf = readCertificate(der);
   // Refuses doubled and malformed extensions too, so that the two parsers here cannot read them differently.
-  requireIssuedBy(leaf, readCertificate(authorityCertificate));
+  if (issuerOf(leaf, authorities) === null) throw notIssued();
   requireValidNow(leaf, clock);
   const extensions = readExtensions(der);
   const named = parseIdentityUri(theOne(extensions.uris));
@@ -64,11 +64,22 @@ export function clientIdentity(certificate: PeerCertificate, context: IdentityCo
   throw invalid(`is of the node ${identity.nodeId}; only clients are served here`);
 }
 
+/** The one of the authorities (DER) that has signed a certificate, or null. */
+export function issuerOf(leaf: X509Certificate, authorities: readonly Uint8Array[]): Uint8Array | null {
+  return authorities.find((authority) => isIssuedBy(leaf, readCertificate(authority))) ?? null;
+}
+
 /** @throws HoldfastError CERTIFICATE_INVALID */
 export function requireIssuedBy(leaf: X509Certificate, authority: X509Certificate): void {
-  if (!leaf.checkIssued(authority) || !leaf.verify(authority.publicKey)) {
-    throw invalid("is not signed by this cluster's certificate authority");
-  }
+  if (!isIssuedBy(leaf, authority)) throw notIssued();
+}
+
+function isIssuedBy(leaf: X509Certificate, authority: X509Certificate): boolean {
+  return leaf.checkIssued(authority) && leaf.verify(authority.publicKey);
+}
+
+function notIssued(): HoldfastError {
+  return invalid("is not signed by this cluster's certificate authority");
 }
 
 /** @throws HoldfastError CERTIFICATE_INVALID that names both times */

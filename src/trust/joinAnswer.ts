@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { asBuffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -6,7 +6,7 @@ import { type ClusterId, type NodeId, parseClusterId, parseStoreId, type StoreId
 import { LIMITS } from '../base/limits.ts';
 import type { JoinResponse } from '../proto/peer.ts';
 import type { Member } from '../proto/storage.ts';
-import { nodeIdentity } from './identity.ts';
+import { checkIssued } from './issuedCertificate.ts';
 import { readCertificate } from './publicKey.ts';
 
 export interface ExpectedAnswer {
@@ -20,6 +20,8 @@ export interface ExpectedAnswer {
 export interface CheckedAnswer {
   readonly clusterId: ClusterId;
   readonly storeId: StoreId;
+  /** DER: all that members trust now, the pinned one among them. */
+  readonly authorities: readonly Buffer[];
   readonly nodeCertificate: Buffer;
   readonly keyring: Buffer;
   readonly members: readonly Member[];
@@ -39,16 +41,8 @@ export function checkJoinAnswer(response: JoinResponse, expected: ExpectedAnswer
     throw wrong('CERTIFICATE_INVALID', 'the CA in the answer is not the one that the token pins');
   }
   const nodeCertificate = Buffer.from(response.nodeCertificate);
-  const certified = nodeIdentity(nodeCertificate, { clusterId, authorityCertificate, clock });
-  if (certified !== nodeId) {
-    throw wrong(
-      'CERTIFICATE_INVALID',
-      `the certificate is for node ${certified}, and this is node ${nodeId}`,
-    );
-  }
-  if (!readCertificate(nodeCertificate).publicKey.equals(createPublicKey(privateKey))) {
-    throw wrong('CERTIFICATE_INVALID', 'the certificate is for another key than the one in our request');
-  }
+  checkIssued(nodeCertificate, { clusterId, nodeId, authorities: [authorityCertificate], privateKey, clock });
+  const authorities = checkAuthorities(response.trustedAuthorities, authorityCertificate);
   const { keyring, members, role } = response;
   if (keyring.length === 0 || keyring.length > LIMITS.keyringBytesMax) {
     throw wrong('INVALID_ARGUMENT', `a keyring of ${keyring.length} bytes came back`);
@@ -57,7 +51,26 @@ export function checkJoinAnswer(response: JoinResponse, expected: ExpectedAnswer
     throw wrong('INVALID_ARGUMENT', `a list of ${members.length} members came back`);
   }
   if (role !== 'voter' && role !== 'learner') throw wrong('INVALID_ARGUMENT', 'an unknown role came back');
-  return { clusterId, storeId, nodeCertificate, keyring: Buffer.from(keyring), members, role };
+  return {
+    clusterId,
+    storeId,
+    authorities,
+    nodeCertificate,
+    keyring: Buffer.from(keyring),
+    members,
+    role,
+  };
+}
+
+/** The pinned CA vouches for the other one: it has signed the certificate of whoever answered. */
+function checkAuthorities(given: readonly Uint8Array[], pinned: Uint8Array): readonly Buffer[] {
+  const authorities = given.map((certificate) => Buffer.from(certificate));
+  const hasPinned = authorities.some((certificate) => certificate.equals(pinned));
+  if (!hasPinned || authorities.length > LIMITS.authoritiesMax) {
+    throw wrong('CERTIFICATE_INVALID', `it names ${authorities.length} CAs that are trusted`);
+  }
+  for (const certificate of authorities) readCertificate(certificate);
+  return authorities;
 }
 
 function wrong(code: 'CERTIFICATE_INVALID' | 'INVALID_ARGUMENT', message: string): HoldfastError {

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { assert, present } from '../base/assert.ts';
 import { readU64, writeU64 } from '../base/bytes.ts';
@@ -9,16 +9,20 @@ import { HoldfastError } from '../base/errors.ts';
 import type { ClusterId, NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { SealContext, Sealer } from '../envelope/sealer.ts';
-import { nodeIdentity } from './identity.ts';
+import { issuerOf, nodeIdentity } from './identity.ts';
 import { readBounded } from './identityFile.ts';
 import { isP256, readCertificate } from './publicKey.ts';
 import { pemOf } from './tls.ts';
 
 export interface NodeCredentials {
-  /** DER. */
-  readonly authorityCertificate: Buffer;
+  /** DER: the CAs that this node trusts; two only while the cluster's CA is changed. */
+  readonly authorities: readonly Buffer[];
+  /** Of which log index that is: an older state says nothing of it any more. 0: as this node was made. */
+  readonly authoritiesIndex: number;
   /** DER. */
   readonly certificate: Buffer;
+  /** DER, for the same key: by the CA that signs no more, for clients that know only that; null: there is none. */
+  readonly former: Buffer | null;
   readonly privateKey: KeyObject;
 }
 
@@ -35,11 +39,14 @@ export interface Owner {
 
 /** The sealed key file is an 8-byte big-endian generation, which the seal covers, and the envelope. */
 const GENERATION_BYTES = 8;
+/** The first line of `authority.pem`; absent: 0. */
+const AS_OF = 'as of log index ';
+const AS_OF_PATTERN = /^as of log index (\d{1,16})$/m;
 
 /**
- * Writes a node's credentials to `<dataDir>/trust/`: `authority.pem` and `node.pem` (leaf, then CA) in the clear, the
- * private key sealed in `node.key.sealed`. Durable when it resolves. The three are not one step: call it before the
- * identity file makes the directory a node's. Later, only replaceNodeCertificate and resealNodeKey, one file each.
+ * Writes a node's credentials to `<dataDir>/trust/`: `authority.pem` (one or two) and `node.pem` (leaf, then its CA) in the
+ * clear, the private key sealed in `node.key.sealed`. Durable when it resolves. The three are not one step: call it before
+ * the identity file makes the directory a node's. Later, only the functions below, which leave a whole at every step.
  */
 export async function saveNodeCredentials(
   place: CredentialsPlace,
@@ -48,21 +55,47 @@ export async function saveNodeCredentials(
   const { authority } = pathsIn(place.dataDir);
   await mkdir(dirname(authority), { recursive: true, mode: 0o700 });
   await syncDirectory(place.dataDir);
-  const bytes = Buffer.from(pemOf(credentials.authorityCertificate));
-  await writeFileDurably({ path: authority, bytes, mode: 0o644 });
+  await writeFileDurably({ path: authority, bytes: authoritiesFile(credentials), mode: 0o644 });
   await resealNodeKey(place, credentials.privateKey);
   await replaceNodeCertificate(place.dataDir, credentials);
 }
 
-/** A renewed certificate. It must be for the key that is there: a renewal keeps the key, so one file is replaced. */
-export async function replaceNodeCertificate(
-  dataDir: string,
-  { certificate, authorityCertificate, privateKey }: NodeCredentials,
-): Promise<void> {
+/** A renewed certificate. It must be for the key that is there: a renewal keeps the key. */
+export async function replaceNodeCertificate(dataDir: string, credentials: NodeCredentials): Promise<void> {
+  const { authorities, certificate, former, privateKey } = credentials;
   const mine = readCertificate(certificate).publicKey.equals(createPublicKey(privateKey));
   assert(mine, 'a certificate is stored only beside its own key');
-  const bytes = Buffer.from(pemOf(certificate) + pemOf(authorityCertificate));
-  await writeFileDurably({ path: pathsIn(dataDir).certificate, bytes, mode: 0o644 });
+  const paths = pathsIn(dataDir);
+  // First: until the new one is there it is the same as the old one, and says nothing.
+  if (former !== null) await writeChain(paths.former, { certificate: former, authorities });
+  await writeChain(paths.certificate, { certificate, authorities });
+}
+
+/** From now on these are trusted. A former certificate whose CA is gone goes as well. */
+export async function replaceAuthorities(dataDir: string, credentials: NodeCredentials): Promise<void> {
+  const paths = pathsIn(dataDir);
+  await writeFileDurably({ path: paths.authority, bytes: authoritiesFile(credentials), mode: 0o644 });
+  if (credentials.former === null) await rm(paths.former, { force: true });
+}
+
+/** Readers of PEM pass over what stands before a certificate (RFC 7468). */
+function authoritiesFile({ authorities, authoritiesIndex }: NodeCredentials): Buffer {
+  return Buffer.from(`${AS_OF}${authoritiesIndex}\n${authorities.map(pemOf).join('')}`);
+}
+
+function indexIn(text: string): number {
+  const [, digits] = AS_OF_PATTERN.exec(text) ?? [];
+  return digits === undefined ? 0 : Number(digits);
+}
+
+/** The leaf, then its CA. */
+async function writeChain(
+  path: string,
+  { certificate, authorities }: Pick<NodeCredentials, 'certificate' | 'authorities'>,
+): Promise<void> {
+  const issuer = issuerOf(readCertificate(certificate), authorities);
+  assert(issuer !== null, 'a certificate is stored only beside its own CA');
+  await writeFileDurably({ path, bytes: Buffer.from(pemOf(certificate) + pemOf(issuer)), mode: 0o644 });
 }
 
 /** Seals the private key anew, under the data key that is active now, as the next generation. */
@@ -86,37 +119,65 @@ export async function resealNodeKey(
 /**
  * A node's credentials, once they have been found to belong together, to this node and to this cluster.
  * @throws HoldfastError DATA_DIR_INVALID when a file is missing or not what it should be, CERTIFICATE_INVALID when
- *   the certificate is expired or another's, and what Sealer.open throws when the key does not open
+ *   the certificate is another's or not valid yet, and what Sealer.open throws when the key does not open
  */
 export async function loadNodeCredentials(place: CredentialsPlace, owner: Owner): Promise<NodeCredentials> {
   const paths = pathsIn(place.dataDir);
-  const [authorityCertificate] = await readCertificates(paths.authority, 1);
-  const [certificate, chained] = await readCertificates(paths.certificate, 2);
-  const authority = present(authorityCertificate, 'CA certificate');
-  const leaf = present(certificate, 'node certificate');
-  if (!authority.equals(present(chained, 'CA of the chain'))) {
-    throw damaged(paths.certificate, 'the CA in it is not the one in authority.pem');
-  }
-  const nodeId = nodeIdentity(leaf, {
+  const authorities = await readCertificates(paths.authority, { least: 1, most: LIMITS.authoritiesMax });
+  const certificate = await readLeaf(paths.certificate, authorities);
+  const nodeId = nodeIdentity(certificate, {
     clusterId: owner.clusterId,
-    authorityCertificate: authority,
-    clock: owner.clock,
+    authorities,
+    clock: notAfter(certificate, owner.clock),
   });
   if (nodeId !== owner.nodeId) {
     throw damaged(paths.certificate, `it is of node ${nodeId}, and this is node ${owner.nodeId}`);
   }
   const privateKey = openKey(await readRequired(paths.key), { path: paths.key, sealer: place.sealer });
-  if (!readCertificate(leaf).publicKey.equals(createPublicKey(privateKey))) {
+  if (!readCertificate(certificate).publicKey.equals(createPublicKey(privateKey))) {
     throw damaged(paths.key, 'it is not the key of the certificate in node.pem');
   }
-  return { authorityCertificate: authority, certificate: leaf, privateKey };
+  const authoritiesIndex = indexIn((await readRequired(paths.authority)).toString('latin1'));
+  const former = await readFormer(paths.former, authorities);
+  return { authorities, authoritiesIndex, certificate, former, privateKey };
 }
 
-function pathsIn(dataDir: string): { authority: string; certificate: string; key: string } {
+async function readLeaf(path: string, authorities: readonly Buffer[]): Promise<Buffer> {
+  const [certificate, chained] = await readCertificates(path, { least: 2, most: 2 });
+  const authority = present(chained, 'CA of the chain');
+  if (!authorities.some((trusted) => trusted.equals(authority))) {
+    throw damaged(path, 'the CA in it is not the one in authority.pem');
+  }
+  return present(certificate, 'node certificate');
+}
+
+/** Null when there is none, or its CA is trusted no more: the file goes after the CA. */
+async function readFormer(path: string, authorities: readonly Buffer[]): Promise<Buffer | null> {
+  if ((await readBounded(path, LIMITS.trustFileBytesMax)) === null) return null;
+  const [former] = await readCertificates(path, { least: 2, most: 2 });
+  const certificate = present(former, 'former certificate');
+  return issuerOf(readCertificate(certificate), authorities) === null ? null : certificate;
+}
+
+/** To have expired is no reason not to start: a node that leads alone renews its certificate, and nobody else can. */
+function notAfter(certificate: Buffer, clock: Clock): Clock {
+  const endsMs = Date.parse(readCertificate(certificate).validTo);
+  return { wallMs: () => Math.min(clock.wallMs(), endsMs), monotonicMs: () => clock.monotonicMs() };
+}
+
+interface Paths {
+  readonly authority: string;
+  readonly certificate: string;
+  readonly former: string;
+  readonly key: string;
+}
+
+function pathsIn(dataDir: string): Paths {
   const folder = join(dataDir, 'trust');
   return {
     authority: join(folder, 'authority.pem'),
     certificate: join(folder, 'node.pem'),
+    former: join(folder, 'former.pem'),
     key: join(folder, 'node.key.sealed'),
   };
 }
@@ -146,11 +207,16 @@ function generationOf(bytes: Buffer, path: string): number {
   }
 }
 
-async function readCertificates(path: string, count: number): Promise<readonly Buffer[]> {
+async function readCertificates(
+  path: string,
+  { least, most }: { readonly least: number; readonly most: number },
+): Promise<readonly Buffer[]> {
   const text = (await readRequired(path)).toString('latin1');
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length !== count)
-    throw damaged(path, `it holds ${blocks.length} certificates instead of ${count}`);
+  if (blocks.length < least || blocks.length > most) {
+    const wanted = least === most ? `${least}` : `${least} to ${most}`;
+    throw damaged(path, `it holds ${blocks.length} certificates instead of ${wanted}`);
+  }
   return blocks.map((block) => {
     try {
       return readCertificate(Buffer.from(block)).raw;

@@ -38,7 +38,7 @@ export async function fetchPinnedAuthority(options: PinnedAuthorityOptions): Pro
   const authority = rest.find((certificate) => timingSafeEqual(spkiHashOf(certificate.raw), spkiHash));
   if (leaf === undefined || authority === undefined) {
     throw new HoldfastError('CERTIFICATE_INVALID', `the CA presented by ${address} is not the pinned one`, {
-      hint: 'The address belongs to another cluster, or something between answers in its place.',
+      hint: 'The token is from before a change of the CA (make a new one: holdfast member add-token), the address belongs to another cluster, or something between answers in its place.',
     });
   }
   const certificate = new X509Certificate(leaf.raw);

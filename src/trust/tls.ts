@@ -1,6 +1,9 @@
 import type { KeyObject } from 'node:crypto';
 import tls from 'node:tls';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
+import { present } from '../base/assert.ts';
+import { issuerOf } from './identity.ts';
+import { readCertificate } from './publicKey.ts';
 
 /**
  * From now on every TLS socket of this process speaks TLS 1.3 or none. gRPC has no option for it, so this is called
@@ -13,6 +16,7 @@ export function requireTls13(): void {
 
 /** PEM, as gRPC and TLS servers and clients take it. */
 export interface TlsMaterial {
+  /** All that are trusted, one after the other. */
   readonly ca: Buffer;
   /** The leaf, then the CA: who pins the CA must be shown it. */
   readonly cert: Buffer;
@@ -20,21 +24,18 @@ export interface TlsMaterial {
 }
 
 export interface TlsMaterialSource {
-  /** DER. */
-  readonly authorityCertificate: Uint8Array;
+  /** DER: all that are trusted; the one that has signed the certificate is among them. */
+  readonly authorities: readonly Uint8Array[];
   /** DER. */
   readonly certificate: Uint8Array;
   readonly privateKey: KeyObject;
 }
 
-export function tlsMaterial({
-  authorityCertificate,
-  certificate,
-  privateKey,
-}: TlsMaterialSource): TlsMaterial {
-  const ca = pemOf(authorityCertificate);
+export function tlsMaterial({ authorities, certificate, privateKey }: TlsMaterialSource): TlsMaterial {
+  const issuer = present(issuerOf(readCertificate(certificate), authorities), 'CA of an own certificate');
   const key = privateKey.export({ format: 'pem', type: 'pkcs8' });
-  return { ca: Buffer.from(ca), cert: Buffer.from(pemOf(certificate) + ca), key: bufferOf(key) };
+  const ca = Buffer.from(authorities.map(pemOf).join(''));
+  return { ca, cert: Buffer.from(pemOf(certificate) + pemOf(issuer)), key: bufferOf(key) };
 }
 
 /** A certificate as PEM (RFC 7468). */

@@ -9,7 +9,8 @@ import { newNodeId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { spkiHash } from '../../src/trust/authority.ts';
 import { createNodeKeyAndCsr, verifyCertificateRequest } from '../../src/trust/certificateRequest.ts';
-import { issueNodeCertificate, renewalDueMs } from '../../src/trust/certificates.ts';
+import { issueNodeCertificate } from '../../src/trust/certificates.ts';
+import { renewalDueMs } from '../../src/trust/renewalDue.ts';
 import { pemOf } from '../../src/trust/tls.ts';
 import { ECDSA_P256, x509 } from '../../src/trust/x509.ts';
 import { DAY_MS, newClient, newCluster, newNode, random, type TestCluster } from './cluster.ts';
@@ -88,7 +89,7 @@ describe('a node certificate', () => {
     expect(renewalDueMs(certificate)).toBe(clock.wallMs() - LIMITS.certificateBackdateMs + 20 * DAY_MS);
   });
 
-  it.each(['*.example.net', 'a b', '', '-x', '1.2.3.4.5', 'host:1'])(
+  it.each(['*.example.net', 'a b', '', '-x', '1.2.3.4.5', 'host:1', 'fe80::1%eth0'])(
     'is not issued for the name %j',
     async (name) => {
       const { csr } = await newNode(cluster);

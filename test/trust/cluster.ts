@@ -6,7 +6,7 @@ import { type Authority, createAuthority } from '../../src/trust/authority.ts';
 import { createNodeKeyAndCsr } from '../../src/trust/certificateRequest.ts';
 import { issueClientCertificate, issueNodeCertificate } from '../../src/trust/certificates.ts';
 import type { IdentityContext } from '../../src/trust/identity.ts';
-import { type TlsMaterial, tlsMaterial } from '../../src/trust/tls.ts';
+import { pemOf, type TlsMaterial } from '../../src/trust/tls.ts';
 
 export const random = systemRandom;
 export const DAY_MS = 86_400_000;
@@ -28,7 +28,7 @@ export interface TestNode {
 export async function newCluster(clock: Clock = systemClock): Promise<TestCluster> {
   const clusterId = newClusterId(random);
   const authority = await createAuthority({ clusterId, clock, random });
-  return { clusterId, authority, context: { clusterId, authorityCertificate: authority.certificate, clock } };
+  return { clusterId, authority, context: { clusterId, authorities: [authority.certificate], clock } };
 }
 
 export interface NodeChoice {
@@ -54,7 +54,13 @@ export async function newNode(
     clock: choice.clock ?? systemClock,
     random,
   });
-  const material = tlsMaterial({ authorityCertificate: authority.certificate, certificate, privateKey });
+  const ca = Buffer.from(pemOf(authority.certificate));
+  const material = {
+    ca,
+    // As it is: the CA of some nodes here only looks as if it had signed them.
+    cert: Buffer.from(pemOf(certificate) + ca.toString()),
+    key: Buffer.from(privateKey.export({ format: 'pem', type: 'pkcs8' })),
+  };
   return { nodeId, certificate, privateKey, csr, material };
 }
 

@@ -21,6 +21,7 @@ import {
   saveNodeCredentials,
 } from '../../src/trust/nodeCredentials.ts';
 import { pemOf } from '../../src/trust/tls.ts';
+import { JWT_FINGERPRINT } from '../envelope/fixtures.ts';
 import { DAY_MS, newCluster, newNode, random, type TestCluster, type TestNode } from './cluster.ts';
 
 let dataDir: string;
@@ -31,7 +32,13 @@ afterEach(() => rm(dataDir, { recursive: true }));
 
 function newSealer(storeId: StoreId, encryption: 'on' | 'off' = 'on'): Sealer {
   return new Sealer({
-    keyring: createKeyring({ storeId, encryption, random, clock: systemClock }),
+    keyring: createKeyring({
+      storeId,
+      encryption,
+      jwtSecretFingerprint: JWT_FINGERPRINT,
+      random,
+      clock: systemClock,
+    }),
     storeId,
     random,
   });
@@ -50,7 +57,13 @@ describe('node credentials on disk', () => {
   });
 
   function credentialsOf({ certificate, privateKey }: TestNode): NodeCredentials {
-    return { authorityCertificate: cluster.authority.certificate, certificate, privateKey };
+    return {
+      authorities: [cluster.authority.certificate],
+      authoritiesIndex: 7,
+      certificate,
+      former: null,
+      privateKey,
+    };
   }
   const owner = (change: { clusterId?: ClusterId; nodeId?: TestNode['nodeId'] } = {}) => ({
     clusterId: change.clusterId ?? cluster.clusterId,
@@ -64,7 +77,8 @@ describe('node credentials on disk', () => {
       await saveNodeCredentials({ dataDir, sealer: each }, credentials);
       const loaded = await loadNodeCredentials({ dataDir, sealer: each }, owner());
       expect(loaded.certificate).toEqual(node.certificate);
-      expect(loaded.authorityCertificate).toEqual(cluster.authority.certificate);
+      expect(loaded.authorities).toEqual([cluster.authority.certificate]);
+      expect(loaded.authoritiesIndex).toBe(7);
       expect(loaded.privateKey.equals(node.privateKey)).toBe(true);
       expect((await readdir(join(dataDir, 'trust'))).toSorted()).toEqual([
         'authority.pem',
@@ -93,6 +107,13 @@ describe('node credentials on disk', () => {
     await expect(loadNodeCredentials({ dataDir, sealer }, owner())).rejects.toMatchObject({
       code: 'ENVELOPE_UNREADABLE',
     });
+  });
+
+  it('are taken when they have expired: whoever leads alone renews them', async () => {
+    await saveNodeCredentials({ dataDir, sealer }, credentials);
+    const later = new ManualClock(systemClock.wallMs() + 60 * DAY_MS);
+    const loaded = await loadNodeCredentials({ dataDir, sealer }, { ...owner(), clock: later });
+    expect(loaded.certificate).toEqual(node.certificate);
   });
 
   it('never lay a certificate beside a key that is not its own', async () => {
@@ -130,7 +151,7 @@ describe('node credentials on disk', () => {
     },
   );
 
-  it('are refused when they are of another node, cluster, authority or store, or expired', async () => {
+  it('are refused when they are of another node, cluster, authority or store, or not valid yet', async () => {
     await saveNodeCredentials({ dataDir, sealer }, credentials);
     const load = (change: Parameters<typeof owner>[0], by = sealer) =>
       loadNodeCredentials({ dataDir, sealer: by }, owner(change));
@@ -139,9 +160,9 @@ describe('node credentials on disk', () => {
       code: 'CERTIFICATE_INVALID',
     });
     await expect(load({}, newSealer(newStoreId(random)))).rejects.toMatchObject({ code: 'KEY_UNKNOWN' });
-    const later = new ManualClock(systemClock.wallMs() + 60 * DAY_MS);
-    await expect(loadNodeCredentials({ dataDir, sealer }, { ...owner(), clock: later })).rejects.toThrow(
-      /expired/,
+    const earlier = new ManualClock(systemClock.wallMs() - DAY_MS);
+    await expect(loadNodeCredentials({ dataDir, sealer }, { ...owner(), clock: earlier })).rejects.toThrow(
+      /valid only from/,
     );
     await writeFile(file('authority.pem'), pemOf((await newCluster()).authority.certificate));
     await expect(load({})).rejects.toMatchObject({ code: 'DATA_DIR_INVALID' });

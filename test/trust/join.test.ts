@@ -2,27 +2,27 @@ import { createPublicKey, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { Server, status } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { newNodeId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { silentLogger } from '../../src/base/logger.ts';
 import { createNodeKeyAndCsr } from '../../src/trust/certificateRequest.ts';
 import { issueNodeCertificate } from '../../src/trust/certificates.ts';
 import { nodeIdentity } from '../../src/trust/identity.ts';
 import { callJoin } from '../../src/trust/joinCall.ts';
 import { type JoinOptions, joinCluster } from '../../src/trust/joinClient.ts';
-import { fromJoinStatus } from '../../src/trust/joinErrors.ts';
-import { type JoinPort, joinServiceFor } from '../../src/trust/joinService.ts';
 import { parseJoinToken } from '../../src/trust/joinToken.ts';
+import { fromRefusalStatus } from '../../src/trust/refusalStatus.ts';
 import { requireTls13, serverCredentials, TlsMaterialHolder, tlsMaterial } from '../../src/trust/tls.ts';
 import { DAY_MS, newCluster, newNode, random, type TestCluster, type TestNode } from './cluster.ts';
-import { FakeJoinPort } from './fakeJoinPort.ts';
+import { controlKeyOf, FakeJoinPort, JWT_SECRET_FINGERPRINT } from './fakeJoinPort.ts';
+import { JoinPeers, joinRequestOf } from './joinPeers.ts';
 import { deadAddress, silentTcpServer, silentTlsServer } from './tlsServer.ts';
 
 let cluster: TestCluster;
 let node: TestNode;
 let port: FakeJoinPort;
+let peers: JoinPeers;
 const closing: (() => unknown)[] = [];
 
 beforeAll(async () => {
@@ -32,26 +32,14 @@ beforeAll(async () => {
 });
 beforeEach(() => {
   port = new FakeJoinPort(cluster);
+  peers = new JoinPeers();
 });
 afterEach(async () => {
+  await peers.close();
   await Promise.all(closing.splice(0).map((close) => close()));
 });
 
-async function serve(joinPort: JoinPort, by: TestNode = node): Promise<string> {
-  const server = new Server();
-  closing.push(() => server.forceShutdown());
-  const { definition, handlers } = joinServiceFor({ port: joinPort, logger: silentLogger });
-  server.addService(definition, { ...handlers });
-  const credentials = serverCredentials(new TlsMaterialHolder(by.material), {
-    clientWithoutCertificate: 'accepted',
-  });
-  const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', credentials, (error, number) =>
-      error === null ? resolve(number) : reject(error),
-    );
-  });
-  return `127.0.0.1:${bound}`;
-}
+const serve = (joinPort: FakeJoinPort, by: TestNode = node): Promise<string> => peers.serve(joinPort, by);
 
 async function opened<T extends { address: string; close(): Promise<void> }>(
   starting: Promise<T>,
@@ -69,6 +57,10 @@ function join(token: string, choice: Partial<JoinOptions> & { timeoutMs?: number
     name: 'n2',
     peerAddress: 'n2.example.net:7441',
     apiAddress: '10.0.0.2:7440',
+    controlKeys: [controlKeyOf(2), controlKeyOf(1)],
+    jwtSecretFingerprints: [JWT_SECRET_FINGERPRINT],
+    encryption: null,
+    random,
     deadlineMs: systemClock.monotonicMs() + timeoutMs,
     clock: systemClock,
     ...rest,
@@ -81,7 +73,7 @@ describe('joining over real gRPC', () => {
     const nodeId = newNodeId(random);
     const joined = await join(text, { nodeId });
     expect(joined).toMatchObject({ clusterId: cluster.clusterId, storeId: port.storeId, role: 'learner' });
-    expect(joined.authorityCertificate).toEqual(cluster.authority.certificate);
+    expect(joined.authorities).toEqual([cluster.authority.certificate]);
     expect(nodeIdentity(joined.nodeCertificate, cluster.context)).toBe(nodeId);
     const certificate = new X509Certificate(joined.nodeCertificate);
     expect(certificate.publicKey.equals(createPublicKey(joined.privateKey))).toBe(true);
@@ -106,7 +98,7 @@ describe('joining over real gRPC', () => {
   });
 
   it('follows a hint to the leader, which is not in the token', async () => {
-    const follower = new FakeJoinPort(cluster);
+    const follower = new FakeJoinPort(cluster, port);
     follower.leader = await serve(port);
     const { text } = port.newToken([await serve(follower)]);
     await expect(join(text)).resolves.toMatchObject({ role: 'voter' });
@@ -114,7 +106,7 @@ describe('joining over real gRPC', () => {
   });
 
   it('stops following hints that go round in a circle, at its deadline', async () => {
-    const other = new FakeJoinPort(cluster);
+    const other = new FakeJoinPort(cluster, port);
     other.leader = await serve(port);
     port.leader = await serve(other);
     const { text } = port.newToken([port.leader]);
@@ -200,9 +192,15 @@ describe('a join is refused', () => {
         { issue: (request) => honest({ ...request, nodeId: newNodeId(random) }) },
         'CERTIFICATE_INVALID',
       ],
-      ['issuer', { issue: (request) => new FakeJoinPort(foreign).issue(request) }, 'CERTIFICATE_INVALID'],
+      ['issuer', { issuer: foreign }, 'CERTIFICATE_INVALID'],
       ['cluster id', { clusterId: foreign.clusterId }, 'CERTIFICATE_INVALID'],
       ['CA', { authorityCertificate: foreign.authority.certificate }, 'CERTIFICATE_INVALID'],
+      ['trusted CAs', { trusted: [foreign.authority.certificate] }, 'CERTIFICATE_INVALID'],
+      [
+        'number of CAs',
+        { trusted: Array<Buffer>(4).fill(cluster.authority.certificate) },
+        'CERTIFICATE_INVALID',
+      ],
       ['keyring', { keyring: () => Buffer.alloc(0) }, 'INVALID_ARGUMENT'],
       ['members', { members: () => [] }, 'INVALID_ARGUMENT'],
     ];
@@ -221,27 +219,17 @@ describe('the Join service', () => {
   async function ask(change: object) {
     const address = await serve(port);
     const { text } = port.newToken([address]);
-    const { id: tokenId, secret: tokenSecret } = parseJoinToken(text);
-    const nodeId = newNodeId(random);
-    const { csr } = await createNodeKeyAndCsr({ nodeId });
-    const request = {
-      tokenId,
-      tokenSecret,
-      nodeId,
-      name: 'n',
-      peerAddress: 'a:1',
-      apiAddress: 'b:2',
-      csr,
-      hosts: [],
-      format: 1,
-    };
-    const authorityCertificate = cluster.authority.certificate;
-    const deadlineMs = systemClock.monotonicMs() + 5_000;
-    const answer = await callJoin(
-      { ...request, ...change },
-      { address, authorityCertificate, deadlineMs, clock: systemClock },
-    );
-    return 'failure' in answer ? fromJoinStatus(answer.failure, address).error : null;
+    const { request, csrKeyHash } = await joinRequestOf(parseJoinToken(text));
+    const answer = await callJoin({
+      address,
+      authorityCertificate: cluster.authority.certificate,
+      request: { ...request, ...change },
+      csrKeyHash,
+      controlKeys: [controlKeyOf(1)],
+      deadlineMs: systemClock.monotonicMs() + 5_000,
+      clock: systemClock,
+    });
+    return 'failure' in answer ? fromRefusalStatus(answer.failure, address).error : null;
   }
 
   it('answers a whole request', async () => {
@@ -249,7 +237,7 @@ describe('the Join service', () => {
   });
 
   const bad: [object, string, string][] = [
-    [{ format: 2 }, 'VERSION_UNSUPPORTED', 'format'],
+    [{ format: 1 }, 'VERSION_UNSUPPORTED', 'format'],
     [{ tokenId: 'x' }, 'INVALID_ARGUMENT', 'token_id'],
     [{ tokenSecret: Buffer.alloc(31) }, 'INVALID_ARGUMENT', 'token_secret'],
     [{ nodeId: '1' }, 'INVALID_ARGUMENT', 'node_id'],
@@ -261,6 +249,11 @@ describe('the Join service', () => {
     [{ apiAddress: '' }, 'INVALID_ARGUMENT', 'api_address'],
     [{ csr: Buffer.from('x') }, 'INVALID_ARGUMENT', 'csr'],
     [{ csr: Buffer.alloc(LIMITS.csrBytesMax + 1) }, 'TOO_LARGE', 'csr'],
+    [{ nonce: Buffer.alloc(31) }, 'INVALID_ARGUMENT', 'nonce'],
+    [{ controlKeyFingerprints: [] }, 'INVALID_ARGUMENT', 'control_key_fingerprints'],
+    [{ controlKeyFingerprints: ['x'] }, 'INVALID_ARGUMENT', 'control_key_fingerprints'],
+    [{ jwtSecretFingerprints: [''] }, 'INVALID_ARGUMENT', 'jwt_secret_fingerprints'],
+    [{ encryption: 'maybe' }, 'INVALID_ARGUMENT', 'encryption'],
   ];
   it.each(bad)('refuses %j as %s, and the token is still good', async (change, code, field) => {
     expect(await ask(change)).toMatchObject({ code, field });
@@ -336,24 +329,8 @@ describe('renewal', () => {
       clock: systemClock,
       random,
     });
-    const { certificate: authorityCertificate } = cluster.authority;
-    holder.replace(tlsMaterial({ authorityCertificate, certificate: renewed, privateKey: node.privateKey }));
+    const authorities = [cluster.authority.certificate];
+    holder.replace(tlsMaterial({ authorities, certificate: renewed, privateKey: node.privateKey }));
     expect(await presented()).toEqual(renewed);
   });
-});
-
-it('what is refused to strangers is one line a minute for each kind, however often they ask', async () => {
-  const lines: object[] = [];
-  const logger = { ...silentLogger, warn: (fields: object) => void lines.push(fields) };
-  const clock = new ManualClock();
-  const { handlers } = joinServiceFor({ port, logger, clock });
-  const ask = (request: object): Promise<void> =>
-    new Promise((resolve) => {
-      handlers.join({ request } as Parameters<typeof handlers.join>[0], () => resolve());
-    });
-  for (let time = 0; time < 1_000; time += 1) await ask({ format: 99 });
-  expect(lines).toMatchObject([{ code: 'VERSION_UNSUPPORTED', count: 1 }]);
-  clock.advance(LIMITS.rareLineIntervalMs);
-  await ask({ format: 99 });
-  expect(lines).toMatchObject([{ count: 1 }, { count: 1_001 }]);
 });
