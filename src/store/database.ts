@@ -1,4 +1,5 @@
 import { Level } from 'level';
+import { assert } from '../base/assert.ts';
 import { HoldfastError, systemErrorCode } from '../base/errors.ts';
 import { assertFilesWhole } from './leveldb/wholeFiles.ts';
 
@@ -11,14 +12,17 @@ export interface DatabaseRow {
 export interface DatabaseBatch {
   put(key: Buffer, value: Buffer): void;
   del(key: Buffer): void;
-  /** Synced. One at a time: two that run at once may be applied out of order. */
-  write(): Promise<void>;
+  /**
+   * One at a time: two that run at once may be applied out of order. Synced, unless `later` says that the next one that is, or
+   * `compact`, will do: a power cut before it may take this one back.
+   */
+  write(when?: 'later'): Promise<void>;
 }
 
 /** A frozen view of a database. */
 export interface DatabaseSnapshot {
-  /** Rows whose key begins with `prefix` (all when it is empty), in key order, in portions. */
-  rows(prefix: string): AsyncIterable<readonly DatabaseRow[]>;
+  /** Rows whose key begins with `prefix` (all when it is empty), in key order, in portions; those behind a key, if one is named. */
+  rows(prefix: string, behind?: Buffer): AsyncIterable<readonly DatabaseRow[]>;
   close(): Promise<void>;
 }
 
@@ -27,6 +31,11 @@ export interface Database {
   batch(): DatabaseBatch;
   getSync(key: Buffer): Buffer | undefined;
   snapshot(): DatabaseSnapshot;
+  /**
+   * Afterwards all that was written is synced, and the files hold nothing that was overwritten or deleted before, unless a snapshot is open: of the keys behind
+   * the one up to the other, where they are named.
+   */
+  compact(keys: { readonly behind: Buffer | undefined; readonly end: Buffer | undefined }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -39,7 +48,8 @@ export type OpenDatabase = (options: {
 /** What becomes of a state that is damaged. */
 export const REBUILT_HINT = 'Start the node again: it takes a whole state from the leader.';
 
-const PORTION_ROWS = 256;
+/** What is done with a portion holds up everything else. */
+const PORTION_ROWS = 32;
 /** What LevelDB reads ahead for an iterator. */
 const READ_AHEAD_BYTES = 1024 * 1024;
 
@@ -67,6 +77,7 @@ export const openLevelDatabase: OpenDatabase = async ({ path, create }) => {
     batch: () => levelBatch(database),
     getSync: (key) => database.getSync(key),
     snapshot: () => levelSnapshot(database),
+    compact: (keys) => compactLevel(database, keys),
     close: () => database.close(),
   };
 };
@@ -84,20 +95,33 @@ async function assertWhole(path: string): Promise<void> {
   }
 }
 
+/** No key of a row begins with the lowest byte or the highest. */
+async function compactLevel(
+  database: Level<Buffer, Buffer>,
+  { behind = Buffer.alloc(1), end = Buffer.alloc(1, 0xff) }: Parameters<Database['compact']>[0],
+): Promise<void> {
+  assert('compactRange' in database, 'LevelDB compacts on demand');
+  const { compactRange } = database as unknown as {
+    compactRange: (this: object, start: Buffer, end: Buffer) => Promise<void>;
+  };
+  await compactRange.call(database, behind, end);
+}
+
 function levelBatch(database: Level<Buffer, Buffer>): DatabaseBatch {
   const batch = database.batch();
   return {
     put: (key, value) => void batch.put(key, value),
     del: (key) => void batch.del(key),
-    write: () => batch.write({ sync: true }),
+    write: (when) => batch.write({ sync: when !== 'later' }),
   };
 }
 
 function levelSnapshot(database: Level<Buffer, Buffer>): DatabaseSnapshot {
   const snapshot = database.snapshot();
   return {
-    async *rows(prefix) {
-      const bounds = prefix === '' ? {} : { gte: Buffer.from(prefix, 'latin1'), lt: after(prefix) };
+    async *rows(prefix, behind) {
+      const within = prefix === '' ? {} : { gte: Buffer.from(prefix, 'latin1'), lt: after(prefix) };
+      const bounds = behind === undefined ? within : { ...within, gt: behind };
       const options = { ...bounds, snapshot, fillCache: false, highWaterMarkBytes: READ_AHEAD_BYTES };
       const iterator = database.iterator(options);
       try {

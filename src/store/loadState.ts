@@ -22,6 +22,7 @@ const LOADERS: readonly { readonly table: Exclude<Table, 'h'>; readonly load: Lo
   { table: 'a', load: (state, row, encoded) => state.clients.loadAnswers(row, encoded) },
   { table: 'k', load: (state, row, encoded) => state.records.load(row, encoded) },
   { table: 'm', load: (state, row, encoded) => state.membership.loadMember(row, encoded) },
+  { table: 'r', load: (state, row, encoded) => state.keyChanges.load(row, encoded) },
   { table: 's', load: (state, row, encoded) => state.membership.loadAuthority(row, encoded) },
   { table: 't', load: (state, row, encoded) => state.tokens.load(row, encoded) },
   { table: 'x', load: (state, row, encoded) => state.membership.loadRemoved(row, encoded) },

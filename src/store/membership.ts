@@ -9,6 +9,7 @@ import {
   removedRowCodec,
   type StoredConfiguration,
 } from '../proto/storage.ts';
+import { type AuthorityStep, afterStep } from './authorityRotation.ts';
 import { plaintextOf, type Row, type RowPlace } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
 
@@ -25,7 +26,7 @@ export class Membership {
   readonly #changes: RowChanges;
   readonly #members = new Map<string, { readonly row: Row; readonly member: Member }>();
   readonly #removed = new Set<string>();
-  #authority: AuthorityRow | null = null;
+  #authority: { readonly row: Row; readonly authority: AuthorityRow } | null = null;
   /** As the log has it; kept in the head row. */
   configuration: StoredConfiguration = NOBODY;
 
@@ -34,7 +35,12 @@ export class Membership {
   }
 
   get authority(): AuthorityRow | null {
-    return this.#authority;
+    return this.#authority?.authority ?? null;
+  }
+
+  /** The log index of the last change of the authority; 0 before the bootstrap. */
+  get authorityIndex(): number {
+    return this.#authority?.row.number ?? 0;
   }
 
   get members(): readonly Member[] {
@@ -56,12 +62,18 @@ export class Membership {
         field: 'bootstrap',
       });
     }
-    this.#authority = {
-      certificate: ownBytes(bootstrap.authorityCertificate),
-      privateKey: ownBytes(bootstrap.authorityPrivateKey),
-    };
-    this.#changes.create({ table: 's', number: index, sub }, authorityRowCodec.encode(this.#authority));
+    const { authorityCertificate: certificate, authorityPrivateKey: privateKey } = bootstrap;
+    this.#putAuthority({ certificate, privateKey }, { index, sub });
     this.#putMember(present(bootstrap.member, 'checked member'), { table: 'm', number: index, sub });
+  }
+
+  /** One step of the change of the CA. @throws HoldfastError INVALID_ARGUMENT when it is not its turn */
+  rotate(step: AuthorityStep, place: { index: number; sub: number }): void {
+    const known = this.#authority;
+    if (known === null) throw new HoldfastError('INVALID_ARGUMENT', 'there is no authority to change yet');
+    const changed = afterStep(known.authority, step, this.members);
+    this.#changes.drop(known.row);
+    this.#putAuthority(changed, place);
   }
 
   /** A change of the configuration, with the details of the member it is about and the ids that are gone for good. */
@@ -81,9 +93,11 @@ export class Membership {
   }
 
   loadAuthority(row: Row, encoded: Buffer): void {
-    this.#changes.loaded(row);
-    const { certificate, privateKey } = authorityRowCodec.decode(plaintextOf(encoded));
-    this.#authority = { certificate: ownBytes(certificate), privateKey: ownBytes(privateKey) };
+    if (this.#authority !== null) {
+      throw new HoldfastError('STATE_CORRUPT', 'the state holds more than one authority (table s)');
+    }
+    const authority = ownAuthority(authorityRowCodec.decode(plaintextOf(encoded)));
+    this.#authority = { row: this.#changes.loaded(row), authority };
   }
 
   loadMember(row: Row, encoded: Buffer): void {
@@ -94,6 +108,12 @@ export class Membership {
   loadRemoved(row: Row, encoded: Buffer): void {
     this.#changes.loaded(row);
     this.#removed.add(removedRowCodec.decode(plaintextOf(encoded)).nodeId);
+  }
+
+  #putAuthority(given: AuthorityRow, { index, sub }: { index: number; sub: number }): void {
+    const authority = ownAuthority(given);
+    const row = this.#changes.create({ table: 's', number: index, sub }, authorityRowCodec.encode(authority));
+    this.#authority = { row, authority };
   }
 
   #putMember(given: Member, place: RowPlace): void {
@@ -121,6 +141,13 @@ function ownBytes(bytes: Uint8Array): Buffer {
   const own = Buffer.alloc(bytes.length);
   own.set(bytes);
   return own;
+}
+
+function ownAuthority({ certificate, privateKey, rotation }: AuthorityRow): AuthorityRow {
+  const own = { certificate: ownBytes(certificate), privateKey: ownBytes(privateKey) };
+  if (!rotation) return own;
+  const other = { certificate: ownBytes(rotation.certificate), privateKey: ownBytes(rotation.privateKey) };
+  return { ...own, rotation: other };
 }
 
 function ownMember({ nodeId, name, peerAddress, apiAddress, wantedRole }: Member): Member {

@@ -41,7 +41,7 @@ export async function openGeneration(options: StoreOptions, place: GenerationPla
   const { folder, number, create, failure, rows } = place;
   const database = await opener(options)({ path: folder.generationPath(number), create });
   try {
-    if (rows !== undefined) await writeRows(database, rows);
+    if (rows !== undefined) await writeRows(database, { rows, sealer: new RowSealer(options.sealer) });
     return await loadGeneration({
       number,
       database,

@@ -3,10 +3,11 @@ import { HoldfastError } from '../base/errors.ts';
 
 /**
  * Every persistent thing is a row. `k`: a version of a key; `c`: a client; `a`: the answers of one entry; `t`: a
- * join token; `m`: a member; `x`: a removed node id; `s`: the authority; `h`: the head, how far the others go.
+ * join token; `m`: a member; `x`: a removed node id; `s`: the authority; `r`: the change of keys that is under way, or was
+ * the last; `h`: the head, how far the others go.
  * Documented in proto/holdfast/storage/v1/row.proto.
  */
-export const TABLES = ['a', 'c', 'h', 'k', 'm', 's', 't', 'x'] as const;
+export const TABLES = ['a', 'c', 'h', 'k', 'm', 'r', 's', 't', 'x'] as const;
 export type Table = (typeof TABLES)[number];
 
 /** Where a row lies: never used twice. `k` counts revision.sub, every other table log index.sub. */

@@ -1,7 +1,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import type { Sealer } from '../envelope/sealer.ts';
 import { REBUILT_HINT } from './database.ts';
-import { describeRow, plaintextOf, type RowPlace } from './row.ts';
+import { describeRow, encodeRow, plaintextOf, type RowPlace } from './row.ts';
 import { TABLE_SEALING } from './rowCodecs.ts';
 
 /** Seals rows for disk and opens them again, each bound to its place. */
@@ -16,6 +16,20 @@ export class RowSealer {
   seal(place: RowPlace, encoded: Buffer): Buffer {
     const { codec, purpose } = TABLE_SEALING[place.table];
     return this.#sealer.seal(codec, plaintextOf(encoded), { purpose, place: envelopePlace(place) });
+  }
+
+  /**
+   * The row as it would be sealed now: the same envelope, or a new one.
+   * @throws HoldfastError STATE_CORRUPT when it is to be sealed anew and does not open
+   */
+  current(place: RowPlace, envelope: Buffer): Buffer {
+    if (this.#sealer.isCurrent(envelope, TABLE_SEALING[place.table].purpose)) return envelope;
+    const encoded = encodeRow(place, this.openOrCorrupt(place, envelope));
+    try {
+      return this.seal(place, encoded);
+    } finally {
+      if (place.table === 's') plaintextOf(encoded).fill(0);
+    }
   }
 
   /** The plaintext. @throws HoldfastError as Sealer.open */

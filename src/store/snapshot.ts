@@ -49,14 +49,19 @@ async function* chunks(snapshot: DatabaseSnapshot): AsyncIterable<readonly Datab
   if (chunk.length > 0) yield chunk;
 }
 
-/** Writes rows as they came into a fresh database. @throws HoldfastError STATE_CORRUPT for a key that no row has */
-export async function writeRows(database: Database, rows: SealedRows): Promise<void> {
+/**
+ * Writes the rows of another node into a fresh database. What that node has not sealed anew yet is sealed here (I48): this
+ * one may have told the others already that it has nothing left under old keys.
+ * @throws HoldfastError STATE_CORRUPT for a key that no row has, or a row that does not open
+ */
+export async function writeRows(
+  database: Database,
+  { rows, sealer }: { readonly rows: SealedRows; readonly sealer: RowSealer },
+): Promise<void> {
   for await (const chunk of rows) {
     const writes = database.batch();
-    for (const { key, envelope } of chunk) {
-      parseRowKey(asBuffer(key));
-      writes.put(asBuffer(key), asBuffer(envelope));
-    }
+    for (const { key, envelope } of chunk)
+      writes.put(asBuffer(key), sealer.current(parseRowKey(asBuffer(key)), asBuffer(envelope)));
     await writes.write();
   }
 }

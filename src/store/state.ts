@@ -8,6 +8,7 @@ import { checkBody, checkPrincipal, checkRequestId } from '../command/checkComma
 import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
 import { Clients } from './clients.ts';
 import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
+import { KeyChanges } from './keyChanges.ts';
 import type { RecordVersion } from './keyIndex.ts';
 import { Membership, ownConfiguration } from './membership.ts';
 import { DONE, outcomeOf } from './outcomes.ts';
@@ -17,7 +18,7 @@ import type { RowBytes } from './rowBytes.ts';
 import { RowChanges } from './rowChanges.ts';
 import { Tokens } from './tokens.ts';
 import { applyTransaction } from './transaction.ts';
-import type { AppliedEntry, AppliedPlace } from './types.ts';
+import type { AppliedEntry, AppliedOutcomes, AppliedPlace } from './types.ts';
 import type { EntryChanges } from './writer.ts';
 
 export const HISTORY_BOUNDS: HistoryBounds = {
@@ -29,11 +30,12 @@ export const HISTORY_BOUNDS: HistoryBounds = {
 };
 
 /** What an entry did: for its callers, for watchers, and for the disk. */
-export interface Applied {
-  readonly outcomes: readonly Outcome[];
+export interface Applied extends AppliedOutcomes {
   readonly written: readonly RecordVersion[];
   readonly changes: EntryChanges;
 }
+
+const NOTHING_DONE: AppliedOutcomes = { outcomes: [], accepted: false };
 
 /** Where a command stands: its log index, and its position in the entry. */
 interface CommandPlace {
@@ -52,6 +54,7 @@ export class State {
   readonly clients = new Clients(this.changes);
   readonly tokens = new Tokens(this.changes);
   readonly membership = new Membership(this.changes);
+  readonly keyChanges = new KeyChanges(this.changes);
   readonly #bounds: HistoryBounds;
   #place: AppliedPlace = { index: 0, term: 0, hash: Buffer.alloc(32) };
   /** Log time: the latest that any entry carried. Never runs backwards. */
@@ -106,24 +109,32 @@ export class State {
     assert(index === this.#place.index + 1, `I13: entry ${index} is applied after ${this.#place.index}`);
     assert(term >= this.#place.term, 'I3: terms do not go back');
     this.#place = { index, term, hash: Buffer.from(hash) };
-    const outcomes = this.#applyKind(entry, index);
+    const { outcomes, accepted } = this.#applyKind(entry, index);
     this.clients.endEntry({ index, timeMs: this.#timeMs });
     const written = this.records.takeWritten();
     compactStep(this.records, this.#bounds, { timeMs: this.#timeMs, writtenRecords: written.length });
-    return { outcomes, written, changes: { ...this.changes.take(), head: this.head() } };
+    return { outcomes, accepted, written, changes: { ...this.changes.take(), head: this.head() } };
   }
 
-  #applyKind(entry: AppliedEntry, index: number): readonly Outcome[] {
+  #applyKind(entry: AppliedEntry, index: number): AppliedOutcomes {
     switch (entry.kind) {
-      case 'commands':
+      case 'commands': {
         this.#advance(entry.batch.timeMs);
-        return entry.batch.commands.map((command, sub) => this.#applyCommand(command, { index, sub }));
+        const apply = (command: Command, sub: number) => this.#applyCommand(command, { index, sub });
+        return { outcomes: entry.batch.commands.map(apply), accepted: false };
+      }
       case 'configuration':
         this.#advance(entry.timeMs);
         this.membership.reconfigure(entry, index);
-        return [];
+        this.keyChanges.removed(entry.removed, keyChangePlace({ index, sub: 0 }));
+        return NOTHING_DONE;
+      case 'keyring':
+        return {
+          outcomes: [],
+          accepted: this.keyChanges.keyring(entry.step, this.#atKeyChange({ index, sub: 0 })),
+        };
       case 'nothing':
-        return [];
+        return NOTHING_DONE;
       default:
         return unreachable(entry, 'applied entry');
     }
@@ -195,11 +206,33 @@ export class State {
       case 'revokeToken':
         this.tokens.revoke(body.id);
         return DONE;
+      case 'rotateAuthority':
+      case 'switchAuthority':
+      case 'finishAuthorityRotation':
+        this.membership.rotate(body, place);
+        return DONE;
       case 'advanceTime':
+        return DONE;
+      case 'beginKeyChange':
+        this.keyChanges.begin(body.begin, this.#atKeyChange(place));
+        return DONE;
+      case 'confirmKeyChange':
+        this.keyChanges.confirm(body.confirm, keyChangePlace(place));
+        return DONE;
+      case 'abortKeyChange':
+        this.keyChanges.abort(body.id, this.#atKeyChange(place));
+        return DONE;
+      case 'noteKeyChange':
+        this.keyChanges.note(body.note, this.#atKeyChange(place));
         return DONE;
       default:
         return unreachable(body, 'command body');
     }
+  }
+
+  #atKeyChange(place: CommandPlace) {
+    const { configuration } = this.membership;
+    return { place: keyChangePlace(place), timeMs: this.#timeMs, configuration };
   }
 
   #useToken(use: UseToken, place: CommandPlace): Outcome {
@@ -221,4 +254,8 @@ export class State {
 
 function tokenPlace({ index, sub }: CommandPlace) {
   return { table: 't', number: index, sub } as const;
+}
+
+function keyChangePlace({ index, sub }: CommandPlace) {
+  return { table: 'r', number: index, sub } as const;
 }

@@ -6,13 +6,14 @@ import type { Sealer } from '../envelope/sealer.ts';
 import type {
   AuthorityRow,
   HeadRow,
+  KeyChangeRow,
   KeyValue,
   Member,
   StoredConfiguration,
   TokenRow,
 } from '../proto/storage.ts';
 import type { HistoryBounds } from './compaction.ts';
-import { diskFailed, type OpenDatabase, runningFailure } from './database.ts';
+import { diskFailed, type OpenDatabase } from './database.ts';
 import type { Generation } from './generation.ts';
 import {
   assertExpected,
@@ -23,7 +24,9 @@ import {
   placeOf,
   writeEmptyState,
 } from './openGeneration.ts';
+import { type Pass, passOver } from './pass.ts';
 import { readHistory, readKey, readRange } from './reads.ts';
+import { compactState, type RewrittenState, rewriteState } from './rewrite.ts';
 import { type ScrubbedState, type ScrubPace, scrubState } from './scrub.ts';
 import { type SealedRows, type StoreSnapshot, snapshotOf } from './snapshot.ts';
 import type { Generations } from './stateFolder.ts';
@@ -35,6 +38,7 @@ import type {
   HistoryResult,
   RangeQuery,
   RangeResult,
+  StoreSize,
   WatchHandle,
   WatchQuery,
   WatchSink,
@@ -147,11 +151,11 @@ export class Store {
     assert(this.#missing === null, 'I20: nothing is applied to a state that is missing');
     assert(!this.#installing && !this.#closed, 'nothing is applied while the state is replaced or closed');
     const { state, writer } = this.#generation;
-    const { outcomes, written, changes } = state.apply(entry);
+    const { outcomes, accepted, written, changes } = state.apply(entry);
     for (const row of changes.deletes) this.#generation.rowBytes.forget(row);
     writer.add(changes);
     this.#watches.publish(written);
-    return { outcomes };
+    return { outcomes, accepted };
   }
 
   /** How far the state in memory is. */
@@ -215,6 +219,11 @@ export class Store {
     return this.#generation.state.membership.authority;
   }
 
+  /** The log index of the last change of the authority; 0 before the bootstrap. */
+  get authorityIndex(): number {
+    return this.#generation.state.membership.authorityIndex;
+  }
+
   get members(): readonly Member[] {
     return this.#generation.state.membership.members;
   }
@@ -223,9 +232,19 @@ export class Store {
     return this.#generation.state.membership.member(nodeId);
   }
 
+  /** The change of keys that is under way, or was the last one; null: there was none. */
+  get keyChange(): KeyChangeRow | null {
+    return this.#generation.state.keyChanges.current;
+  }
+
   /** A join token as the log knows it, used or not; null when there is none. */
   token(id: string): TokenRow | null {
     return this.#generation.state.tokens.get(id);
+  }
+
+  /** The join tokens that are kept, the oldest first. */
+  get tokens(): readonly TokenRow[] {
+    return this.#generation.state.tokens.all;
   }
 
   /** Whether this node id was a member once and never comes back. */
@@ -280,18 +299,28 @@ export class Store {
    * it was replaced or closed meanwhile. What is found stops the node as any failure does.
    * @throws HoldfastError STATE_CORRUPT, DISK_FAILED
    */
-  async scrub(pace: ScrubPace): Promise<ScrubbedState | null> {
+  scrub(pace: ScrubPace): Promise<ScrubbedState | null> {
+    return this.#pass(scrubState, pace);
+  }
+
+  /**
+   * Seals anew whatever on disk is not sealed as it would be now, at the pace that is asked for. Null as for `scrub`.
+   * @throws HoldfastError STATE_CORRUPT, DISK_FAILED
+   */
+  rewrite(pace: ScrubPace): Promise<RewrittenState | null> {
+    return this.#pass(rewriteState, pace);
+  }
+
+  /** Leaves nothing on disk of what was overwritten or deleted. Null as for `scrub`. @throws HoldfastError DISK_FAILED */
+  compactFiles(pace: ScrubPace): Promise<RewrittenState | null> {
+    return this.#pass(compactState, pace);
+  }
+
+  async #pass<Result>(over: Pass<Result>, pace: ScrubPace): Promise<Result | null> {
+    if (this.#missing !== null) return null;
     const generation = this.#generation;
     const isCurrent = (): boolean => this.#generation === generation && !this.#closed;
-    if (this.#missing !== null || !isCurrent()) return null;
-    try {
-      return await scrubState(generation, async (next) => (await pace(next)) && isCurrent());
-    } catch (thrown) {
-      if (!isCurrent()) return null;
-      const error = runningFailure(thrown);
-      this.#failure.fail(error);
-      throw error;
-    }
+    return await passOver({ generation, isCurrent, failure: this.#failure }, over, pace);
   }
 
   /**
@@ -368,16 +397,4 @@ export class Store {
       throw error;
     }
   }
-}
-
-export interface StoreSize {
-  readonly liveKeys: number;
-  readonly liveBytes: number;
-  /** Of superseded versions and deletions. */
-  readonly historyBytes: number;
-  /** Versions above the compaction point, and below it those still to be taken away. */
-  readonly historyRecords: number;
-  readonly clients: number;
-  readonly tokens: number;
-  readonly watches: number;
 }

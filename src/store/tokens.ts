@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import { present } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type CreateToken, type TokenRow, tokenRowCodec, type UseToken } from '../proto/storage.ts';
@@ -47,6 +48,7 @@ export class Tokens {
       id,
       secretHash: Buffer.from(secretHash),
       role,
+      createdMs: at.timeMs,
       expiresMs: at.timeMs + ttlMs,
       nodeId: '',
       csrKeyHash: NOTHING,
@@ -59,33 +61,28 @@ export class Tokens {
    * @throws HoldfastError TOKEN_UNKNOWN, TOKEN_EXPIRED, NODE_ID_REUSED, TOKEN_USED
    */
   use(use: UseToken, at: { place: RowPlace; timeMs: number; isRemoved: boolean; isMember: boolean }): string {
-    const known = this.#tokens.get(use.id);
-    // One answer for an id and a secret that are wrong: an id alone must tell nothing.
-    if (known === undefined || !timingSafeEqual(known.token.secretHash, use.secretHash)) throw unknownToken();
-    const { token, row } = known;
-    if (at.timeMs >= token.expiresMs) {
-      throw new HoldfastError('TOKEN_EXPIRED', 'the join token is past its time', {
-        hint: 'Make a new one.',
-      });
-    }
+    const token = requireGood(this.get(use.id), use, at.timeMs);
     if (at.isRemoved) throw reused(`node id ${use.nodeId} was removed and never comes back`);
     if (token.nodeId === '') {
       if (at.isMember) throw reused(`node id ${use.nodeId} is a member already`);
-      this.#changes.drop(row);
+      this.#changes.drop(present(this.#tokens.get(use.id), 'token').row);
       this.#put(at.place, { ...token, nodeId: use.nodeId, csrKeyHash: Buffer.from(use.csrKeyHash) });
       return token.role;
     }
-    if (token.nodeId !== use.nodeId || !timingSafeEqual(token.csrKeyHash, use.csrKeyHash)) {
-      throw new HoldfastError('TOKEN_USED', 'another node has used this join token', {
-        hint: 'Make a new one.',
-      });
-    }
+    requireSameUser(token, use);
     return token.role;
   }
 
   /** A token as it is kept, used or not; null when there is none. */
   get(id: string): TokenRow | null {
     return this.#tokens.get(id)?.token ?? null;
+  }
+
+  /** As they are kept, used ones and those that have expired not long ago too; the oldest first. */
+  get all(): readonly TokenRow[] {
+    return [...this.#tokens.values()]
+      .map(({ token }) => token)
+      .toSorted((left, right) => left.createdMs - right.createdMs || (left.id < right.id ? -1 : 1));
   }
 
   /** @throws HoldfastError TOKEN_UNKNOWN */
@@ -103,12 +100,12 @@ export class Tokens {
   }
 
   load(row: Row, encoded: Buffer): void {
-    const { id, role, expiresMs, nodeId, ...hashes } = tokenRowCodec.decode(plaintextOf(encoded));
+    const { id, role, createdMs, expiresMs, nodeId, ...hashes } = tokenRowCodec.decode(plaintextOf(encoded));
     const secretHash = Buffer.from(hashes.secretHash);
     const csrKeyHash = Buffer.from(hashes.csrKeyHash);
     this.#tokens.set(id, {
       row: this.#changes.loaded(row),
-      token: { id, secretHash, role, expiresMs, nodeId, csrKeyHash },
+      token: { id, secretHash, role, createdMs, expiresMs, nodeId, csrKeyHash },
     });
   }
 
@@ -122,10 +119,35 @@ export class Tokens {
   }
 }
 
+/**
+ * A token as it is kept (null: there is none) for one who shows the hash of a secret, at this log time.
+ * @throws HoldfastError TOKEN_UNKNOWN, TOKEN_EXPIRED
+ */
+export function requireGood(
+  token: TokenRow | null,
+  { secretHash }: Pick<UseToken, 'secretHash'>,
+  timeMs: number,
+): TokenRow {
+  // One answer for an id and a secret that are wrong: an id alone must tell nothing.
+  if (token === null || !timingSafeEqual(token.secretHash, secretHash)) throw unknownToken();
+  if (timeMs < token.expiresMs) return token;
+  throw new HoldfastError('TOKEN_EXPIRED', 'the join token is past its time', TOKEN_WANTED);
+}
+
+/** That nobody has used the token, or this pair of node and key. @throws HoldfastError TOKEN_USED */
+export function requireSameUser(
+  token: TokenRow,
+  { nodeId, csrKeyHash }: Pick<UseToken, 'nodeId' | 'csrKeyHash'>,
+): void {
+  if (token.nodeId === '') return;
+  if (token.nodeId === nodeId && timingSafeEqual(token.csrKeyHash, csrKeyHash)) return;
+  throw new HoldfastError('TOKEN_USED', 'another node has used this join token', TOKEN_WANTED);
+}
+
+const TOKEN_WANTED = { field: 'token', hint: 'Make a new one: holdfast member add-token.' } as const;
+
 function unknownToken(): HoldfastError {
-  return new HoldfastError('TOKEN_UNKNOWN', 'no join token has this id and secret', {
-    hint: 'Make a new one: holdfast member add-token.',
-  });
+  return new HoldfastError('TOKEN_UNKNOWN', 'no join token has this id and secret', TOKEN_WANTED);
 }
 
 function reused(message: string): HoldfastError {

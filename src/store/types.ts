@@ -1,7 +1,14 @@
 import type { HoldfastError } from '../base/errors.ts';
 import type { LogIndex, Revision, Term } from '../base/ids.ts';
 import type { WatchEvent } from '../proto/kv.ts';
-import type { CommandBatch, KeyValue, Member, Outcome, StoredConfiguration } from '../proto/storage.ts';
+import type {
+  CommandBatch,
+  KeyringStep,
+  KeyValue,
+  Member,
+  Outcome,
+  StoredConfiguration,
+} from '../proto/storage.ts';
 
 /** How far the log has been applied. */
 export interface AppliedPlace {
@@ -23,11 +30,15 @@ export type AppliedEntry =
       readonly member: Member | null;
       readonly timeMs: number;
     }
+  /** A keyring, which is in force only where `AppliedOutcomes.accepted` says so. */
+  | { readonly kind: 'keyring'; readonly place: AppliedPlace; readonly step: KeyringStep }
   | { readonly kind: 'nothing'; readonly place: AppliedPlace };
 
 /** What `apply` made of an entry: one outcome a command, in order. */
 export interface AppliedOutcomes {
   readonly outcomes: readonly Outcome[];
+  /** Of a keyring: whether the change that it belongs to has come so far, here and so on every node. */
+  readonly accepted: boolean;
 }
 
 export interface RangeQuery {
@@ -100,4 +111,17 @@ export interface WatchHandle {
   readonly startedAfterRevision: Revision;
   resume(): void;
   close(): void;
+}
+
+/** Numbers for status and metrics. */
+export interface StoreSize {
+  readonly liveKeys: number;
+  readonly liveBytes: number;
+  /** Of superseded versions and deletions. */
+  readonly historyBytes: number;
+  /** Versions above the compaction point, and below it those still to be taken away. */
+  readonly historyRecords: number;
+  readonly clients: number;
+  readonly tokens: number;
+  readonly watches: number;
 }

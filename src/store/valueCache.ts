@@ -17,6 +17,7 @@ export class ValueCache {
     this.#rows.add(row);
     this.#bytes += present(row.encoded, 'plaintext of a cached row').length;
     while (this.#bytes > this.#bytesMax) {
+      // A new iterator each time: one that is kept keeps every table that the set was laid out in since.
       this.remove(present(this.#rows.values().next().value, 'oldest row of the cache'));
     }
   }

@@ -17,6 +17,13 @@ export interface EntryChanges {
   readonly bytes: number;
 }
 
+/** A row as it lies on disk, and as it shall lie there. */
+export interface RewrittenRow {
+  readonly key: Buffer;
+  readonly before: Buffer;
+  readonly after: Buffer;
+}
+
 export interface WriterOptions {
   readonly database: Database;
   readonly sealer: RowSealer;
@@ -31,9 +38,9 @@ export interface WriterOptions {
   readonly onFatal: (error: HoldfastError) => void;
 }
 
-/** Sealing goes in slices of about a millisecond, so that the event loop stays free. */
 /** How often a write that is under way is looked at before it is taken for one that hangs. */
 const STALL_LOOKS = 20;
+/** Sealing goes in slices of about a millisecond, so that the event loop stays free. */
 const SLICE_ROWS = 64;
 const SLICE_BYTES = 256 * 1024;
 
@@ -55,6 +62,10 @@ export class StateWriter {
   #state: 'open' | 'paused' | 'stopped' = 'open';
   #failed: HoldfastError | null = null;
   readonly #gathering: HurriedWait;
+  #rewrite: {
+    readonly rows: readonly RewrittenRow[];
+    readonly resolve: (count: number | null) => void;
+  } | null = null;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -75,6 +86,21 @@ export class StateWriter {
   /** Why nothing is written any more, or null. */
   get failed(): HoldfastError | null {
     return this.#failed;
+  }
+
+  /**
+   * Puts rows anew that are on disk exactly as given, in their turn between batches, for which it waits: what an entry has
+   * deleted meanwhile stays deleted (I46). They are on disk for certain with the batch that follows, or once the database is
+   * compacted. One call at a time.
+   * @returns how many there still were; null when nothing is written any more, which `onFatal` has been told
+   */
+  rewrite(rows: readonly RewrittenRow[]): Promise<number | null> {
+    assert(this.#rewrite === null, 'one rewrite at a time');
+    if (this.#state !== 'open' || this.#failed !== null) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      this.#rewrite = { rows, resolve };
+      this.#start();
+    });
   }
 
   add(changes: EntryChanges): void {
@@ -137,7 +163,9 @@ export class StateWriter {
   }
 
   async #writeAll(): Promise<void> {
-    while (this.#waiting() > 0 && this.#state === 'open' && this.#failed === null) {
+    while (this.#isDue()) {
+      await this.#rewriteOne();
+      if (this.#waiting() === 0) continue;
       // The log holds what waits here: each synced batch competes with it for the disk, so entries come together first.
       if (this.#unflushedBytes < LIMITS.stateGatherBytes) await this.#gathering.wait(LIMITS.stateGatherMs);
       else await polled(this.#options.scheduler);
@@ -149,6 +177,40 @@ export class StateWriter {
     }
     // In the same turn as the last look at the queue: an entry added after it starts a new run.
     this.#running = null;
+  }
+
+  #isDue(): boolean {
+    if (this.#state === 'open' && this.#failed === null) return this.#waiting() > 0 || this.#rewrite !== null;
+    this.#rewrite?.resolve(null);
+    this.#rewrite = null;
+    return false;
+  }
+
+  async #rewriteOne(): Promise<void> {
+    const rewrite = this.#rewrite;
+    if (rewrite === null) return;
+    let count: number | null = null;
+    try {
+      count = await this.#putAnew(rewrite.rows);
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+    this.#rewrite = null;
+    rewrite.resolve(this.#failed === null ? count : null);
+  }
+
+  async #putAnew(rows: readonly RewrittenRow[]): Promise<number> {
+    const { database } = this.#options;
+    const writes = database.batch();
+    let count = 0;
+    for (const { key, before, after } of rows) {
+      if (count % SLICE_ROWS === SLICE_ROWS - 1) await polled(this.#options.scheduler);
+      if (database.getSync(key)?.equals(before) !== true) continue;
+      writes.put(key, after);
+      count += 1;
+    }
+    if (count > 0) await this.#watched(writes.write('later'));
+    return count;
   }
 
   #fail(thrown: unknown): void {

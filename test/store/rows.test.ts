@@ -2,7 +2,15 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { recordRowCodec } from '../../src/proto/storage.ts';
 import { encodeRecord, recordValue } from '../../src/store/recordRow.ts';
-import { encodeRow, newRow, parseRowKey, plaintextOf, type RowPlace, rowKey } from '../../src/store/row.ts';
+import {
+  encodeRow,
+  newRow,
+  parseRowKey,
+  plaintextOf,
+  type Row,
+  type RowPlace,
+  rowKey,
+} from '../../src/store/row.ts';
 import { TABLE_SEALING } from '../../src/store/rowCodecs.ts';
 import { RowSealer } from '../../src/store/rowSealer.ts';
 import { StateDigest } from '../../src/store/stateDigest.ts';
@@ -156,5 +164,31 @@ describe('the value cache', () => {
     expect(first.encoded?.buffer.byteLength).toBe(100);
     cache.remove(first);
     expect([cache.bytes, first.encoded]).toEqual([100, null]);
+  });
+
+  it('forgets in the order in which rows were used last, whatever went in between', () => {
+    const choice = fc.record({ what: fc.constantFrom('add', 'touch', 'remove'), which: fc.nat() });
+    fc.assert(
+      fc.property(fc.array(choice, { maxLength: 300 }), (choices) => {
+        const cache = new ValueCache(1_000);
+        // Oldest first: what the cache is to hold.
+        let held: Row[] = [];
+        for (const { what, which } of choices) {
+          const row = held[which % Math.max(held.length, 1)];
+          if (what === 'add' || row === undefined) {
+            const added = newRow(PLACE, Buffer.alloc(87));
+            held = [...held, added].slice(-10);
+            cache.add(added);
+          } else {
+            held = held.filter((one) => one !== row);
+            if (what === 'touch') held.push(row);
+            cache[what](row);
+          }
+          expect(cache.bytes).toBe(100 * held.length);
+          expect(held.every(({ encoded }) => encoded !== null)).toBe(true);
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 });

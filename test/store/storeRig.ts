@@ -17,6 +17,7 @@ import type {
 } from '../../src/proto/storage.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
 import type { AppliedEntry, AppliedPlace } from '../../src/store/types.ts';
+import { JWT_FINGERPRINT } from '../envelope/fixtures.ts';
 
 export const CLIENT: Principal = { kind: 'client', name: 'ada', address: '127.0.0.1:1' };
 export const NODE: Principal = { kind: 'node', name: '00000000000000aa', address: '127.0.0.1:2' };
@@ -63,7 +64,13 @@ export function commandsAt(index: number, timeMs: number, commands: readonly Com
 export function sealerOf(encryption: EncryptionToggle = 'on', seed = 7): Sealer {
   const random = new SeededRandom(seed);
   const storeId = newStoreId(random);
-  const keyring = createKeyring({ storeId, encryption, random, clock: new ManualClock() });
+  const keyring = createKeyring({
+    storeId,
+    encryption,
+    jwtSecretFingerprint: JWT_FINGERPRINT,
+    random,
+    clock: new ManualClock(),
+  });
   return new Sealer({ keyring, storeId, random });
 }
 

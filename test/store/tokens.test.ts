@@ -52,6 +52,18 @@ describe('join tokens', () => {
     return rig.apply(command({ useToken }, NODE))[0];
   };
 
+  it('are listed as they are kept, the oldest first', async () => {
+    create('b');
+    rig.timeMs += 1;
+    create('a');
+    use({ id: 'b' });
+    await rig.reopen();
+    expect(rig.store.tokens.map(({ id, createdMs, nodeId }) => ({ id, createdMs, nodeId }))).toEqual([
+      { id: 'b', createdMs: rig.timeMs - 1, nodeId: NODE_B },
+      { id: 'a', createdMs: rig.timeMs, nodeId: '' },
+    ]);
+  });
+
   it('give their role, again and again to one pair of node and key', async () => {
     create();
     expect(use()?.token).toEqual({ role: 'learner' });
