@@ -38,6 +38,12 @@ export interface ReplicatedLog {
   clockOffsets(): readonly { readonly nodeId: NodeId; readonly aheadMs: number }[];
   /** The state machine's durable place has moved on: the log may forget what lies below, less a trailing window. */
   durable(metadata: SnapshotMetadata): void;
+  /**
+   * Forgets everything up to the state machine's durable place, whoever still needs it (a member that does takes a
+   * snapshot), and begins a new segment: repeated when more is durable, it leaves no byte of earlier entries on the disk.
+   * @throws HoldfastError DISK_FAILED, UNAVAILABLE
+   */
+  forget(): Promise<void>;
   /** Sends a follower's sealed commands to the leader. False: there is no leader, or its queue is full. */
   forward(forward: { readonly sequence: number; readonly envelope: Uint8Array }): boolean;
   close(): Promise<void>;

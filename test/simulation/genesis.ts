@@ -9,6 +9,7 @@ import { entryHash, ZERO_HASH } from '../../src/replication/raft/entryHash.ts';
 import type { Configuration } from '../../src/replication/raft/types.ts';
 import type { WalContents } from '../../src/replication/wal/types.ts';
 import { Store } from '../../src/store/store.ts';
+import { JWT_FINGERPRINT } from '../envelope/fixtures.ts';
 import { Chance } from './chance.ts';
 import { PlainSealer } from './plainSealer.ts';
 import { VirtualState } from './virtualState.ts';
@@ -16,6 +17,7 @@ import { VirtualState } from './virtualState.ts';
 /** Of every run: what they seal and where does not matter to them. */
 const STORE_ID: StoreId = newStoreId(new SeededRandom(1));
 const KEYRING = createKeyring({
+  jwtSecretFingerprint: JWT_FINGERPRINT,
   storeId: STORE_ID,
   encryption: 'on',
   random: new SeededRandom(2),

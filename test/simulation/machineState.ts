@@ -1,6 +1,6 @@
 import type { LogIndex, NodeId } from '../../src/base/ids.ts';
 import type { Sealer } from '../../src/envelope/sealer.ts';
-import { openContext, openPayload } from '../../src/node/entryPayload.ts';
+import { openBatch, openContext, readPayload } from '../../src/node/entryPayload.ts';
 import { snapshotMetadata } from '../../src/node/snapshotMetadata.ts';
 import type { CommandBatch, Outcome } from '../../src/proto/storage.ts';
 import { membersOf } from '../../src/replication/raft/configuration.ts';
@@ -45,10 +45,10 @@ export class MachineState implements StateMachine {
     const place: AppliedPlace = { index: entry.index, term: entry.term, hash: entry.hash };
     if (entry.type === 'empty') return { kind: 'nothing', place };
     if (entry.type === 'configuration') return this.#configuration(entry, place);
-    const payload = openPayload(sealer, entry.payload, entry);
-    return payload.kind === 'batch'
-      ? { kind: 'commands', place, batch: payload.batch }
-      : { kind: 'nothing', place };
+    const read = readPayload(entry.payload, entry);
+    return read.kind === 'batch'
+      ? { kind: 'commands', place, batch: openBatch(sealer, read.envelope, entry) }
+      : { kind: 'keyring', place, step: read.step };
   }
 
   #configuration(entry: CommittedEntry, place: AppliedPlace): AppliedEntry {

@@ -27,6 +27,10 @@ export class PlainSealer extends Sealer {
     const value = codec.decode(bytes.subarray(1 + label.length));
     return { value, suite: 1, keyId: this.keyring.active.dataKey.id, current: true };
   }
+
+  override isCurrent(): boolean {
+    return true;
+  }
 }
 
 function labelOf({ purpose, place }: SealContext): string {

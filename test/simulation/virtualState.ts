@@ -91,6 +91,7 @@ export class VirtualState implements Generations {
       batch: () => this.#batch(rows),
       getSync: (key) => rows.get(key.toString('latin1')),
       snapshot: () => this.#snapshot(new Map(rows)),
+      compact: () => Promise.resolve(),
       close: () => Promise.resolve(),
     };
   }

@@ -1,3 +1,4 @@
+import type { NodeId } from '../../base/ids.ts';
 import { membersOf } from './configuration.ts';
 import { Progress } from './progress.ts';
 import type { RaftState } from './state.ts';
@@ -15,8 +16,6 @@ export function syncPeers(state: RaftState): void {
       new Progress({
         match: 0,
         next: state.log.lastIndex + 1,
-        // Else a leader that adds members would fail its next quorum check before they could speak.
-        recentlyActive: true,
         window: {
           messagesMax: state.options.inFlightMessagesMax,
           bytesMax: state.options.inFlightBytesMax,
@@ -25,4 +24,10 @@ export function syncPeers(state: RaftState): void {
     );
   }
   state.replicationDue = true;
+}
+
+/** Leader: whether another member was heard within the last shortest election timeout. */
+export function isReachable(state: RaftState, member: NodeId): boolean {
+  const progress = state.peers.get(member);
+  return progress !== undefined && progress.silentTicks < state.options.electionTicksMin;
 }

@@ -20,7 +20,7 @@ export class Progress {
   #next: LogIndex;
   #state: ProgressState = 'probe';
   #probeSent = false;
-  #recentlyActive: boolean;
+  #silentTicks = 0;
   #nudgeDue = true;
   #sentCommit: LogIndex = 0;
   #suspicion: SuspicionNotice | null = null;
@@ -29,12 +29,10 @@ export class Progress {
   constructor(start: {
     match: LogIndex;
     next: LogIndex;
-    recentlyActive: boolean;
     window: { messagesMax: number; bytesMax: number };
   }) {
     this.#match = start.match;
     this.#next = start.next;
-    this.#recentlyActive = start.recentlyActive;
     this.#inFlight = new InFlight(start.window);
   }
 
@@ -57,9 +55,12 @@ export class Progress {
     return this.#state;
   }
 
-  /** Heard from since the last quorum check. */
-  get recentlyActive(): boolean {
-    return this.#recentlyActive;
+  /**
+   * Ticks since the member was last heard. It begins as if it had just been heard: else a leader that adds members
+   * would fail its next quorum check before they could speak.
+   */
+  get silentTicks(): number {
+    return this.#silentTicks;
   }
 
   /** The highest commit index that an append or a commit message has told it. */
@@ -98,7 +99,7 @@ export class Progress {
 
   /** Any answer in this term: the member lives. */
   heard(): void {
-    this.#recentlyActive = true;
+    this.#silentTicks = 0;
   }
 
   /** Its log agrees with ours up to `index`. False for old news. */
@@ -177,8 +178,8 @@ export class Progress {
     return due;
   }
 
-  quorumChecked(): void {
-    this.#recentlyActive = false;
+  ticked(): void {
+    this.#silentTicks += 1;
   }
 
   #enter(state: ProgressState): void {

@@ -1,3 +1,4 @@
+import { isReachable } from './peers.ts';
 import type { Progress } from './progress.ts';
 import type { RaftState } from './state.ts';
 import type { RaftStatus } from './types.ts';
@@ -11,6 +12,7 @@ export function statusOf(state: RaftState): RaftStatus {
     nodeId: state.nodeId,
     role: state.role,
     term: state.term,
+    durableTerm: state.durability.durable.term,
     vote: state.vote,
     leader: state.leader,
     commit: log.commit,
@@ -32,13 +34,15 @@ function members(state: RaftState): MemberStatus[] {
     match: state.durability.stable,
     next: state.log.lastIndex + 1,
     state: 'replicate',
-    recentlyActive: true,
+    silentTicks: 0,
+    reachable: true,
     suspect: false,
   };
-  return [own, ...[...state.peers].map(([nodeId, progress]) => memberStatus(nodeId, progress))];
+  return [own, ...[...state.peers].map(([nodeId, progress]) => memberStatus(state, nodeId, progress))];
 }
 
-function memberStatus(nodeId: MemberStatus['nodeId'], progress: Progress): MemberStatus {
-  const { match, next, state, recentlyActive, suspicion } = progress;
-  return { nodeId, match, next, state, recentlyActive, suspect: suspicion !== null };
+function memberStatus(raft: RaftState, nodeId: MemberStatus['nodeId'], progress: Progress): MemberStatus {
+  const { match, next, state, silentTicks, suspicion } = progress;
+  const reachable = isReachable(raft, nodeId);
+  return { nodeId, match, next, state, silentTicks, reachable, suspect: suspicion !== null };
 }

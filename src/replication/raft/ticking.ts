@@ -1,6 +1,8 @@
+import type { NodeId } from '../../base/ids.ts';
 import { campaign } from './election.ts';
 import { broadcastHeartbeat } from './heartbeats.ts';
 import { maybeLeaveJoint } from './membership.ts';
+import { isReachable } from './peers.ts';
 import { quorumReached } from './quorum.ts';
 import { expireForwardedReads } from './reads.ts';
 import { becomeFollower, setLeader } from './roles.ts';
@@ -29,8 +31,9 @@ function tickLeader(state: RaftState): void {
       becomeFollower(state, state.term, null);
       return;
     }
-    for (const progress of state.peers.values()) progress.quorumChecked();
   }
+  // After the check: who was heard since the one before it has been silent for less than the shortest election timeout.
+  for (const progress of state.peers.values()) progress.ticked();
   maybeLeaveJoint(state);
   state.heartbeatElapsed += 1;
   if (state.heartbeatElapsed >= state.options.heartbeatTicks) {
@@ -40,7 +43,6 @@ function tickLeader(state: RaftState): void {
 }
 
 function quorumActive(state: RaftState): boolean {
-  const active = (voter: typeof state.nodeId): number =>
-    voter === state.nodeId || state.peers.get(voter)?.recentlyActive === true ? 1 : 0;
+  const active = (voter: NodeId): number => (voter === state.nodeId || isReachable(state, voter) ? 1 : 0);
   return quorumReached(state.configuration, active) === 1;
 }

@@ -183,6 +183,8 @@ export interface RaftStatus {
   readonly nodeId: NodeId;
   readonly role: Role;
   readonly term: Term;
+  /** The one on the disk: what a start would go on from at the least. Never falls (I1). */
+  readonly durableTerm: Term;
   readonly vote: NodeId | null;
   readonly leader: NodeId | null;
   readonly commit: LogIndex;
@@ -202,7 +204,10 @@ export interface RaftStatus {
     readonly match: LogIndex;
     readonly next: LogIndex;
     readonly state: 'probe' | 'replicate' | 'snapshot';
-    readonly recentlyActive: boolean;
+    /** Ticks since it was last heard, or was taken in. */
+    readonly silentTicks: number;
+    /** Silent for less than the shortest election timeout: it counts in the quorum check. */
+    readonly reachable: boolean;
     /** Its acknowledgements do not count, and `match` is 0, until it has been replicated to anew. */
     readonly suspect: boolean;
   }[];

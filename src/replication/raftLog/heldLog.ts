@@ -1,4 +1,4 @@
-import type { LogIndex, NodeId } from '../../base/ids.ts';
+import type { LogIndex } from '../../base/ids.ts';
 import type { RaftStatus } from '../raft/types.ts';
 
 type MemberProgress = RaftStatus['progress'];
@@ -10,8 +10,6 @@ type MemberProgress = RaftStatus['progress'];
  */
 export class HeldLog {
   readonly #patienceTicks: number;
-  readonly #heardAt = new Map<NodeId, number>();
-  #ticks = 0;
   /** Where the first of the snapshots ends that were opened since a member began to need one. */
   #opened: LogIndex | null = null;
 
@@ -21,12 +19,6 @@ export class HeldLog {
 
   /** `progress` is empty on who does not lead. */
   tick(progress: MemberProgress): void {
-    this.#ticks += 1;
-    for (const { nodeId, recentlyActive } of progress) {
-      if (recentlyActive) this.#heardAt.set(nodeId, this.#ticks);
-    }
-    const members = new Set(progress.map(({ nodeId }) => nodeId));
-    for (const nodeId of this.#heardAt.keys()) if (!members.has(nodeId)) this.#heardAt.delete(nodeId);
     if (progress.every(({ state }) => state !== 'snapshot')) this.#opened = null;
   }
 
@@ -37,8 +29,15 @@ export class HeldLog {
   /** All behind this is needed; infinite when nobody needs anything. */
   neededFrom(progress: MemberProgress): LogIndex {
     const needed = progress
-      .filter(({ nodeId }) => this.#ticks - (this.#heardAt.get(nodeId) ?? -Infinity) <= this.#patienceTicks)
+      .filter(({ silentTicks }) => silentTicks <= this.#patienceTicks)
       .map(({ state, match }) => (state === 'snapshot' ? (this.#opened ?? Infinity) : match));
     return Math.min(...needed);
   }
+}
+
+/** The log is held so many longest election timeouts for a member that is not heard any more. */
+const PATIENCE_TIMEOUTS = 3;
+
+export function patienceTicks(electionTicksMax: number): number {
+  return PATIENCE_TIMEOUTS * electionTicksMax;
 }

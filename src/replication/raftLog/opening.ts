@@ -92,7 +92,7 @@ function isOnlyVoter(nodeId: NodeId, configuration: Configuration): boolean {
 
 function unmendable(reason: string): HoldfastError {
   return new HoldfastError('LOG_CORRUPT', `the only voter has lost a part of its log: ${reason}`, {
-    hint: 'no other node can give it back; keep a copy of the data directory and restore the cluster from a backup',
+    hint: 'no other node can give it back: keep a copy of the data directory, make a new cluster, and import what kv export has written',
   });
 }
 

@@ -21,21 +21,17 @@ import { Backlog } from './backlog.ts';
 import { ClockOffsets } from './clockOffsets.ts';
 import { CompactionWindow } from './compaction.ts';
 import { DiskStall } from './diskStall.ts';
-import { HeldLog } from './heldLog.ts';
+import { HeldLog, patienceTicks } from './heldLog.ts';
 import { LEADING_MESSAGES } from './leadingMessages.ts';
 import { openingOf } from './opening.ts';
 import { DEFAULT_BOUNDS, DEFAULT_TIMING, type RaftLogOptions, type RaftLogTiming } from './options.ts';
 import { PeerSet } from './peerSet.ts';
 import { ReadBarriers } from './readBarriers.ts';
 import { stepAll } from './receiving.ts';
+import { Releasing } from './releasing.ts';
 import { SnapshotInstaller } from './snapshotInstaller.ts';
-import { Ticker } from './ticker.ts';
+import { lateTicksMax, Ticker } from './ticker.ts';
 import { TrustWatch } from './trust.ts';
-
-/** A node that stood still makes up for so much of an election timeout: one part of these. */
-const LATE_TICKS_SHARE = 5;
-/** The log is held so many longest election timeouts for a member that is not heard any more. */
-const PATIENCE_TIMEOUTS = 3;
 
 /**
  * The host of the Raft core: performs the numbered duties of `Ready` (raft/types.ts) on a write-ahead log, a
@@ -64,6 +60,7 @@ export class RaftLog implements ReplicatedLog {
   readonly #backlog: Backlog;
   readonly #disk: DiskStall;
   readonly #held: HeldLog;
+  readonly #releasing: Releasing;
   readonly #peers: PeerSet;
   readonly #trust: TrustWatch;
   readonly #clockOffsets = new ClockOffsets();
@@ -114,14 +111,16 @@ export class RaftLog implements ReplicatedLog {
       clock,
       scheduler,
       tickMs,
-      lateTicksMax: Math.max(1, Math.floor(electionTicksMin / LATE_TICKS_SHARE)),
+      lateTicksMax: lateTicksMax(electionTicksMin),
       onTick: () => this.#guard(() => this.#tick()),
     });
     const { trailing, held, backlogBytesMax } = this.#timing;
     this.#window = new CompactionWindow({ trailing, held }, initial.snapshot.index);
     this.#window.add(initial.entries);
     this.#backlog = new Backlog({ bytesMax: backlogBytesMax, durable: applied, sizes: this.#window });
-    this.#held = new HeldLog({ patienceTicks: PATIENCE_TIMEOUTS * this.#timing.electionTicksMax });
+    this.#held = new HeldLog({ patienceTicks: patienceTicks(electionTicksMax) });
+    const parts = { raft: this.#raft, window: this.#window, held: this.#held, wal: options.wal };
+    this.#releasing = new Releasing({ ...parts, durable: applied });
     this.#disk = new DiskStall({ wal: options.wal, timing: this.#timing });
     this.#peers = new PeerSet(options.transport, (peerId) => stateMachine.peerAddress(peerId));
   }
@@ -195,12 +194,12 @@ export class RaftLog implements ReplicatedLog {
     const durable = Math.min(metadata.index, this.#applier.applied);
     this.#backlog.durable(durable);
     this.#processSoon();
-    const target = this.#window.target(durable, () => this.#held.neededFrom(this.#raft.status().progress));
-    if (target === null) return;
-    this.#raft.compact({ index: target });
-    const { base } = this.#raft;
-    this.#window.compacted(base.index);
-    this.#options.wal.release(base).catch((error: unknown) => this.#fail(error));
+    this.#releasing.durable(durable).catch((error: unknown) => this.#fail(error));
+  }
+
+  async forget(): Promise<void> {
+    if (this.#stopped !== null) throw this.#stopped;
+    await this.#releasing.all();
   }
 
   forward(forward: { readonly sequence: number; readonly envelope: Uint8Array }): boolean {

@@ -80,3 +80,10 @@ export class Ticker {
     for (let tick = 0; tick < due && this.#timer !== null; tick += 1) this.#onTick();
   }
 }
+
+/** A node that stood still makes up for so much of an election timeout: one part of these. */
+const LATE_TICKS_SHARE = 5;
+
+export function lateTicksMax(electionTicksMin: number): number {
+  return Math.max(1, Math.floor(electionTicksMin / LATE_TICKS_SHARE));
+}

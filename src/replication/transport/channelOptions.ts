@@ -6,8 +6,8 @@ import { LIMITS } from '../../base/limits.ts';
  * channelz bookkeeping, and a TCP connection of its own for each client.
  */
 export const PEER_CHANNEL_OPTIONS: ChannelOptions = {
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 3_000,
+  'grpc.keepalive_time_ms': LIMITS.peerKeepaliveMs,
+  'grpc.keepalive_timeout_ms': LIMITS.peerKeepaliveTimeoutMs,
   'grpc.keepalive_permit_without_calls': 1,
   'grpc.initial_reconnect_backoff_ms': LIMITS.peerReconnectMsMin,
   'grpc.max_reconnect_backoff_ms': LIMITS.peerReconnectMsMax,
@@ -21,14 +21,27 @@ export const PEER_CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.client_idle_timeout_ms': 2 ** 31 - 1,
 };
 
-export const PEER_SERVER_OPTIONS: ChannelOptions = {
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 3_000,
+const PEER_SERVER_OPTIONS: ChannelOptions = {
+  'grpc.keepalive_time_ms': LIMITS.peerKeepaliveMs,
+  'grpc.keepalive_timeout_ms': LIMITS.peerKeepaliveTimeoutMs,
   'grpc.max_concurrent_streams': LIMITS.peerStreamsMax,
   'grpc.max_receive_message_length': LIMITS.peerMessageBytesMax,
   'grpc.max_send_message_length': LIMITS.peerMessageBytesMax,
   'grpc.enable_channelz': 0,
 };
+
+/**
+ * For one connection of a node. Until it has proved itself no message is taken that is longer than a step of the proof:
+ * gRPC asks for the length at every call, and would keep each one that comes in memory before a handler sees it.
+ */
+export function peerServerOptions(isProved: () => boolean): ChannelOptions {
+  return {
+    ...PEER_SERVER_OPTIONS,
+    get 'grpc.max_receive_message_length'() {
+      return isProved() ? LIMITS.peerMessageBytesMax : LIMITS.proofStepBytesMax;
+    },
+  };
+}
 
 /** For connections that proved nothing: a join and no more. */
 export const STRANGER_SERVER_OPTIONS: ChannelOptions = {

@@ -7,15 +7,25 @@ import type { RandomSource } from '../../base/random.ts';
 import type { Announcement } from '../../proto/peer.ts';
 import type { Message, MessageType } from '../raft/types.ts';
 import type { StateSnapshot } from '../replicatedLog.ts';
+import { askPeer } from './askPeer.ts';
 import { PeerChannel } from './peerChannel.ts';
-import { PeerDialer } from './peerDialing.ts';
+import { type Dialled, PeerDialer } from './peerDialing.ts';
 import { outgoingForward } from './peerQueue.ts';
-import { type GrpcService, PeerServer } from './peerServer.ts';
+import { PeerServer, type StrangerServiceFor } from './peerServer.ts';
 import { peerServiceFor } from './peerService.ts';
 import { type RefusalReason, Refusals } from './refusals.ts';
 import { pullSnapshot } from './snapshotPull.ts';
 import { SnapshotServer } from './snapshotServer.ts';
-import type { IdentifyNode, PeerCredentials, PeerReceiver, PeerTransport, StoreIdentity } from './types.ts';
+import type {
+  IdentifyNode,
+  PeerCredentials,
+  PeerMethod,
+  PeerMethods,
+  PeerReceiver,
+  PeerTransport,
+  PeerTrust,
+  StoreIdentity,
+} from './types.ts';
 
 export interface GrpcPeerTransportOptions {
   readonly nodeId: NodeId;
@@ -25,6 +35,8 @@ export interface GrpcPeerTransportOptions {
   readonly port: number;
   readonly credentials: PeerCredentials;
   readonly identify: IdentifyNode;
+  readonly trust: PeerTrust;
+  readonly methods: PeerMethods;
   /** May this node speak to us now? Removed ids may not. Asked for each frame. */
   readonly isMember: (nodeId: NodeId) => boolean;
   /** host:port where a member listens for peers; null: not known. */
@@ -40,7 +52,7 @@ export interface GrpcPeerTransportOptions {
   /** How long a snapshot may be read from this node. Default: LIMITS.snapshotPullDeadlineMs. */
   readonly snapshotDeadlineMs?: number;
   /** What a connection without a node's certificate reaches: Join. */
-  readonly strangerService: GrpcService;
+  readonly strangerServiceFor: StrangerServiceFor;
   readonly clock?: Clock;
   readonly random: RandomSource;
   readonly logger: Logger;
@@ -66,6 +78,7 @@ export class GrpcPeerTransport implements PeerTransport {
   readonly #closing = new AbortController();
   #server: PeerServer | null = null;
   #receiver: PeerReceiver | null = null;
+  #judging: NodeJS.Timeout | null = null;
 
   private constructor(options: GrpcPeerTransportOptions) {
     this.#options = options;
@@ -85,8 +98,12 @@ export class GrpcPeerTransport implements PeerTransport {
       ...options,
       refusals,
       firstWordMs,
-      serviceFor: (peerId) =>
-        peerServiceFor(peerId, {
+      serviceFor: (connection, port) =>
+        peerServiceFor({
+          connection,
+          port,
+          gate: options.trust.gateFor(connection),
+          methods: options.methods,
           nodeId,
           isMember,
           receiver: () => transport.#receiver,
@@ -99,6 +116,7 @@ export class GrpcPeerTransport implements PeerTransport {
           onStream: (opener) => transport.#appeared(opener),
         }),
     });
+    transport.#judging = setInterval(() => transport.#judge(), LIMITS.peerJudgeIntervalMs);
     return transport;
   }
 
@@ -121,7 +139,7 @@ export class GrpcPeerTransport implements PeerTransport {
     }));
   }
 
-  /** A renewed certificate, for connections from now on. */
+  /** A renewed certificate, for connections from now on; where other CAs are trusted, also of those that stand. */
   renew(credentials: PeerCredentials): void {
     this.#dialer.renew(credentials);
     this.#server?.renew(credentials);
@@ -173,11 +191,7 @@ export class GrpcPeerTransport implements PeerTransport {
   }
 
   async pullSnapshot({ from, index }: { from: NodeId; index: LogIndex }): Promise<StateSnapshot> {
-    const address = this.#options.peerAddress(from);
-    if (address === null) {
-      throw new HoldfastError('UNAVAILABLE', `the peer address of node ${from} is not known`);
-    }
-    return await pullSnapshot(this.#dialer.dial(from, address), {
+    return await pullSnapshot(this.#dialNow(from), {
       index,
       nodeId: this.#options.nodeId,
       store: this.#options.store,
@@ -186,12 +200,38 @@ export class GrpcPeerTransport implements PeerTransport {
     });
   }
 
+  /**
+   * Asks another member, over a connection of its own.
+   * @throws HoldfastError UNAVAILABLE, or why either does not prove itself; ServiceError as the other side says
+   */
+  async ask<Response extends object>(
+    to: NodeId,
+    { method, request }: { readonly method: PeerMethod; readonly request: object },
+  ): Promise<Response> {
+    return await askPeer<Response>(this.#dialNow(to), { method, request, clock: this.#clock });
+  }
+
   async close(): Promise<void> {
     this.#receiver = null;
+    if (this.#judging !== null) clearInterval(this.#judging);
     this.#closing.abort();
     for (const peer of this.#peers.values()) closePeer(peer);
     this.#peers.clear();
     await this.#server?.close();
+  }
+
+  /** What a connection was opened by may end, though nothing is said on it. */
+  #judge(): void {
+    const wallMs = this.#clock.wallMs();
+    this.#server?.judge(wallMs);
+    this.#dialer.judge(wallMs);
+  }
+
+  /** @throws HoldfastError UNAVAILABLE */
+  #dialNow(nodeId: NodeId): Dialled {
+    const address = this.#options.peerAddress(nodeId);
+    if (address !== null) return this.#dialer.dial(nodeId, address);
+    throw new HoldfastError('UNAVAILABLE', `the peer address of node ${nodeId} is not known`);
   }
 
   #appeared(nodeId: NodeId): void {

@@ -124,6 +124,8 @@ const REFUSALS_BY_FIELD: ReadonlyMap<string, PortRefusal> = new Map([
   ['wall_ms', 'impossibleNumber'],
   ['forwards.sequence', 'impossibleNumber'],
   ['checkpoints.index', 'impossibleNumber'],
+  ['announcement.term', 'impossibleNumber'],
+  ['processes.starts', 'impossibleNumber'],
 ]);
 
 /** As what a message counts that was refused for `error`. */

@@ -9,7 +9,7 @@ import type { RandomSource } from '../../base/random.ts';
 import { type Announcement, type Forward, type PeerFrame, peerService } from '../../proto/peer.ts';
 import type { MethodDefinition } from '../../proto/registry.ts';
 import type { Message } from '../raft/types.ts';
-import type { PeerDialer } from './peerDialing.ts';
+import type { Dialled, PeerDialer } from './peerDialing.ts';
 import { PeerQueue } from './peerQueue.ts';
 
 export interface PeerChannelOptions {
@@ -29,8 +29,9 @@ type FrameStream = ClientDuplexStream<PeerFrame, object>;
 
 interface Connection {
   readonly address: string;
-  readonly client: Client;
-  readonly stream: FrameStream;
+  readonly dialled: Dialled;
+  /** Null until both ends have proved themselves. */
+  stream: FrameStream | null;
   readonly dialedMs: number;
   /** The peer's handler has answered: frames may go. */
   open: boolean;
@@ -127,7 +128,8 @@ export class PeerChannel {
 
   #write(connection: Connection, frame: PeerFrame, bytes: number): void {
     this.#unflushedBytes += bytes;
-    const taken = connection.stream.write(frame, () => {
+    const stream = present(connection.stream, 'stream of an open connection');
+    const taken = stream.write(frame, () => {
       if (this.#connection !== connection) return;
       const wasFull = this.#unflushedBytes >= LIMITS.peerWindowBytes;
       this.#unflushedBytes -= bytes;
@@ -152,17 +154,15 @@ export class PeerChannel {
 
   #dial(): void {
     this.#redialTimer = null;
-    const { peerId, dialer, lane, clock } = this.#options;
+    const { peerId, dialer, clock } = this.#options;
     const address = this.#options.address();
     if (address === null) {
       this.#redialLater();
       return;
     }
-    let client: Client;
-    let stream: FrameStream;
+    let dialled: Dialled;
     try {
-      client = dialer.dial(peerId, address);
-      stream = openStream(client, lane);
+      dialled = dialer.dial(peerId, address);
     } catch (thrown) {
       // Called by a timer, or while a frame is delivered: what is wrong with one peer must not end the node.
       const { message } = toHoldfastError(thrown);
@@ -170,17 +170,31 @@ export class PeerChannel {
       this.#redialLater();
       return;
     }
-    const connection: Connection = { address, client, stream, dialedMs: clock.monotonicMs(), open: false };
+    const dialedMs = clock.monotonicMs();
+    const connection: Connection = { address, dialled, stream: null, dialedMs, open: false };
     this.#connection = connection;
-    this.#listen(connection);
+    const { over } = dialled;
+    over.addEventListener('abort', () => this.#drop(connection, toHoldfastError(over.reason).message));
+    void this.#open(connection);
     this.#connectTimer = setTimeout(
       () => this.#drop(connection, 'no answer in time'),
       LIMITS.peerConnectTimeoutMs,
     );
   }
 
-  #listen(connection: Connection): void {
-    const { stream } = connection;
+  /** Never rejects. */
+  async #open(connection: Connection): Promise<void> {
+    try {
+      await connection.dialled.prove();
+      if (this.#connection !== connection) return;
+      connection.stream = openStream(connection.dialled.client, this.#options.lane);
+      this.#listen(connection, connection.stream);
+    } catch (thrown) {
+      this.#drop(connection, toHoldfastError(thrown).message);
+    }
+  }
+
+  #listen(connection: Connection, stream: FrameStream): void {
     stream.on('metadata', () => {
       if (this.#connection !== connection) return;
       this.#clearConnectTimer();
@@ -208,8 +222,8 @@ export class PeerChannel {
     this.#mustDrain = false;
     this.#unflushedBytes = 0;
     this.#queue.clear();
-    connection.stream.cancel();
-    connection.client.close();
+    connection.stream?.cancel();
+    connection.dialled.close();
     this.#options.logger.debug({ ...this.#fields(), reason }, 'peer channel lost');
     this.#redialLater();
   }

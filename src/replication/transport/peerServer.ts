@@ -1,36 +1,52 @@
 import { constants } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type SecureContextOptions, type TLSSocket, type Server as TlsServer } from 'node:tls';
-import {
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import { Server, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { assert } from '../../base/assert.ts';
 import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
 import type { NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { PEER_SERVER_OPTIONS, STRANGER_SERVER_OPTIONS } from './channelOptions.ts';
-import { widenSessionWindow, widenStreamWindow } from './receiveWindow.ts';
-import type { Refusals } from './refusals.ts';
-import type { IdentifyNode, PeerCredentials } from './types.ts';
+import { peerServerOptions, STRANGER_SERVER_OPTIONS } from './channelOptions.ts';
+import { type NodeLink, NodeLinks } from './nodeLinks.ts';
+import { widenStreamWindow } from './receiveWindow.ts';
+import type { PortRefusal, Refusals } from './refusals.ts';
+import { ServedConnection } from './servedConnection.ts';
+import type { IdentifyNode, PeerConnection, PeerCredentials } from './types.ts';
 
 export interface GrpcService {
   readonly definition: ServiceDefinition;
   readonly handlers: UntypedServiceImplementation;
+  /** The connection that it was made for has ended, closed by this node or by the other one. */
+  readonly closed?: (from: 'here' | 'there') => void;
 }
+
+/** What the service of a connection tells the port. */
+export interface PortOfConnection {
+  /** A call was let in: from now on the connection may be silent. */
+  readonly heard: () => void;
+  /** A call was refused, as every later one would be: the connection ends behind the answer. */
+  readonly end: () => void;
+}
+
+export interface NodeService extends GrpcService {
+  /** Why nothing is heard on the connection now, or null. */
+  readonly refusal: () => PortRefusal | null;
+}
+
+/** `ownCertificate`: DER, as this node has shown it on the connection. */
+export type StrangerServiceFor = (connection: { readonly ownCertificate: Uint8Array }) => GrpcService;
 
 export interface PeerServerOptions {
   readonly host: string;
   readonly port: number;
   readonly credentials: PeerCredentials;
   readonly identify: IdentifyNode;
-  /** The service for one connection whose certificate names `nodeId`; made anew for each connection. */
-  readonly serviceFor: (nodeId: NodeId) => GrpcService;
-  /** A connection that has not finished its handshake by then, or has not begun a call so long after it, is closed. */
+  /** The service for one connection of a node; made anew for each. */
+  readonly serviceFor: (connection: PeerConnection, port: PortOfConnection) => NodeService;
+  /** A connection that has not finished its handshake by then, or on which nothing is heard so long after it, is closed. */
   readonly firstWordMs: number;
-  /** What a connection without a node's certificate reaches. */
-  readonly strangerService: GrpcService;
+  /** What a connection without a node's certificate reaches; made anew for each connection. */
+  readonly strangerServiceFor: StrangerServiceFor;
   readonly refusals: Refusals;
 }
 
@@ -44,14 +60,18 @@ export interface PeerServerOptions {
 export class PeerServer {
   readonly #options: PeerServerOptions;
   readonly #listener: TlsServer;
-  readonly #sockets = new Set<TLSSocket>();
-  readonly #servers = new Set<Server>();
+  readonly #served = new Set<ServedConnection>();
   /** Connections that have not finished their handshake, the oldest first, by remote address and port. */
   readonly #handshaking = new Map<string, Socket>();
+  /** Whose chain was verified in the handshake. */
+  readonly #nodes: NodeLinks;
+  #roots: Buffer;
   #strangerCount = 0;
 
   private constructor(options: PeerServerOptions) {
     this.#options = options;
+    this.#nodes = new NodeLinks(options);
+    this.#roots = options.credentials.authorityCertificate;
     this.#listener = createServer({
       ...secureContextOptions(options.credentials),
       ALPNProtocols: ['h2'],
@@ -89,15 +109,27 @@ export class PeerServer {
     return (this.#listener.address() as AddressInfo).port;
   }
 
-  /** New handshakes use the renewed certificate; connections that stand go on. */
+  /**
+   * New handshakes use the renewed certificate; connections that stand go on. When the roots are others than before, those
+   * end whose certificate names no node any more.
+   */
   renew(credentials: PeerCredentials): void {
     this.#listener.setSecureContext(secureContextOptions(credentials));
+    const roots = credentials.authorityCertificate;
+    if (roots.equals(this.#roots)) return;
+    this.#roots = roots;
+    this.#nodes.identifyAnew();
+  }
+
+  /** Ends what is heard no more, though nothing is said on it; called about once a second. */
+  judge(wallMs: number): void {
+    this.#nodes.judge(wallMs);
   }
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()));
-    for (const server of this.#servers) server.forceShutdown();
-    for (const socket of [...this.#sockets, ...this.#handshaking.values()]) socket.destroy();
+    for (const served of this.#served) served.cut();
+    for (const socket of this.#handshaking.values()) socket.destroy();
     await closed;
   }
 
@@ -116,49 +148,59 @@ export class PeerServer {
     this.#handshaking.delete(remoteEnd(socket));
     // A reset between handshake and HTTP/2 must not become an uncaught error.
     socket.on('error', () => undefined);
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
-    const nodeId = this.#verifiedNode(socket);
-    if (nodeId === null && socket.getPeerCertificate().raw !== undefined) {
+    const connection = this.#verifiedConnection(socket);
+    if (connection === null && socket.getPeerCertificate().raw !== undefined) {
       this.#options.refusals.count('foreignCertificate', { address: socket.remoteAddress });
     }
-    if (nodeId === null) this.#acceptStranger(socket);
-    else this.#acceptNode(socket, nodeId);
+    if (connection === null) this.#acceptStranger(socket);
+    else this.#acceptNode(socket, connection);
   }
 
   /** Null unless the chain was verified: the certificate of any other connection is only a claim. */
-  #verifiedNode(socket: TLSSocket): NodeId | null {
+  #verifiedConnection(socket: TLSSocket): PeerConnection | null {
     if (!socket.authorized) return null;
-    const certificate = socket.getPeerCertificate();
-    return certificate.raw === undefined ? null : this.#options.identify(certificate.raw);
+    const { raw: peerCertificate } = socket.getPeerCertificate();
+    const peerId = peerCertificate === undefined ? null : this.#options.identify(peerCertificate);
+    return peerId === null ? null : { peerId, ownCertificate: ownCertificateOf(socket), peerCertificate };
   }
 
-  #acceptNode(socket: TLSSocket, nodeId: NodeId): void {
-    const server = new Server(PEER_SERVER_OPTIONS);
-    widenStreamWindow(server, LIMITS.peerWindowBytes);
-    this.#serve(socket, { server, service: this.#options.serviceFor(nodeId), peer: { peerId: nodeId } });
-  }
-
-  /** One connection by a server of its own, until either is closed. */
-  #serve(socket: TLSSocket, { server, service, peer }: Serving): void {
-    const { refusals, firstWordMs } = this.#options;
-    const silence = setTimeout(() => {
-      refusals.count('silentConnection', peer);
-      socket.destroy();
-    }, firstWordMs);
-    server.addService(
-      service.definition,
-      toldOfCalls(service.handlers, () => clearTimeout(silence)),
-    );
-    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-    widenSessionWindow(server, LIMITS.peerWindowBytes);
-    this.#servers.add(server);
-    socket.once('close', () => {
-      clearTimeout(silence);
-      this.#servers.delete(server);
-      server.forceShutdown();
+  #acceptNode(socket: TLSSocket, connection: PeerConnection): void {
+    const service = this.#options.serviceFor(connection, {
+      heard: () => {
+        served.heard();
+        this.#nodes.heard(link);
+      },
+      end: () => served.end(),
     });
-    injector.injectConnection(socket);
+    const server = new Server(peerServerOptions(() => service.refusal() === null));
+    widenStreamWindow(server, LIMITS.peerWindowBytes);
+    const { peerId } = connection;
+    const served = this.#serve(socket, { server, service, peer: { peerId } });
+    const link: NodeLink = {
+      connection,
+      refusal: service.refusal,
+      end: () => served.end(),
+      cut: () => served.cut(),
+    };
+    this.#nodes.add(link);
+    socket.once('close', () => this.#nodes.delete(link));
+  }
+
+  #serve(socket: TLSSocket, { server, service, peer }: Serving): ServedConnection {
+    const { refusals, firstWordMs } = this.#options;
+    const served = new ServedConnection({
+      socket,
+      server,
+      service,
+      firstWordMs,
+      onSilent: () => refusals.count('silentConnection', peer),
+      onClosed: (from) => {
+        this.#served.delete(served);
+        service.closed?.(from);
+      },
+    });
+    this.#served.add(served);
+    return served;
   }
 
   #acceptStranger(socket: TLSSocket): void {
@@ -174,8 +216,12 @@ export class PeerServer {
       clearTimeout(lifetime);
     });
     const server = new Server(STRANGER_SERVER_OPTIONS);
-    const { strangerService: service } = this.#options;
-    this.#serve(socket, { server, service, peer: { address: socket.remoteAddress } });
+    const { definition, handlers } = this.#options.strangerServiceFor({
+      ownCertificate: ownCertificateOf(socket),
+    });
+    // Whoever asks to join has its lifetime for it.
+    const service = { definition, handlers: toldOfCalls(handlers, () => served.heard()) };
+    const served = this.#serve(socket, { server, service, peer: { address: socket.remoteAddress } });
   }
 }
 
@@ -219,6 +265,13 @@ function listenError(error: Error, { host, port }: PeerServerOptions): HoldfastE
   return new HoldfastError('UNAVAILABLE', `cannot listen on ${host}:${port}: ${error.message}`, {
     cause: error,
   });
+}
+
+/** Not the one that is configured now: a renewal may have come between. */
+function ownCertificateOf(socket: TLSSocket): Buffer {
+  const shown = socket.getCertificate();
+  assert(shown !== null && 'raw' in shown, 'a server has shown a certificate');
+  return shown.raw as Buffer;
 }
 
 function remoteEnd({ remoteAddress, remotePort }: Socket): string {

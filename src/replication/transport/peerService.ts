@@ -1,11 +1,14 @@
 import {
   type handleBidiStreamingCall,
   type handleServerStreamingCall,
+  type handleUnaryCall,
   Metadata,
   type ServerDuplexStream,
   status,
+  type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { splitAddress } from '../../base/address.ts';
+import { present } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { toHoldfastError } from '../../base/errors.ts';
 import type { NodeId } from '../../base/ids.ts';
@@ -13,18 +16,24 @@ import { LIMITS } from '../../base/limits.ts';
 import {
   type Announcement,
   type PeerFrame,
+  type ProofStep,
   type PullSnapshotRequest,
   peerFrameCodec,
   peerService,
 } from '../../proto/peer.ts';
 import type { Message } from '../raft/types.ts';
 import { decodeMessage, presentBytes, refusalOf, refused } from './messageCodec.ts';
-import type { GrpcService } from './peerServer.ts';
+import type { GrpcService, NodeService, PortOfConnection } from './peerServer.ts';
 import type { PortRefusal, Refusals } from './refusals.ts';
 import type { SnapshotServer } from './snapshotServer.ts';
-import type { PeerReceiver, RefusedMessage } from './types.ts';
+import type { PeerConnection, PeerGate, PeerMethods, PeerReceiver, RefusedMessage } from './types.ts';
 
 export interface PeerServiceOptions {
+  readonly connection: PeerConnection;
+  readonly port: PortOfConnection;
+  readonly methods: PeerMethods;
+  /** Of this connection. */
+  readonly gate: PeerGate;
   readonly nodeId: NodeId;
   readonly isMember: (nodeId: NodeId) => boolean;
   /** Null before the node is ready to hear. */
@@ -42,43 +51,156 @@ export interface PeerServiceOptions {
 }
 
 const DIGEST_BYTES = 32;
+const PROCESS_BYTES = 16;
 
 const raw = (bytes: Buffer): Buffer => bytes;
 
-/** Frames stay bytes until a handler decodes them: what does not decode is then refused and counted here. */
-const definition = {
-  ...peerService,
-  control: { ...peerService['control'], requestDeserialize: raw },
-  bulk: { ...peerService['bulk'], requestDeserialize: raw },
-} as unknown as GrpcService['definition'];
+/**
+ * All requests stay bytes until a handler has asked the gate, and knows how long they are: who has proved nothing has
+ * nothing decoded; and what does not decode is refused and counted here.
+ */
+const definition = Object.fromEntries(
+  Object.entries(peerService).map(([name, method]) => [name, { ...method, requestDeserialize: raw }]),
+) as unknown as GrpcService['definition'];
 
-/** The Peer service for one connection whose certificate names `peerId`. */
-export function peerServiceFor(peerId: NodeId, options: PeerServiceOptions): GrpcService {
-  const frames: handleBidiStreamingCall<Buffer, object> = (call) => acceptFrames(call, peerId, options);
-  const pullSnapshot: handleServerStreamingCall<PullSnapshotRequest, object> = (call) => {
-    if (!options.isMember(peerId)) {
-      options.refusals.count('notMember', { peerId });
-      endWith(call, grpcError(status.PERMISSION_DENIED, 'not a member'));
-      return;
-    }
-    const isMember = (): boolean => options.isMember(peerId);
-    void options.snapshots.serve(call, { peerId, receiver: options.receiver(), isMember });
+/** The Peer service for one connection. */
+export function peerServiceFor(options: PeerServiceOptions): NodeService {
+  const frames: handleBidiStreamingCall<Buffer, object> = (call) => acceptFrames(call, options);
+  return {
+    definition,
+    handlers: {
+      prove: proveMethod(options),
+      control: frames,
+      bulk: frames,
+      pullSnapshot: pullSnapshotMethod(options),
+      ...unaryMethods(options),
+    },
+    refusal: () => whyNot(options),
+    closed: (from) => options.gate.closed(from),
   };
-  return { definition, handlers: { control: frames, bulk: frames, pullSnapshot } };
 }
 
-function acceptFrames(
-  call: ServerDuplexStream<Buffer, object>,
-  peerId: NodeId,
-  options: PeerServiceOptions,
+function proveMethod(options: PeerServiceOptions): handleBidiStreamingCall<Buffer, ProofStep> {
+  const { connection, gate, port, refusals } = options;
+  const { peerId } = connection;
+  let underWay = false;
+  return (call) => {
+    call.on('error', () => undefined);
+    if (!options.isMember(peerId)) {
+      refuse(call, 'notMember', options);
+      return;
+    }
+    if (underWay) {
+      refuse(call, 'proofUnderWay', options);
+      return;
+    }
+    underWay = true;
+    void gate.answer(call).then((error) => {
+      underWay = false;
+      if (error === null) return;
+      refusals.count('notProved', { peerId, error: error.message });
+      port.end();
+    });
+  };
+}
+
+function pullSnapshotMethod(options: PeerServiceOptions): handleServerStreamingCall<Buffer, object> {
+  const { connection, port, snapshots, receiver } = options;
+  const { peerId } = connection;
+  const mayRead = (): boolean => whyNot(options) === null;
+  return (call) => {
+    call.on('error', () => undefined);
+    const refusal = whyNot(options);
+    if (refusal !== null) {
+      refuse(call, refusal, options);
+      return;
+    }
+    port.heard();
+    const read = readRequest('pullSnapshot', call.request, options);
+    if (read instanceof Error) {
+      endWith(call, read);
+      return;
+    }
+    const { index } = read as PullSnapshotRequest;
+    void snapshots.serve(call, { peerId, receiver: receiver(), mayRead, index });
+  };
+}
+
+function unaryMethods(options: PeerServiceOptions): UntypedServiceImplementation {
+  const { connection, methods, port, refusals } = options;
+  const handlers: UntypedServiceImplementation = {};
+  for (const [name, answer] of Object.entries(methods)) {
+    const handle: handleUnaryCall<Buffer, object> = (call, callback) => {
+      const reason = whyNot(options);
+      if (reason !== null) {
+        refusals.count(reason, { peerId: connection.peerId });
+        callback(REFUSED[reason]);
+        port.end();
+        return;
+      }
+      port.heard();
+      const read = readRequest(name, call.request, options);
+      if (read instanceof Error) callback(read);
+      else answer(connection, read).then((response) => callback(null, response), callback);
+    };
+    handlers[name] = handle;
+  }
+  return handlers;
+}
+
+/** What is asked, or with which status the call ends. */
+function readRequest(
+  name: string,
+  bytes: Buffer,
+  { connection: { peerId }, refusals }: PeerServiceOptions,
+): object | ReturnType<typeof grpcError> {
+  if (bytes.length > LIMITS.peerRequestBytesMax) {
+    refusals.count('oversizedRequest', { peerId, method: name });
+    return grpcError(status.INVALID_ARGUMENT, `a request of ${bytes.length} bytes`);
+  }
+  try {
+    return present(peerService[name], 'peer method').requestDeserialize(bytes);
+  } catch (thrown) {
+    const { message: error } = toHoldfastError(thrown);
+    refusals.count('malformedRequest', { peerId, method: name, error });
+    return grpcError(status.INVALID_ARGUMENT, error);
+  }
+}
+
+/** Why nothing is heard on this connection now. */
+function whyNot({ connection, isMember, gate }: PeerServiceOptions): 'notMember' | 'notProved' | null {
+  if (!isMember(connection.peerId)) return 'notMember';
+  return gate.isOpen ? null : 'notProved';
+}
+
+const REFUSED = {
+  notMember: { code: status.PERMISSION_DENIED, details: 'not a member' },
+  notProved: { code: status.UNAUTHENTICATED, details: 'nothing is heard before Prove' },
+  proofUnderWay: { code: status.FAILED_PRECONDITION, details: 'Prove is being answered already' },
+} as const;
+
+/** Ends the call, and the connection with it. */
+function refuse(
+  call: { emit(event: 'error', error: Error): boolean },
+  reason: keyof typeof REFUSED,
+  { connection: { peerId }, refusals, port }: PeerServiceOptions,
 ): void {
+  refusals.count(reason, { peerId });
+  const { code, details } = REFUSED[reason];
+  endWith(call, grpcError(code, details));
+  port.end();
+}
+
+function acceptFrames(call: ServerDuplexStream<Buffer, object>, options: PeerServiceOptions): void {
+  const { peerId } = options.connection;
   call.on('error', () => undefined);
   call.on('end', () => call.end());
-  if (!options.isMember(peerId)) {
-    options.refusals.count('notMember', { peerId });
-    endWith(call, grpcError(status.PERMISSION_DENIED, 'not a member'));
+  const refusal = whyNot(options);
+  if (refusal !== null) {
+    refuse(call, refusal, options);
     return;
   }
+  options.port.heard();
   let ended = false;
   const end = (refusal: ReturnType<typeof grpcError>): void => {
     ended = true;
@@ -93,7 +215,7 @@ function acceptFrames(
   call.on('data', (bytes: Buffer) => {
     if (ended) return;
     clearTimeout(silence);
-    const refusal = acceptFrame(bytes, peerId, options);
+    const refusal = acceptFrame(bytes, options);
     if (refusal !== null) end(refusal);
   });
   // Tells the caller that the way to this handler is open.
@@ -102,17 +224,17 @@ function acceptFrames(
 }
 
 /** Delivers a frame whole or not at all; returns why the stream must end, or null. Never throws what a peer caused. */
-function acceptFrame(
-  bytes: Buffer,
-  peerId: NodeId,
-  options: PeerServiceOptions,
-): ReturnType<typeof grpcError> | null {
+function acceptFrame(bytes: Buffer, options: PeerServiceOptions): ReturnType<typeof grpcError> | null {
   const { receiver, refusals, nodeId } = options;
+  const { peerId } = options.connection;
   // Asked for each frame: a node that has been removed must not disturb the term (invariant 15).
-  if (!options.isMember(peerId)) {
-    refusals.count('notMember', { peerId });
-    return grpcError(status.PERMISSION_DENIED, 'not a member');
+  const refusal = whyNot(options);
+  if (refusal !== null) {
+    refusals.count(refusal, { peerId });
+    options.port.end();
+    return grpcError(REFUSED[refusal].code, REFUSED[refusal].details);
   }
+  options.gate.spoke();
   const target = receiver();
   if (target === null) return null;
   const parsed = parseFrame(bytes, { peerId, nodeId });
@@ -171,11 +293,27 @@ function checkFrame(frame: PeerFrame, peerId: NodeId): void {
   if (frame.announcement) checkAnnouncement(frame.announcement);
 }
 
-function checkAnnouncement({ checkpoints }: Announcement): void {
+function checkAnnouncement(announcement: Announcement): void {
+  const { checkpoints, trustedAuthorities, ownAuthority } = announcement;
   if (checkpoints.length > LIMITS.stateCheckpointsTold) throw refused('checkpoints', 'are too many');
   for (const { index, digest } of checkpoints) {
     if (!Number.isSafeInteger(index)) throw refused('checkpoints.index', 'is beyond 2^53 - 1');
     if (digest.length !== DIGEST_BYTES) throw refused('checkpoints.digest', 'is not 32 bytes');
+  }
+  if (trustedAuthorities.length > LIMITS.authoritiesMax) throw refused('trusted_authorities', 'are too many');
+  if (!trustedAuthorities.every(({ length }) => length === DIGEST_BYTES))
+    throw refused('trusted_authorities', 'are not 32 bytes each');
+  if (ownAuthority.length !== 0 && ownAuthority.length !== DIGEST_BYTES)
+    throw refused('own_authority', 'is not 32 bytes');
+  checkProcesses(announcement);
+}
+
+function checkProcesses({ term, processes }: Announcement): void {
+  if (!Number.isSafeInteger(term)) throw refused('announcement.term', 'is beyond 2^53 - 1');
+  if (processes.length > LIMITS.membersMax) throw refused('processes', 'are too many');
+  for (const { starts, process } of processes) {
+    if (!Number.isSafeInteger(starts) || starts < 1) throw refused('processes.starts', 'is out of range');
+    if (process.length !== PROCESS_BYTES) throw refused('processes.process', `is not ${PROCESS_BYTES} bytes`);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Client, ClientReadableStream } from '@grpc/grpc-js';
+import type { ClientReadableStream } from '@grpc/grpc-js';
 import { present } from '../../base/assert.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { type LogIndex, type NodeId, parseNodeId } from '../../base/ids.ts';
@@ -15,6 +15,7 @@ import type { StoredConfiguration } from '../../proto/storage.ts';
 import { checkConfiguration, membersOf } from '../raft/configuration.ts';
 import type { Configuration, SnapshotMetadata } from '../raft/types.ts';
 import type { StateSnapshot } from '../replicatedLog.ts';
+import type { Dialled } from './peerDialing.ts';
 import type { StoreIdentity } from './types.ts';
 
 export interface PullOptions {
@@ -33,11 +34,21 @@ export interface PullOptions {
 type ChunkStream = ClientReadableStream<SnapshotChunk>;
 
 /**
- * Pulls a snapshot over `client`, which is closed with the snapshot. The rows are bounded by the connection's window:
+ * Pulls a snapshot over a connection that is closed with the snapshot. The rows are bounded by the connection's window:
  * nothing is read ahead of what `rows()` is asked for but that.
  * @throws HoldfastError UNAVAILABLE (also when the deadline passed), CLUSTER_MISMATCH, VERSION_UNSUPPORTED, STATE_CORRUPT
  */
-export async function pullSnapshot(client: Client, wanted: PullOptions): Promise<StateSnapshot> {
+export async function pullSnapshot(
+  { client, prove, over, close }: Dialled,
+  wanted: PullOptions,
+): Promise<StateSnapshot> {
+  try {
+    await prove();
+    over.throwIfAborted();
+  } catch (thrown) {
+    close();
+    throw thrown;
+  }
   const method = present(peerService['pullSnapshot'], 'pullSnapshot') as MethodDefinition<
     PullSnapshotRequest,
     SnapshotChunk
@@ -50,10 +61,11 @@ export async function pullSnapshot(client: Client, wanted: PullOptions): Promise
   );
   const cancel = (): void => stream.cancel();
   const deadline = setTimeout(cancel, wanted.deadlineMs);
-  wanted.signal.addEventListener('abort', cancel);
+  const ending = AbortSignal.any([wanted.signal, over]);
+  ending.addEventListener('abort', cancel);
   stream.once('close', () => {
     clearTimeout(deadline);
-    wanted.signal.removeEventListener('abort', cancel);
+    ending.removeEventListener('abort', cancel);
   });
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<SnapshotChunk>;
   const impatience = setTimeout(cancel, LIMITS.snapshotHeaderDeadlineMs);
@@ -62,10 +74,10 @@ export async function pullSnapshot(client: Client, wanted: PullOptions): Promise
     const metadata = checkHeader(header, wanted);
     const { bytesMax = LIMITS.snapshotBytesMax } = wanted;
     const keyring = Buffer.from(header.keyring);
-    return new PulledSnapshot({ metadata, keyring }, { client, stream, chunks, bytesMax });
+    return new PulledSnapshot({ metadata, keyring }, { close, stream, chunks, bytesMax });
   } catch (thrown) {
     stream.cancel();
-    client.close();
+    close();
     throw asPullError(thrown);
   } finally {
     clearTimeout(impatience);
@@ -73,7 +85,7 @@ export async function pullSnapshot(client: Client, wanted: PullOptions): Promise
 }
 
 interface Source {
-  readonly client: Client;
+  readonly close: () => void;
   readonly stream: ChunkStream;
   readonly chunks: AsyncIterator<SnapshotChunk>;
   readonly bytesMax: number;
@@ -114,7 +126,7 @@ class PulledSnapshot implements StateSnapshot {
 
   close(): Promise<void> {
     this.#source.stream.cancel();
-    this.#source.client.close();
+    this.#source.close();
     return Promise.resolve();
   }
 }

@@ -1,8 +1,8 @@
 import { Metadata, type ServerWritableStream, status } from '@grpc/grpc-js';
-import type { NodeId } from '../../base/ids.ts';
+import type { LogIndex, NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { PullSnapshotRequest, SnapshotChunk, SnapshotHeader, SnapshotRow } from '../../proto/peer.ts';
+import type { SnapshotChunk, SnapshotHeader, SnapshotRow } from '../../proto/peer.ts';
 import type { StateSnapshot } from '../replicatedLog.ts';
 import { endWith, grpcError } from './peerService.ts';
 import type { Refusals } from './refusals.ts';
@@ -12,19 +12,22 @@ type GiveUp = (error: ReturnType<typeof grpcError>) => void;
 
 interface Streaming {
   readonly receiver: PeerReceiver;
-  readonly isMember: () => boolean;
+  readonly mayRead: () => boolean;
+  readonly index: LogIndex;
   /** The call is given up: nothing more is written, or waited for. */
   readonly over: AbortSignal;
 }
 
-type SnapshotCall = ServerWritableStream<PullSnapshotRequest, SnapshotChunk>;
+type SnapshotCall = ServerWritableStream<Buffer, SnapshotChunk>;
 
 export interface SnapshotReader {
   readonly peerId: NodeId;
   /** Null before the node is ready. */
   readonly receiver: PeerReceiver | null;
-  /** Asked for each chunk: a node may be removed while it reads. */
-  readonly isMember: () => boolean;
+  /** Asked for each chunk: a node may be removed, or give way to a later process of it, while it reads. */
+  readonly mayRead: () => boolean;
+  /** At or above which the snapshot has to be. */
+  readonly index: LogIndex;
 }
 
 /** Serves snapshots to followers: a few at a time, one for a node, no faster than the follower reads. */
@@ -44,7 +47,7 @@ export class SnapshotServer {
     this.#deadlineMs = options.deadlineMs ?? LIMITS.snapshotPullDeadlineMs;
   }
 
-  async serve(call: SnapshotCall, { peerId, receiver, isMember }: SnapshotReader): Promise<void> {
+  async serve(call: SnapshotCall, { peerId, receiver, mayRead, index }: SnapshotReader): Promise<void> {
     call.on('error', () => undefined);
     if (receiver === null) {
       endWith(call, grpcError(status.UNAVAILABLE, 'starting'));
@@ -70,7 +73,7 @@ export class SnapshotServer {
       giveUp(grpcError(status.DEADLINE_EXCEEDED, 'the snapshot was not read in time'));
     }, this.#deadlineMs);
     try {
-      await this.#stream(call, { receiver, isMember, over: over.signal });
+      await this.#stream(call, { receiver, mayRead, index, over: over.signal });
     } catch (thrown) {
       this.#logger.warn({ peerId, error: String(thrown) }, 'a snapshot was not sent to its end');
       giveUp(grpcError(status.UNAVAILABLE, 'the snapshot could not be read to its end'));
@@ -80,12 +83,12 @@ export class SnapshotServer {
     }
   }
 
-  async #stream(call: SnapshotCall, { receiver, isMember, over }: Streaming): Promise<void> {
+  async #stream(call: SnapshotCall, { receiver, mayRead, index, over }: Streaming): Promise<void> {
     const send = (chunk: SnapshotChunk): Promise<void> => write(call, { chunk, over });
     call.sendMetadata(new Metadata());
     const snapshot = await receiver.openSnapshot();
     try {
-      if (snapshot.metadata.index < call.request.index) {
+      if (snapshot.metadata.index < index) {
         endWith(call, grpcError(status.UNAVAILABLE, 'the durable state is not that far yet'));
         return;
       }
@@ -93,8 +96,11 @@ export class SnapshotServer {
       let rowsTotal = 0;
       for await (const rows of snapshot.rows()) {
         for (const chunk of chunksOf(rows)) {
-          if (!isMember()) {
-            endWith(call, grpcError(status.PERMISSION_DENIED, 'not a member any more'));
+          if (!mayRead()) {
+            endWith(
+              call,
+              grpcError(status.PERMISSION_DENIED, 'not a member any more, or not heard any more'),
+            );
             return;
           }
           await send({ rows: chunk, rowsTotal: 0, last: false });

@@ -1,4 +1,7 @@
+import type { Client, ServerDuplexStream } from '@grpc/grpc-js';
+import type { HoldfastError } from '../../base/errors.ts';
 import type { LogIndex, NodeId } from '../../base/ids.ts';
+import type { ProofStep } from '../../proto/peer.ts';
 import type { DropReason } from '../raft/options.ts';
 import type { Message, MessageType } from '../raft/types.ts';
 import type { StateSnapshot } from '../replicatedLog.ts';
@@ -43,7 +46,7 @@ export interface RefusedMessage {
   readonly reason: DropReason;
 }
 
-/** PEM. A node's certificate carries its node id; `authorityCertificate` is the only root. */
+/** PEM. A node's certificate carries its node id; `authorityCertificate` holds the only roots, one or more. */
 export interface PeerCredentials {
   readonly certificate: Buffer;
   readonly privateKey: Buffer;
@@ -60,3 +63,48 @@ export interface StoreIdentity {
   /** Version of the stored format. */
   readonly format: number;
 }
+
+/** A TLS connection of two nodes that have shown certificates of the cluster. */
+export interface PeerConnection {
+  readonly peerId: NodeId;
+  /** DER, as this node has shown it on the connection. */
+  readonly ownCertificate: Uint8Array;
+  /** DER, as the other has. */
+  readonly peerCertificate: Uint8Array;
+}
+
+/** The answering side of one connection. */
+export interface PeerGate {
+  /** The caller has proved itself: it may say more. */
+  readonly isOpen: boolean;
+  /**
+   * The method Prove; steps come as bytes. Resolves, and never rejects, with why the caller has not proved itself, or null.
+   */
+  readonly answer: (call: ServerDuplexStream<Buffer, ProofStep>) => Promise<HoldfastError | null>;
+  /** Something that the caller said was taken. */
+  readonly spoke: () => void;
+  /** The connection has ended, closed by this node or by the other one. */
+  readonly closed: (from: 'here' | 'there') => void;
+}
+
+/** How nodes prove to each other, on every connection, that they hold what members hold: before anything else is said. */
+export interface PeerTrust {
+  /**
+   * Calling side, on the one connection of `client`; `connection` is asked once that stands.
+   * @returns whether the process that has answered may be spoken to still
+   * @throws HoldfastError
+   */
+  prove(
+    client: Client,
+    peer: { readonly peerId: NodeId; readonly connection: () => PeerConnection },
+  ): Promise<() => boolean>;
+  gateFor(connection: PeerConnection): PeerGate;
+}
+
+/** Names of the unary methods of the service Peer. */
+export type PeerMethod = 'prepareKey' | 'renew';
+
+/** What members ask each other, beside the log. Answers; rejects with what gRPC sends as the call's status. */
+export type PeerMethods = Readonly<
+  Record<PeerMethod, (connection: PeerConnection, request: object) => Promise<object>>
+>;

@@ -36,6 +36,27 @@ describe('elections', () => {
     expect(cluster.core(1).status()).toMatchObject({ role: 'follower', leader: null });
   });
 
+  test('a member is reachable for as long as it counts in the quorum check, whenever that was', () => {
+    const cluster = new Cluster(three);
+    cluster.elect(1);
+    cluster.tickAll(25);
+    const reachable = (): readonly boolean[] =>
+      cluster
+        .core(1)
+        .status()
+        .progress.map((member) => member.reachable);
+    cluster.lose = (message) => message.from === nodeId(3);
+    for (let tick = 0; tick < 9; tick += 1) {
+      cluster.tickAll();
+      expect(reachable()).toEqual([true, true, true]);
+    }
+    cluster.tickAll(2);
+    expect(reachable()).toEqual([true, true, false]);
+    cluster.lose = () => false;
+    cluster.tickAll();
+    expect(reachable()).toEqual([true, true, true]);
+  });
+
   test('I38: an asymmetric cut changes neither term nor leader', () => {
     const cluster = new Cluster(three);
     cluster.elect(1);
@@ -83,6 +104,20 @@ describe('elections', () => {
     expect(votes()).toHaveLength(0);
     cluster.completeWrite(two);
     expect(votes()).toHaveLength(1);
+  });
+
+  test('I1: the term that is on the disk, and would be there after a crash, is another one than the present one', () => {
+    const cluster = new Cluster(three);
+    const one = cluster.machine(1);
+    one.diskHeld = true;
+    one.core.campaign();
+    cluster.settle();
+    expect(one.core.status()).toMatchObject({ term: 1, durableTerm: 0 });
+    cluster.completeWrite(one);
+    expect(one.core.status()).toMatchObject({ term: 1, durableTerm: 1 });
+    cluster.crash(one);
+    cluster.start(one);
+    expect(one.core.status().durableTerm).toBe(1);
   });
 
   test('I11: the own vote counts only when it is durable', () => {

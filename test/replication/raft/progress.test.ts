@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Progress } from '../../../src/replication/raft/progress.ts';
 
 function progressOf(next: number): Progress {
-  return new Progress({ match: 0, next, recentlyActive: true, window: { messagesMax: 2, bytesMax: 100 } });
+  return new Progress({ match: 0, next, window: { messagesMax: 2, bytesMax: 100 } });
 }
 
 function view({ state, match, next, open }: Progress): string {
@@ -80,5 +80,16 @@ describe('Progress', () => {
     expect([progress.takeNudge(), progress.open]).toEqual([false, false]);
     progress.heartbeatSent();
     expect(progress.takeNudge()).toBe(true);
+  });
+});
+
+describe('a member that answers', () => {
+  test('is silent for as many ticks as went by since', () => {
+    const progress = progressOf(1);
+    progress.ticked();
+    progress.ticked();
+    expect(progress.silentTicks).toBe(2);
+    progress.heard();
+    expect(progress.silentTicks).toBe(0);
   });
 });

@@ -7,7 +7,16 @@ type Member = RaftStatus['progress'][number];
 
 function member(number: number, change: Partial<Member>): Member {
   const nodeId = testNodeId(number);
-  return { nodeId, match: 0, next: 1, state: 'replicate', recentlyActive: true, suspect: false, ...change };
+  return {
+    nodeId,
+    match: 0,
+    next: 1,
+    state: 'replicate',
+    silentTicks: 0,
+    reachable: true,
+    suspect: false,
+    ...change,
+  };
 }
 
 describe('the log that members need', () => {
@@ -26,13 +35,12 @@ describe('the log that members need', () => {
 
   test('is not held for a member that has been silent for longer than its patience', () => {
     const held = new HeldLog({ patienceTicks: 3 });
-    const silent = [member(1, { match: 90 }), member(2, { match: 40, recentlyActive: false })];
-    expect(held.neededFrom(silent)).toBe(Infinity);
-    held.tick([member(1, { match: 90 }), member(2, { match: 40 })]);
-    for (let tick = 0; tick < 3; tick += 1) held.tick(silent);
-    expect(held.neededFrom(silent)).toBe(40);
-    held.tick(silent);
-    expect(held.neededFrom(silent)).toBe(90);
+    const silentFor = (silentTicks: number): readonly Member[] => [
+      member(1, { match: 90 }),
+      member(2, { match: 40, silentTicks, reachable: false }),
+    ];
+    expect(held.neededFrom(silentFor(3))).toBe(40);
+    expect(held.neededFrom(silentFor(4))).toBe(90);
   });
 
   test('begins behind the first snapshot that was opened since a member needs one', () => {

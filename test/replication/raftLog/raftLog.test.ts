@@ -121,7 +121,8 @@ test('a follower whose snapshot takes longer than the log lasts pulls one, and g
   node.state.installsWait = new Promise((resolve) => {
     install = resolve;
   });
-  await waitFor(() => leader.log.status().progress.some(({ state }) => state === 'snapshot'));
+  await waitFor(() => node.state.installsBegun === 1);
+  expect(leader.log.status().progress.some(({ state }) => state === 'snapshot')).toBe(true);
   for (let i = 60; i < 160; i += 1) await cluster.propose(`v${i}`);
   const others = [...cluster.nodes.values()].filter(({ nodeId }) => nodeId !== away);
   await waitFor(() => others.every(({ state }) => state.values.length === 160));

@@ -44,6 +44,8 @@ export class TestState implements StateMachine {
   snapshotsWait: Promise<void> = Promise.resolve();
   /** A snapshot is installed only after this. */
   installsWait: Promise<void> = Promise.resolve();
+  /** Each has been opened at the node that gives it. */
+  installsBegun = 0;
   #flushDue = false;
   /** What was applied by this process, in order. */
   readonly entries: CommittedEntry[] = [];
@@ -111,6 +113,7 @@ export class TestState implements StateMachine {
   }
 
   async installSnapshot(snapshot: StateSnapshot): Promise<void> {
+    this.installsBegun += 1;
     await this.installsWait;
     const values: string[] = [];
     for await (const rows of snapshot.rows()) {

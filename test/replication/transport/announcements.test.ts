@@ -10,6 +10,7 @@ import { waitFor } from './waitFor.ts';
 
 const [A, B, C] = [testNodeId(1), testNodeId(2), testNodeId(3)];
 const checkpoint = { index: 512, digest: Buffer.alloc(32, 7), format: 1 };
+const heardProcess = { nodeId: C, starts: 5, process: Buffer.alloc(16, 5) };
 
 let authority: TestAuthority;
 let directory: TestDirectory;
@@ -28,7 +29,16 @@ test('an announcement reaches every peer that is connected, with the name of its
   }
   const [first] = transports;
   await waitFor(() => first?.peers().every(({ connected }) => connected) === true);
-  first?.announce({ checkpoints: [checkpoint], lowSpace: true, stateMissing: true });
+  const hash = Buffer.alloc(32, 9);
+  first?.announce({
+    checkpoints: [checkpoint],
+    lowSpace: true,
+    stateMissing: true,
+    trustedAuthorities: [hash],
+    ownAuthority: hash,
+    term: 7,
+    processes: [heardProcess],
+  });
   await waitFor(() => directory.announcements.length === 2);
   expect(directory.announcements.map(({ to, nodeId }) => [nodeId, to])).toEqual(
     expect.arrayContaining([
@@ -40,23 +50,48 @@ test('an announcement reaches every peer that is connected, with the name of its
   expect(announcement).toMatchObject({ lowSpace: true, stateMissing: true });
   expect(announcement?.checkpoints[0]).toMatchObject({ index: 512, format: 1 });
   expect(Buffer.from(announcement?.checkpoints[0]?.digest ?? '')).toEqual(checkpoint.digest);
+  expect(announcement?.trustedAuthorities.map((one) => Buffer.from(one))).toEqual([hash]);
+  expect(Buffer.from(announcement?.ownAuthority ?? '')).toEqual(hash);
+  expect(announcement).toMatchObject({ term: 7, processes: [{ nodeId: C, starts: 5 }] });
+  expect(Buffer.from(announcement?.processes[0]?.process ?? '')).toEqual(heardProcess.process);
 });
 
 test.each([
-  ['with a digest that is none', [{ ...checkpoint, digest: Buffer.alloc(31) }], 'malformedMessage'],
-  ['with an index beyond 2^53', [{ ...checkpoint, index: 2 ** 60 }], 'impossibleNumber'],
+  ['with a digest that is none', { checkpoints: [{ ...checkpoint, digest: Buffer.alloc(31) }] }],
   [
     'of too many digests',
-    Array.from({ length: LIMITS.stateCheckpointsTold + 1 }, () => checkpoint),
-    'malformedMessage',
+    { checkpoints: Array.from({ length: LIMITS.stateCheckpointsTold + 1 }, () => checkpoint) },
   ],
-] as const)('one %s ends the stream and is not believed', async (_what, checkpoints, reason) => {
+  ['with a CA that is none', { trustedAuthorities: [Buffer.alloc(31)] }],
+  [
+    'of too many CAs',
+    { trustedAuthorities: Array<Buffer>(LIMITS.authoritiesMax + 1).fill(Buffer.alloc(32)) },
+  ],
+  ['with a CA of its own that is none', { ownAuthority: Buffer.alloc(33) }],
+  ['with a process that is none', { processes: [{ ...heardProcess, process: Buffer.alloc(15) }] }],
+  ['of too many processes', { processes: Array.from({ length: LIMITS.membersMax + 1 }, () => heardProcess) }],
+] as const)('one %s ends the stream and is not believed', async (_what, change) => {
+  await expectRefused(change, 'malformedMessage');
+});
+
+test.each([
+  ['an index beyond 2^53', { checkpoints: [{ ...checkpoint, index: 2 ** 60 }] }],
+  ['a term beyond 2^53', { term: 2 ** 60 }],
+  ['a start beyond 2^53', { processes: [{ ...heardProcess, starts: 2 ** 60 }] }],
+  ['no start', { processes: [{ ...heardProcess, starts: 0 }] }],
+])('one with %s ends the stream and is not believed', async (_what, change) => {
+  await expectRefused(change, 'impossibleNumber');
+});
+
+async function expectRefused(change: Partial<Announcement>, reason: string): Promise<void> {
   const b = await directory.listen(B);
   b.start(new RecordingReceiver());
-  expect(await send({ checkpoints, lowSpace: false, stateMissing: false })).toBe(3);
+  const nothing = { checkpoints: [], lowSpace: false, stateMissing: false, trustedAuthorities: [] };
+  const none = { ...nothing, ownAuthority: Buffer.alloc(0), term: 0, processes: [] };
+  expect(await send({ ...none, ...change })).toBe(3);
   expect([...b.refused]).toEqual([[reason, 1]]);
   expect(directory.announcements).toEqual([]);
-});
+}
 
 /** Speaks to B as A. @returns the status code at the end of the stream */
 async function send(announcement: Announcement): Promise<number> {

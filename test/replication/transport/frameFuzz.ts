@@ -13,7 +13,7 @@ import { Refusals } from '../../../src/replication/transport/refusals.ts';
 import { SnapshotServer } from '../../../src/replication/transport/snapshotServer.ts';
 import type { RefusedMessage } from '../../../src/replication/transport/types.ts';
 import { testNodeId } from './certificates.ts';
-import { STORE } from './testPeers.ts';
+import { NO_METHODS, QUIET_GATE, STORE } from './testPeers.ts';
 
 const [FROM, TO, THIRD] = [testNodeId(1), testNodeId(2), testNodeId(3)];
 const VOTERS = [FROM, TO, THIRD];
@@ -90,7 +90,11 @@ export class FrameFuzz {
 
   constructor() {
     const snapshots = new SnapshotServer({ store: STORE, refusals: this.#refusals, logger: silentLogger });
-    const service = peerServiceFor(FROM, {
+    const service = peerServiceFor({
+      methods: NO_METHODS,
+      connection: { peerId: FROM, ownCertificate: Buffer.alloc(0), peerCertificate: Buffer.alloc(0) },
+      port: { heard: () => undefined, end: () => undefined },
+      gate: { ...QUIET_GATE, isOpen: true, answer: () => Promise.resolve(null) },
       nodeId: TO,
       isMember: () => true,
       receiver: () => ({

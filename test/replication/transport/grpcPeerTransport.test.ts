@@ -1,12 +1,10 @@
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { connect } from 'node:tls';
-import { Client, credentials as grpcCredentials } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
-import { type Forward, joinService, type PeerFrame } from '../../../src/proto/peer.ts';
-import type { MethodDefinition } from '../../../src/proto/registry.ts';
+import type { Forward, PeerFrame } from '../../../src/proto/peer.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import { encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
 import { TestAuthority, testNodeId } from './certificates.ts';
@@ -271,27 +269,6 @@ describe('what the port refuses', () => {
     const status = await rawFrames([frame], { authority: await TestAuthority.create(name) });
     expect(codes).toContain(status.code);
     expect(receiver.received).toEqual([]);
-  });
-
-  test('no certificate: Join answers', async () => {
-    await directory.listen(B);
-    const client = new Client(
-      directory.addresses.get(B) ?? '',
-      grpcCredentials.createSsl(authority.pem, null, null, { checkServerIdentity: () => undefined }),
-      { 'grpc.ssl_target_name_override': 'peer' },
-    );
-    const method = joinService['join'] as MethodDefinition<object, { clusterId: string }>;
-    const answer = await new Promise<{ clusterId: string } | undefined>((resolve, reject) =>
-      client.makeUnaryRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        {},
-        (error, response) => (error === null ? resolve(response) : reject(error)),
-      ),
-    );
-    client.close();
-    expect(answer?.clusterId).toBe('reached');
   });
 
   test('what the core refuses, counted with its own reason and logged once', async () => {

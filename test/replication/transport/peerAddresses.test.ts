@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PeerDialer } from '../../../src/replication/transport/peerDialing.ts';
 import { identifyNode, TestAuthority, testNodeId } from './certificates.ts';
 import { sendRawFrames } from './rawFrames.ts';
-import { RecordingReceiver, TestDirectory } from './testPeers.ts';
+import { RecordingReceiver, TestDirectory, TRUSTING } from './testPeers.ts';
 import { waitFor } from './waitFor.ts';
 
 const [A, B] = [testNodeId(0xa), testNodeId(0xb)];
@@ -47,7 +47,10 @@ describe('an address that cannot be dialled', () => {
 
 test('a host that is called like a scheme is a host', async () => {
   const credentials = await authority.issueNode(A);
-  const client = new PeerDialer({ credentials, identify: identifyNode }).dial(B, 'unix:7441');
+  const { client } = new PeerDialer({ credentials, identify: identifyNode, trust: TRUSTING }).dial(
+    B,
+    'unix:7441',
+  );
   expect(client.getChannel().getTarget()).toBe('dns:unix:7441');
   client.close();
 });

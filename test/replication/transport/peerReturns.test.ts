@@ -8,7 +8,7 @@ import { type RandomSource, systemRandom } from '../../../src/base/random.ts';
 import { PeerChannel } from '../../../src/replication/transport/peerChannel.ts';
 import { PeerDialer } from '../../../src/replication/transport/peerDialing.ts';
 import { identifyNode, TestAuthority, testNodeId } from './certificates.ts';
-import { RecordingReceiver, TestDirectory } from './testPeers.ts';
+import { RecordingReceiver, TestDirectory, TRUSTING } from './testPeers.ts';
 import { waitFor } from './waitFor.ts';
 
 const A = testNodeId(0xa);
@@ -46,7 +46,11 @@ async function channelTo(address: () => string) {
       if ('reason' in fields) lost.push(String(fields['reason']));
     },
   };
-  const dialer = new PeerDialer({ credentials: await authority.issueNode(A), identify: identifyNode });
+  const dialer = new PeerDialer({
+    credentials: await authority.issueNode(A),
+    identify: identifyNode,
+    trust: TRUSTING,
+  });
   const common = { peerId: B, lane: 'control', ownAddress: '', random: inAnHour } as const;
   const channel = new PeerChannel({ ...common, address, dialer, clock, logger });
   channels.push(channel);

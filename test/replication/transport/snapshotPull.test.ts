@@ -223,14 +223,17 @@ describe('chunks that do not add up', () => {
     try {
       const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
       const { signal } = new AbortController();
-      const pulled = await pullSnapshot(client, {
-        index,
-        nodeId: B,
-        store: STORE,
-        deadlineMs: 5_000,
-        signal,
-        bytesMax: 1_000,
-      });
+      const pulled = await pullSnapshot(
+        { client, prove: () => Promise.resolve(), over: signal, close: () => client.close() },
+        {
+          index,
+          nodeId: B,
+          store: STORE,
+          deadlineMs: 5_000,
+          signal,
+          bytesMax: 1_000,
+        },
+      );
       try {
         return await countRows(pulled);
       } finally {

@@ -1,7 +1,14 @@
 import { Client, credentials as grpcCredentials, status } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { present } from '../../../src/base/assert.ts';
-import { joinService, type PeerFrame, peerService } from '../../../src/proto/peer.ts';
+import {
+  type ClusterStep,
+  type JoinerStep,
+  joinService,
+  type PeerFrame,
+  peerService,
+} from '../../../src/proto/peer.ts';
+import type { MethodDefinition } from '../../../src/proto/registry.ts';
 import type { Message } from '../../../src/replication/raft/types.ts';
 import type { GrpcPeerTransport } from '../../../src/replication/transport/grpcPeerTransport.ts';
 import { encodeMessage } from '../../../src/replication/transport/messageCodec.ts';
@@ -84,6 +91,25 @@ test.each([
   client.close();
   expect(receiver.received).toEqual([]);
   expect([...b.refused.keys()]).toEqual(['handshake']);
+});
+
+test('no certificate at all: Join answers', async () => {
+  const client = new Client(
+    `127.0.0.1:${b.port}`,
+    grpcCredentials.createSsl(authority.pem, null, null, { checkServerIdentity: () => undefined }),
+    { 'grpc.ssl_target_name_override': 'peer' },
+  );
+  const method = joinService['join'] as MethodDefinition<JoinerStep, ClusterStep>;
+  const stream = client.makeBidiStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+  );
+  const answer = await new Promise<ClusterStep>((resolve, reject) => {
+    stream.once('data', resolve).once('error', reject);
+  });
+  client.close();
+  expect(answer.challenge.toString()).toBe('reached');
 });
 
 test('plain text of HTTP/1.1 is not answered, and the connection is closed', async () => {

@@ -148,8 +148,8 @@ export function statusLines(status: RaftStatus): string[] {
   return [
     `${nodeName(status.nodeId)} ${words.join(' ')} ${log}`,
     ...status.progress.map(
-      ({ nodeId, match, next, state, recentlyActive, suspect }) =>
-        `  ${nodeName(nodeId)} ${state} match=${match} next=${next}${recentlyActive ? '' : ' silent'}${suspect ? ' suspect' : ''}`,
+      ({ nodeId, match, next, state, reachable, suspect }) =>
+        `  ${nodeName(nodeId)} ${state} match=${match} next=${next}${reachable ? '' : ' silent'}${suspect ? ' suspect' : ''}`,
     ),
   ];
 }
