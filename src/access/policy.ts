@@ -16,11 +16,19 @@ export const STORE: Resource = { kind: 'store' };
 const ALLOWED: Decision = { allowed: true };
 
 /** What a node may ask for itself; everything else it only carries for others. */
-const NODE_ACTIONS: ReadonlySet<Action> = new Set<Action>(['bootstrap', 'useToken', 'advanceTime']);
+const NODE_ACTIONS: ReadonlySet<Action> = new Set<Action>([
+  'bootstrap',
+  'useToken',
+  'advanceTime',
+  'noteKeyChange',
+  'switchAuthority',
+]);
+/** What only nodes say, of themselves. */
+const NOT_FOR_CLIENTS: ReadonlySet<Action> = new Set<Action>(['noteKeyChange']);
 
 /** Who may do what, by the kind of principal. */
 const RULES: ReadonlyMap<string, (action: Action) => boolean> = new Map([
-  ['client', () => true],
+  ['client', (action: Action) => !NOT_FOR_CLIENTS.has(action)],
   ['node', (action: Action) => NODE_ACTIONS.has(action)],
 ]);
 

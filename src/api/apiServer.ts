@@ -60,11 +60,17 @@ export class ApiServer {
   readonly #streams = new OpenStreams();
   readonly #credentials: ServerCredentials;
   readonly #connectionsMax: number;
+  readonly #callers: Callers;
+  readonly #judging: NodeJS.Timeout;
 
   constructor(options: ApiServerOptions) {
     this.#credentials = options.credentials;
     this.#connectionsMax = options.connectionsMax ?? LIMITS.apiConnectionsMax;
-    const callers = new Callers({ identify: options.identify, clock: options.clock ?? systemClock });
+    const { clock = systemClock } = options;
+    const callers = new Callers({ identify: options.identify, clock });
+    this.#judging = setInterval(() => this.#streams.drainExpired(clock.wallMs()), LIMITS.apiJudgeIntervalMs);
+    this.#judging.unref();
+    this.#callers = callers;
     const context = { callers, leaderApiAddress: () => options.cluster.leaderApiAddress() };
     const calls = new KvCalls(options.kv);
     this.#server.addService(kvService, {
@@ -100,6 +106,12 @@ export class ApiServer {
     this.#health.setReady(ready);
   }
 
+  /** A CA is trusted no more: who calls is judged anew, also on connections and streams that stand. */
+  forgetIdentities(): void {
+    this.#callers.forget();
+    this.#streams.drainAll();
+  }
+
   /** Session and watch streams open now. */
   get openStreams(): number {
     return this.#streams.count;
@@ -111,6 +123,7 @@ export class ApiServer {
     const finished = new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => resolve());
     });
+    clearInterval(this.#judging);
     this.#streams.drainAll();
     const force = setTimeout(() => this.#server.forceShutdown(), options.graceMs);
     await finished;

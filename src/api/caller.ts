@@ -1,4 +1,5 @@
 /** Who asks, and until when: read off the connection and the call, never off the request. */
+import { X509Certificate } from 'node:crypto';
 import type { PeerCertificate } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -26,10 +27,18 @@ export interface IncomingCall {
 /** More distinct certificates than this at one time cost a parse each, nothing else. */
 const IDENTITIES_CACHED_MAX = 1_024;
 
+type ShownCertificate = Pick<PeerCertificate, 'raw' | 'fingerprint256'>;
+
+interface Identified {
+  readonly identity: Identity;
+  /** Of the certificate, on the wall clock. */
+  readonly endMs: number;
+}
+
 export class Callers {
   readonly #identify: Identify;
   readonly #clock: Clock;
-  readonly #identities = new Map<string, Identity>();
+  readonly #identities = new Map<string, Identified>();
 
   constructor(options: { readonly identify: Identify; readonly clock: Clock }) {
     this.#identify = options.identify;
@@ -39,11 +48,29 @@ export class Callers {
   /** @throws HoldfastError UNAUTHENTICATED when the connection proves no client identity */
   principal(call: IncomingCall): Principal {
     const certificate = call.getAuthContext().sslPeerCertificate;
-    const identity = certificate === undefined ? NO_CERTIFICATE : this.#identityOf(certificate);
+    const identity = certificate === undefined ? NO_CERTIFICATE : this.#identityNow(certificate);
     if (identity.kind === 'client') return { kind: 'client', name: identity.name, address: call.getPeer() };
     throw new HoldfastError('UNAUTHENTICATED', `not a client of this cluster: ${identity.reason}`, {
       hint: 'connect with a client certificate that this cluster has issued',
     });
+  }
+
+  /** DER: what the caller has shown, once `principal` has been asked. @throws HoldfastError UNAUTHENTICATED */
+  certificate(call: IncomingCall): Uint8Array {
+    const certificate = call.getAuthContext().sslPeerCertificate;
+    if (certificate !== undefined) return certificate.raw;
+    throw new HoldfastError('UNAUTHENTICATED', 'the connection shows no certificate');
+  }
+
+  /** When the certificate of the caller ends, on the wall clock: for streams, which `principal` is asked of once. */
+  endMs(call: IncomingCall): number {
+    const certificate = call.getAuthContext().sslPeerCertificate;
+    return certificate === undefined ? Number.NEGATIVE_INFINITY : this.#identified(certificate).endMs;
+  }
+
+  /** Who is trusted has changed: every certificate is judged anew, of connections that stand too. */
+  forget(): void {
+    this.#identities.clear();
   }
 
   /** A caller whose answer is of use for `timeoutMs` (0: the default) from now, at most `requestTimeoutMsMax`. */
@@ -64,14 +91,24 @@ export class Callers {
     return this.#clock.monotonicMs();
   }
 
+  /** A connection outlives the certificate that it was opened with: each call asks. */
+  #identityNow(certificate: ShownCertificate): Identity {
+    const { identity, endMs } = this.#identified(certificate);
+    if (this.#clock.wallMs() <= endMs) return identity;
+    return { kind: 'nobody', reason: `the certificate expired at ${new Date(endMs).toISOString()}` };
+  }
+
   /** Keyed by the certificate itself, not by the peer's address: another connection may come from the same port. */
-  #identityOf(certificate: { readonly raw: Buffer; readonly fingerprint256: string }): Identity {
+  #identified(certificate: ShownCertificate): Identified {
     const known = this.#identities.get(certificate.fingerprint256);
     if (known !== undefined) return known;
-    const identity = this.#read(certificate.raw);
+    const identified = {
+      identity: this.#read(certificate.raw),
+      endMs: Date.parse(new X509Certificate(certificate.raw).validTo),
+    };
     if (this.#identities.size >= IDENTITIES_CACHED_MAX) this.#identities.clear();
-    this.#identities.set(certificate.fingerprint256, identity);
-    return identity;
+    this.#identities.set(certificate.fingerprint256, identified);
+    return identified;
   }
 
   #read(certificateDer: Uint8Array): Identity {

@@ -2,7 +2,14 @@
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { AddTokenRequest, MemberRequest, RemoveMemberRequest } from '../proto/cluster.ts';
+import type {
+  AddTokenRequest,
+  BeginKeyChangeRequest,
+  ConfirmKeyChangeRequest,
+  MemberRequest,
+  RemoveMemberRequest,
+  RenewClientRequest,
+} from '../proto/cluster.ts';
 import type { Caller, ClusterPort } from './ports.ts';
 import { refuse } from './refuse.ts';
 import { type HandlerContext, unary } from './unary.ts';
@@ -21,6 +28,7 @@ export function clusterMethods(context: HandlerContext, port: ClusterPort): Unty
       refuse(checkToken(request));
       return port.addToken(caller, request);
     }),
+    tokenList: unary(context, (caller) => port.tokenList(caller)),
     revokeToken: unary(context, async (caller, request: { readonly id: string }) => {
       refuse(checkName(request.id, 'id'));
       await port.revokeToken(caller, request);
@@ -33,7 +41,24 @@ export function clusterMethods(context: HandlerContext, port: ClusterPort): Unty
       await port.removeMember(caller, request);
       return {};
     }),
+    beginKeyChange: unary(context, (caller, request: BeginKeyChangeRequest) =>
+      port.beginKeyChange(caller, request),
+    ),
+    confirmKeyChange: unary(context, async (caller, request: ConfirmKeyChangeRequest) => {
+      await port.confirmKeyChange(caller, request);
+      return {};
+    }),
+    abortKeyChange: unary(context, async (caller, request: { readonly id: string }) => {
+      await port.abortKeyChange(caller, request);
+      return {};
+    }),
     transferLeadership: onMember((caller, request) => port.transferLeadership(caller, request)),
+    rotateAuthority: unary(context, (caller) => port.rotateAuthority(caller)),
+    finishAuthorityRotation: unary(context, (caller) => port.finishAuthorityRotation(caller)),
+    getAuthorityStatus: unary(context, (caller) => port.authorityStatus(caller)),
+    renewClient: unary(context, (caller, { csr }: RenewClientRequest, shown) =>
+      port.renewClient(caller, { csr, shown: shown() }),
+    ),
   };
 }
 

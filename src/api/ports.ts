@@ -2,9 +2,16 @@ import type { HoldfastError } from '../base/errors.ts';
 import type {
   AddTokenRequest,
   AddTokenResponse,
+  AuthorityStatus,
+  BeginKeyChangeRequest,
+  BeginKeyChangeResponse,
+  ConfirmKeyChangeRequest,
   MemberListResponse,
   RemoveMemberRequest,
+  RenewClientRequest,
+  RenewClientResponse,
   StatusResponse,
+  TokenListResponse,
 } from '../proto/cluster.ts';
 import type {
   GetRequest,
@@ -69,11 +76,23 @@ export interface ClusterPort {
   status(caller: Caller): Promise<StatusResponse>;
   memberList(caller: Caller): Promise<MemberListResponse>;
   addToken(caller: Caller, request: AddTokenRequest): Promise<AddTokenResponse>;
+  tokenList(caller: Caller): Promise<TokenListResponse>;
   revokeToken(caller: Caller, request: { readonly id: string }): Promise<void>;
   promoteMember(caller: Caller, request: { readonly member: string }): Promise<void>;
   demoteMember(caller: Caller, request: { readonly member: string }): Promise<void>;
   removeMember(caller: Caller, request: RemoveMemberRequest): Promise<void>;
+  beginKeyChange(caller: Caller, request: BeginKeyChangeRequest): Promise<BeginKeyChangeResponse>;
+  confirmKeyChange(caller: Caller, request: ConfirmKeyChangeRequest): Promise<void>;
+  abortKeyChange(caller: Caller, request: { readonly id: string }): Promise<void>;
   transferLeadership(caller: Caller, request: { readonly member: string }): Promise<void>;
+  rotateAuthority(caller: Caller): Promise<AuthorityStatus>;
+  finishAuthorityRotation(caller: Caller): Promise<AuthorityStatus>;
+  authorityStatus(caller: Caller): Promise<AuthorityStatus>;
+  /** `shown`: DER, what the caller has shown on its connection. */
+  renewClient(
+    caller: Caller,
+    request: RenewClientRequest & { readonly shown: Uint8Array },
+  ): Promise<RenewClientResponse>;
   /** host:port of the leader's API as far as this node knows, or null. */
   leaderApiAddress(): string | null;
 }

@@ -31,7 +31,7 @@ export function sessionMethod(
     try {
       const principal = context.callers.principal(stream);
       const session = new Session({ context, calls: parts.calls, stream, principal });
-      const forget = parts.streams.add(session);
+      const forget = parts.streams.add(session, context.callers.endMs(stream));
       stream.on('cancelled', forget);
       stream.on('close', forget);
     } catch (thrown) {

@@ -11,6 +11,9 @@ export interface HandlerContext {
   readonly leaderApiAddress: () => string | null;
 }
 
+/** The certificate (DER) of the caller's connection. */
+export type ShownCertificate = () => Uint8Array;
+
 /**
  * A gRPC handler that answers with what `work` resolves to. `work` may throw or reject; whatever it is, the caller
  * gets a status of the closed list. When the deadline passes first, the caller hears DEADLINE_EXCEEDED and a later
@@ -18,7 +21,7 @@ export interface HandlerContext {
  */
 export function unary<Request, Response>(
   context: HandlerContext,
-  work: (caller: Caller, request: Request) => Promise<Response>,
+  work: (caller: Caller, request: Request, shown: ShownCertificate) => Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     let timer: NodeJS.Timeout | undefined;
@@ -34,7 +37,8 @@ export function unary<Request, Response>(
         const { callers } = context;
         const caller = callers.caller(callers.principal(call), callers.timeoutMs(call.getDeadline()));
         timer = setTimeout(() => finish(deadlineExceeded(), null), caller.deadlineMs - callers.nowMs());
-        finish(null, await work(caller, call.request));
+        const shown = (): Uint8Array => callers.certificate(call);
+        finish(null, await work(caller, call.request, shown));
       } catch (thrown) {
         finish(callerError(thrown), null);
       }

@@ -23,7 +23,7 @@ export function watchMethod(
     try {
       const principal = context.callers.principal(stream);
       const watches = new Watches({ context, port: parts.port, stream, principal });
-      const forget = parts.streams.add(watches);
+      const forget = parts.streams.add(watches, context.callers.endMs(stream));
       stream.on('cancelled', forget);
       stream.on('close', forget);
     } catch (thrown) {

@@ -1,9 +1,15 @@
 import { type HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type {
   AddTokenResponse,
+  AuthorityStatus,
+  BeginKeyChangeResponse,
+  ConfirmKeyChangeRequest,
   MemberListResponse,
   MemberRequest,
+  RenewClientRequest,
+  RenewClientResponse,
   StatusResponse,
+  TokenListResponse,
 } from '../proto/cluster.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
@@ -71,6 +77,15 @@ export class ClusterClient {
     return this.#call<AddTokenResponse>('addToken', { body, repeat: 'once', timeoutMs: options.timeoutMs });
   }
 
+  /** The join tokens that are kept, the oldest first, used and expired ones too. */
+  tokens(options: CallOptions = {}): Promise<TokenListResponse> {
+    return this.#call<TokenListResponse>('tokenList', {
+      body: {},
+      repeat: 'read',
+      timeoutMs: options.timeoutMs,
+    });
+  }
+
   revokeToken(token: { readonly id: string }, options: CallOptions = {}): Promise<void> {
     return this.#change('revokeToken', token, options);
   }
@@ -91,6 +106,43 @@ export class ClusterClient {
 
   transferLeadership(request: MemberRequest, options: CallOptions = {}): Promise<void> {
     return this.#change('transferLeadership', request, options);
+  }
+
+  /** Begins a change of keys. `source`: of a rekey, where the new control key comes from. */
+  beginKeyChange(
+    request: { readonly kind: string; readonly encryption?: string; readonly source?: string },
+    options: CallOptions = {},
+  ): Promise<BeginKeyChangeResponse> {
+    const body = { encryption: '', source: '', ...request };
+    return this.#call('beginKeyChange', { body, repeat: 'once', timeoutMs: options.timeoutMs });
+  }
+
+  /** An operator holds a copy of the new control key. */
+  confirmKeyChange(request: ConfirmKeyChangeRequest, options: CallOptions = {}): Promise<void> {
+    return this.#change('confirmKeyChange', request, options);
+  }
+
+  abortKeyChange(request: { readonly id: string }, options: CallOptions = {}): Promise<void> {
+    return this.#change('abortKeyChange', request, options);
+  }
+
+  /** Makes a new CA of the cluster, which all members trust first and which then signs. */
+  rotateAuthority(options: CallOptions = {}): Promise<AuthorityStatus> {
+    return this.#call<AuthorityStatus>('rotateAuthority', { body: {}, repeat: 'once', ...options });
+  }
+
+  /** Drops the former CA: clients that trust only that cannot connect any more. */
+  finishAuthorityRotation(options: CallOptions = {}): Promise<AuthorityStatus> {
+    return this.#call<AuthorityStatus>('finishAuthorityRotation', { body: {}, repeat: 'once', ...options });
+  }
+
+  authorityStatus(options: CallOptions = {}): Promise<AuthorityStatus> {
+    return this.#call<AuthorityStatus>('getAuthorityStatus', { body: {}, repeat: 'read', ...options });
+  }
+
+  /** A new certificate for the name and key that this client shows; `csr` as `certificateRequest` makes it. */
+  renewClient(request: RenewClientRequest, options: CallOptions = {}): Promise<RenewClientResponse> {
+    return this.#call<RenewClientResponse>('renewClient', { body: request, repeat: 'read', ...options });
   }
 
   async #report(endpoint: string, options: CallOptions): Promise<NodeReport> {

@@ -1,6 +1,18 @@
 /** holdfast/client: what applications import. */
 export { type ErrorCode, HoldfastError } from '../base/errors.ts';
-export type { AddTokenResponse, MemberListResponse, MemberStatus, StatusResponse } from '../proto/cluster.ts';
+export type {
+  AddTokenResponse,
+  AuthorityStatus,
+  FencedMember,
+  JoinTokenStatus,
+  KeyChangeStatus,
+  MemberListResponse,
+  MemberStatus,
+  RenewClientResponse,
+  StatusResponse,
+  TokenListResponse,
+} from '../proto/cluster.ts';
+export { certificateRequest } from './certificateRequest.ts';
 export {
   type ConnectOptions,
   connect,

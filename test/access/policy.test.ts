@@ -11,6 +11,9 @@ const ACTIONS: readonly Action[] = [
   'useToken',
   'advanceTime',
   'revokeToken',
+  'rotateAuthority',
+  'switchAuthority',
+  'finishAuthorityRotation',
   'read',
   'watch',
   'changeMembers',
@@ -24,7 +27,7 @@ describe('decide', () => {
   });
 
   it('lets a node do only what nodes do for themselves', () => {
-    expect(allowed('node')).toEqual(['bootstrap', 'useToken', 'advanceTime']);
+    expect(allowed('node')).toEqual(['bootstrap', 'useToken', 'advanceTime', 'switchAuthority']);
   });
 
   it.each(['', 'admin', '__proto__', 'constructor'])('lets the unknown kind %j do nothing', (kind) => {

@@ -1,6 +1,14 @@
 import type { Caller, ClusterPort, KvPort, WatchHandle, WatchSink } from '../../src/api/ports.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
-import type { MemberStatus, StatusResponse } from '../../src/proto/cluster.ts';
+import type {
+  AuthorityStatus,
+  JoinTokenStatus,
+  KeyChangeStatus,
+  MemberStatus,
+  RenewClientRequest,
+  RenewClientResponse,
+  StatusResponse,
+} from '../../src/proto/cluster.ts';
 import type {
   GetRequest,
   GetResponse,
@@ -23,19 +31,8 @@ import {
   type RequestId,
   type Transaction,
 } from '../../src/proto/storage.ts';
+import { EMPTY_STATUS, type FakeState, FakeWatch, isWithin, text } from './fakeState.ts';
 import { answerAfter } from './until.ts';
-
-/** State that several fake nodes of one fake cluster share. */
-export class FakeState {
-  readonly items = new Map<string, KeyValue>();
-  readonly history: { revision: number; events: WatchEvent[] }[] = [];
-  readonly answers = new Map<number, Map<number, Outcome>>();
-  readonly watches = new Set<FakeWatch>();
-  revision = 1;
-  compactedRevision = 0;
-  clients = 0;
-  applied = 0;
-}
 
 /** What a fake node is told to do with calls of one method, before or after it has done them. */
 export interface Fault {
@@ -56,7 +53,17 @@ export class FakeNode implements KvPort, ClusterPort {
   delayMs = 0;
   leader: string | null = null;
   members: readonly MemberStatus[] = [];
+  tokens: readonly JoinTokenStatus[] = [];
+  /** Of its status. */
+  told: Pick<StatusResponse, 'warnings' | 'fenced'> = { warnings: [] };
   nodeId: string;
+  role = '';
+  /** What status tells of changes of keys, one after the other; the last one again and again. */
+  keyChanges: (KeyChangeStatus | null)[] = [];
+  authority: AuthorityStatus = { phase: 'none', signing: '', other: '', missing: [], readyToFinish: false };
+  renew: (request: RenewClientRequest & { readonly shown: Uint8Array }) => RenewClientResponse = () => {
+    throw new HoldfastError('INVALID_ARGUMENT', 'nothing is renewed here');
+  };
 
   constructor(state: FakeState, nodeId = '0000000000000001') {
     this.state = state;
@@ -151,8 +158,11 @@ export class FakeNode implements KvPort, ClusterPort {
       ...EMPTY_STATUS,
       nodeId: this.nodeId,
       leader,
+      role: this.role,
+      keyChange: (this.keyChanges.length > 1 ? this.keyChanges.shift() : this.keyChanges[0]) ?? null,
       revision: this.state.revision,
       members: this.members,
+      ...this.told,
     }));
   }
 
@@ -164,8 +174,24 @@ export class FakeNode implements KvPort, ClusterPort {
     return this.#run('addToken', caller, () => ({ token: 'hf1.token', expiresMs: 1 }));
   }
 
+  tokenList(caller: Caller) {
+    return this.#run('tokenList', caller, () => ({ tokens: this.tokens }));
+  }
+
   revokeToken(caller: Caller) {
     return this.#run('revokeToken', caller, () => undefined);
+  }
+
+  beginKeyChange(caller: Caller) {
+    return this.#run('beginKeyChange', caller, () => ({ id: 'abc' }));
+  }
+
+  confirmKeyChange(caller: Caller) {
+    return this.#run('confirmKeyChange', caller, () => undefined);
+  }
+
+  abortKeyChange(caller: Caller) {
+    return this.#run('abortKeyChange', caller, () => undefined);
   }
 
   promoteMember(caller: Caller) {
@@ -182,6 +208,18 @@ export class FakeNode implements KvPort, ClusterPort {
 
   transferLeadership(caller: Caller) {
     return this.#run('transferLeadership', caller, () => undefined);
+  }
+
+  rotateAuthority = (caller: Caller) => this.#authority('rotateAuthority', caller);
+  finishAuthorityRotation = (caller: Caller) => this.#authority('finishAuthorityRotation', caller);
+  authorityStatus = (caller: Caller) => this.#authority('authorityStatus', caller);
+
+  #authority(method: string, caller: Caller) {
+    return this.#run(method, caller, () => this.authority);
+  }
+
+  renewClient(caller: Caller, request: RenewClientRequest & { readonly shown: Uint8Array }) {
+    return this.#run('renewClient', caller, () => this.renew(request));
   }
 
   leaderApiAddress(): string | null {
@@ -282,56 +320,6 @@ export class FakeNode implements KvPort, ClusterPort {
   }
 }
 
-class FakeWatch implements WatchHandle {
-  readonly startedAfterRevision: number;
-  readonly node: FakeNode;
-  readonly #state: FakeState;
-  readonly #range: KeyRange | null;
-  readonly #sink: WatchSink;
-  #told: number;
-  full = false;
-
-  constructor(options: {
-    state: FakeState;
-    range: KeyRange | null;
-    after: number;
-    sink: WatchSink;
-    node: FakeNode;
-  }) {
-    this.#state = options.state;
-    this.#range = options.range;
-    this.#sink = options.sink;
-    this.node = options.node;
-    this.startedAfterRevision = options.after;
-    this.#told = options.after;
-    this.#state.watches.add(this);
-    this.pump();
-  }
-
-  pump(): void {
-    for (const { revision, events } of this.#state.history) {
-      if (this.full || revision <= this.#told) continue;
-      this.#told = revision;
-      const wanted = events.filter((event) => event.item && isWithin(this.#range, event.item.key));
-      if (wanted.length > 0) this.full = !this.#sink.deliver({ revision, events: wanted });
-    }
-  }
-
-  resume(): void {
-    this.full = false;
-    this.pump();
-  }
-
-  close(): void {
-    this.#state.watches.delete(this);
-  }
-
-  cancel(error: HoldfastError): void {
-    this.close();
-    this.#sink.cancelled(error, this.#told + 1);
-  }
-}
-
 function failWith(fault: Fault): Promise<never> {
   if (fault.error === 'never answers') return new Promise(() => undefined);
   return Promise.reject(fault.error);
@@ -340,38 +328,3 @@ function failWith(fault: Fault): Promise<never> {
 function failed(code: string): Outcome {
   return { failure: { code, message: `fake ${code}`, field: '', hint: '' }, replayed: false };
 }
-
-function isWithin(range: KeyRange | null, key: Uint8Array): boolean {
-  if (range === null) return false;
-  const { start, end } = range;
-  return Buffer.compare(key, start) >= 0 && (end.length === 0 || Buffer.compare(key, end) < 0);
-}
-
-function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('latin1');
-}
-
-const EMPTY_STATUS: StatusResponse = {
-  clusterId: '00000000000000c1',
-  nodeId: '',
-  name: 'fake',
-  version: '0',
-  role: 'leader',
-  term: 1,
-  leader: '',
-  commitIndex: 0,
-  appliedIndex: 0,
-  durableIndex: 0,
-  revision: 0,
-  compactedRevision: 0,
-  digest: '',
-  encryption: 'on',
-  controlKeyFingerprint: '',
-  logTimeMs: 0,
-  wallTimeMs: 0,
-  keys: 0,
-  watches: 0,
-  members: [],
-  warnings: [],
-  uptimeMs: 0,
-};

@@ -1,7 +1,8 @@
 import { ApiServer } from '../../src/api/apiServer.ts';
 import { type ConnectOptions, HoldfastClient } from '../../src/client/client.ts';
 import { identify, type Pem, serverCredentials, TestAuthority } from './certificates.ts';
-import { FakeNode, FakeState } from './fakeNode.ts';
+import { FakeNode } from './fakeNode.ts';
+import { FakeState } from './fakeState.ts';
 
 export interface RunningNode {
   readonly node: FakeNode;
