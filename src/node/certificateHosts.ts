@@ -1,7 +1,6 @@
+import { withLoopback } from '../trust/certificateNames.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { isWildcard } from './settings.ts';
-
-const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '::1'] as const;
 
 /**
  * The names that a node's certificate carries: where it listens and is reached, what the operator added, and
@@ -18,9 +17,4 @@ export function certificateHosts(
     (address) => !isWildcard(address),
   );
   return withLoopback([...addresses.map(({ host }) => host), ...tlsSan]);
-}
-
-/** The given hosts and loopback, each once. */
-export function withLoopback(hosts: readonly string[]): readonly string[] {
-  return [...new Set([...hosts, ...LOOPBACK_HOSTS])];
 }

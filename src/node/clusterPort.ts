@@ -7,13 +7,31 @@ import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Sealer } from '../envelope/sealer.ts';
-import type { AddTokenRequest, AddTokenResponse, MemberStatus, StatusResponse } from '../proto/cluster.ts';
+import type {
+  AddTokenRequest,
+  AddTokenResponse,
+  AuthorityStatus,
+  BeginKeyChangeRequest,
+  BeginKeyChangeResponse,
+  ConfirmKeyChangeRequest,
+  KeyChangeStatus,
+  MemberStatus,
+  RenewClientRequest,
+  RenewClientResponse,
+  StatusResponse,
+  TokenListResponse,
+} from '../proto/cluster.ts';
+import { trustedCertificates } from '../store/authorityRotation.ts';
+import { membersOf } from '../store/keyChanges.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeIdentityFile } from '../trust/identityFile.ts';
 import { createJoinToken } from '../trust/joinToken.ts';
 import { spkiHash } from '../trust/publicKey.ts';
+import type { Certification } from './certification.ts';
 import type { NodeCore } from './core.ts';
+import type { KeyChange } from './keyChange/keyChange.ts';
 import { outcomeFailure } from './outcome.ts';
+import { authorityStatus } from './rotationView.ts';
 import type { Scrubber } from './scrubber.ts';
 import type { Submission } from './submit.ts';
 import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
@@ -23,11 +41,16 @@ export interface ClusterPortParts {
   readonly store: Store;
   readonly core: NodeCore;
   readonly sealer: Sealer;
-  readonly controlKeyFingerprint: string;
+  readonly keyChange: Pick<KeyChange, 'driver' | 'rewriter' | 'keyFiles'>;
+  /** Of the control key in force. */
+  readonly controlKeyFingerprint: () => string;
+  /** Of the JWT secret in force. */
+  readonly jwtSecretFingerprint: () => string;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly version: string;
   readonly warnings: readonly string[];
+  readonly certification: Pick<Certification, 'change' | 'issuer' | 'warnings'>;
   /** One sentence each, as things are now. */
   readonly divergedStates: () => readonly string[];
   readonly scrubber: Pick<Scrubber, 'last'>;
@@ -37,6 +60,7 @@ const NOT_SCRUBBED = { finishedMs: 0, durationMs: 0, rows: 0, logSegments: 0, by
 
 /** A token tells the joiner where to go: this many addresses are enough. */
 const TOKEN_ADDRESSES_MAX = 3;
+const KEY_CHANGE_ID_BYTES = 8;
 
 export class NodeClusterPort implements ClusterPort {
   readonly #parts: ClusterPortParts;
@@ -65,7 +89,8 @@ export class NodeClusterPort implements ClusterPort {
       compactedRevision: store.compactedRevision,
       digest: store.digest.toString('hex'),
       encryption: sealer.keyring.encryption,
-      controlKeyFingerprint: this.#parts.controlKeyFingerprint,
+      controlKeyFingerprint: this.#parts.controlKeyFingerprint(),
+      jwtSecretFingerprint: this.#parts.jwtSecretFingerprint(),
       logTimeMs: store.logTimeMs,
       wallTimeMs: clock.wallMs(),
       keys: store.size.liveKeys,
@@ -86,6 +111,15 @@ export class NodeClusterPort implements ClusterPort {
         suspect: raft.suspectUntil !== null,
         suspectUntil: raft.suspectUntil?.index ?? 0,
       },
+      keyChange: keyChangeStatus(this.#parts),
+      fenced: core.fencing.members.map(({ nodeId, error, sinceMs }) => ({
+        nodeId,
+        name: store.member(nodeId)?.name ?? '',
+        code: error.code,
+        reason: error.message,
+        hint: error.hint ?? '',
+        sinceMs,
+      })),
     });
   }
 
@@ -115,6 +149,25 @@ export class NodeClusterPort implements ClusterPort {
     }
   }
 
+  async tokenList(caller: Caller): Promise<TokenListResponse> {
+    this.#requireLeader();
+    const { store, core } = this.#parts;
+    // A leader that has just been elected may not have applied what another one committed.
+    await core.read.linearizable(caller.deadlineMs);
+    const nowMs = core.logClock.stampMs();
+    return {
+      tokens: store.tokens.map(({ id, role, createdMs, expiresMs, nodeId }) => ({
+        id,
+        role,
+        createdMs,
+        expiresMs,
+        expired: nowMs >= expiresMs,
+        usedBy: nodeId,
+        usedByName: store.member(nodeId)?.name ?? '',
+      })),
+    };
+  }
+
   async revokeToken(caller: Caller, request: { readonly id: string }): Promise<void> {
     this.#requireLeader();
     await this.#command(caller, { principal: caller.principal, revokeToken: { id: request.id } });
@@ -128,6 +181,28 @@ export class NodeClusterPort implements ClusterPort {
   async demoteMember(caller: Caller, request: { readonly member: string }): Promise<void> {
     this.#requireLeader();
     await this.#parts.core.membership.demote(request.member, caller.deadlineMs);
+  }
+
+  async beginKeyChange(
+    caller: Caller,
+    { kind, encryption, source }: BeginKeyChangeRequest,
+  ): Promise<BeginKeyChangeResponse> {
+    this.#requireLeader();
+    const id = this.#parts.random.bytes(KEY_CHANGE_ID_BYTES).toString('hex');
+    const beginKeyChange = { id, kind, encryption, source };
+    await this.#command(caller, { principal: caller.principal, beginKeyChange });
+    return { id };
+  }
+
+  async confirmKeyChange(caller: Caller, { id, newFingerprint }: ConfirmKeyChangeRequest): Promise<void> {
+    this.#requireLeader();
+    const confirmKeyChange = { id, newFingerprint };
+    await this.#command(caller, { principal: caller.principal, confirmKeyChange });
+  }
+
+  async abortKeyChange(caller: Caller, { id }: { readonly id: string }): Promise<void> {
+    this.#requireLeader();
+    await this.#command(caller, { principal: caller.principal, abortKeyChange: { id } });
   }
 
   async removeMember(
@@ -156,6 +231,34 @@ export class NodeClusterPort implements ClusterPort {
     }
     this.#parts.core.log().transferLeadership(member.nodeId as NodeId);
     return Promise.resolve();
+  }
+
+  async rotateAuthority(caller: Caller): Promise<AuthorityStatus> {
+    this.#requireLeader();
+    await this.#parts.certification.change.begin(caller);
+    return this.authorityStatus(caller);
+  }
+
+  async finishAuthorityRotation(caller: Caller): Promise<AuthorityStatus> {
+    this.#requireLeader();
+    await this.#parts.certification.change.finish(caller);
+    return this.authorityStatus(caller);
+  }
+
+  authorityStatus(_caller: Caller): Promise<AuthorityStatus> {
+    this.#requireLeader();
+    return Promise.resolve(authorityStatus(this.#parts.certification.change.view()));
+  }
+
+  async renewClient(
+    { principal: { name } }: Caller,
+    { csr, shown }: RenewClientRequest & { readonly shown: Uint8Array },
+  ): Promise<RenewClientResponse> {
+    this.#requireLeader();
+    const { certification, store } = this.#parts;
+    const certificate = await certification.issuer.reissueClient({ name, csr, shown });
+    const authority = present(store.authority, 'cluster authority');
+    return { certificate, authorities: trustedCertificates(authority) };
   }
 
   leaderApiAddress(): string | null {
@@ -193,7 +296,7 @@ export class NodeClusterPort implements ClusterPort {
         role: raft.configuration.voters.includes(member.nodeId as NodeId) ? 'voter' : 'learner',
         leader: member.nodeId === raft.leader,
         matchIndex: itself ? raft.lastIndex : (progress?.match ?? 0),
-        reachable: itself || (progress?.recentlyActive ?? false),
+        reachable: itself || (progress?.reachable ?? false),
         suspect: itself ? raft.suspectUntil !== null : (progress?.suspect ?? false),
       };
     });
@@ -207,7 +310,8 @@ export class NodeClusterPort implements ClusterPort {
   #warnings(): readonly string[] {
     const { leadership, logClock } = this.#parts.core;
     const { store, identity } = this.#parts;
-    const warnings = [...this.#parts.warnings, ...this.#parts.divergedStates()];
+    const { certification, divergedStates } = this.#parts;
+    const warnings = [...this.#parts.warnings, ...certification.warnings, ...divergedStates()];
     if (store.missing !== null) {
       warnings.push(
         `the state of this node is being rebuilt from the leader, and nothing is read here meanwhile: ${store.missing}`,
@@ -221,11 +325,28 @@ export class NodeClusterPort implements ClusterPort {
           'it neither votes nor counts until a leader has replicated them to it anew',
       );
     }
-    warnings.push(...this.#parts.core.guard.warnings, ...this.#parts.core.reserve.warnings);
+    const { guard, reserve, fencing } = this.#parts.core;
+    const { rewriter, keyFiles } = this.#parts.keyChange;
+    warnings.push(...guard.warnings, ...reserve.warnings, ...fencing.warnings);
+    warnings.push(...rewriter.warnings, ...keyFiles.warnings);
     if (leadership.leader === null) warnings.push('no leader is known: writes and linearizable reads wait');
     if (leadership.isLeader && !logClock.trusted()) {
       warnings.push("this leader's clock is far ahead of the others, or too few were heard: check NTP");
     }
     return warnings;
   }
+}
+
+function keyChangeStatus({ store, keyChange: { driver } }: ClusterPortParts): KeyChangeStatus | null {
+  const change = store.keyChange;
+  if (change === null) return null;
+  const { id, kind, phase, encryption, newFingerprint, previousFingerprint, confirmed } = change;
+  const members = membersOf(store.configuration).map((nodeId) => {
+    const known = change.members.find((member) => member.nodeId === nodeId);
+    const { proved = false, counted = false, rewritten = 0, remaining = 0 } = known ?? {};
+    return { nodeId, name: store.member(nodeId)?.name ?? '', proved, counted, rewritten, remaining };
+  });
+  const { startedMs, endedMs } = change;
+  const texts = { id, kind, phase, encryption, newFingerprint, previousFingerprint };
+  return { ...texts, confirmed, members, startedMs, endedMs, problems: driver.problems };
 }

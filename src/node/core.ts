@@ -9,8 +9,11 @@ import type { Announcement } from '../proto/peer.ts';
 import type { Member } from '../proto/storage.ts';
 import type { ReplicatedLog } from '../replication/replicatedLog.ts';
 import type { Store } from '../store/store.ts';
+import { NodeProcesses } from '../trust/nodeProcesses.ts';
+import type { TrustAnnouncement } from './authorityChange.ts';
 import { DiskReserve, freeBytesOf } from './diskReserve.ts';
 import { sealBatch, sealForward } from './entryPayload.ts';
+import { Fencing } from './fencing.ts';
 import { DATA_FORMAT } from './format.ts';
 import { Leadership } from './leadership.ts';
 import { LogClock } from './logClock.ts';
@@ -19,8 +22,9 @@ import type { OpenedNode } from './openNode.ts';
 import { Read } from './read.ts';
 import { StateComparison } from './stateComparison.ts';
 import { StateGuard } from './stateGuard.ts';
-import { NodeStateMachine } from './stateMachine.ts';
+import { type KeyChangeHooks, NodeStateMachine } from './stateMachine.ts';
 import { Submit } from './submit.ts';
+import { TrustLog } from './trustLog.ts';
 
 export interface CoreParts {
   readonly opened: OpenedNode;
@@ -37,6 +41,16 @@ export interface CoreParts {
   readonly freeBytes?: () => Promise<number>;
 }
 
+const NO_KEY_CHANGE: KeyChangeHooks = {
+  isDeciding: false,
+  applied: () => undefined,
+  leadershipChanged: () => undefined,
+  stateReplaced: () => undefined,
+};
+
+/** What nodes tell each other of state, disk and processes. */
+export type StateAnnouncement = Omit<Announcement, keyof TrustAnnouncement>;
+
 /** Everything between the API's ports and the replicated log: the two ways, and what they lean on. */
 export class NodeCore {
   readonly leadership = new Leadership();
@@ -47,6 +61,11 @@ export class NodeCore {
   readonly stateMachine: NodeStateMachine;
   readonly guard: StateGuard;
   readonly reserve: DiskReserve;
+  /** Until the parts that change keys are there, nothing is known of them. */
+  keyChange: KeyChangeHooks = NO_KEY_CHANGE;
+  readonly trustLog: TrustLog;
+  readonly fencing: Fencing;
+  readonly processes: NodeProcesses;
   readonly #store: Store;
   readonly #seeds: ReadonlyMap<string, Member>;
   readonly #heardAddresses = new Map<NodeId, string>();
@@ -58,13 +77,11 @@ export class NodeCore {
     this.#store = store;
     this.guard = this.#createGuard(parts);
     this.reserve = this.#createReserve(parts);
+    this.trustLog = new TrustLog({ logger, clock });
+    this.fencing = this.#createFencing(parts);
+    this.processes = new NodeProcesses({ clock });
     this.#seeds = new Map(seeds.map((member) => [member.nodeId, member]));
-    this.logClock = new LogClock({
-      clock,
-      appliedTimeMs: () => store.logTimeMs,
-      voterCount: () => this.log().status().configuration.voters.length,
-      offsets: () => this.log().clockOffsets(),
-    });
+    this.logClock = this.#createLogClock(parts);
     const stampMs = (): number => this.logClock.stampMs();
     this.submit = new Submit({
       clock,
@@ -72,7 +89,10 @@ export class NodeCore {
       nodeId: identity.nodeId,
       ports: {
         isLeader: () => this.leadership.isLeader,
-        propose: (batch) => this.log().propose((place) => sealBatch(sealer, batch, place)),
+        propose: (batch) =>
+          this.keyChange.isDeciding
+            ? { refused: 'the key that seals it is being decided' }
+            : this.log().propose((place) => sealBatch(sealer, batch, place)),
         forward: (commands, sequence) => {
           const { leader } = this.leadership;
           if (leader === null) return null;
@@ -97,6 +117,7 @@ export class NodeCore {
       clock,
       stampMs,
       members: () => store.members,
+      isDeciding: () => this.keyChange.isDeciding,
     });
     this.stateMachine = new NodeStateMachine({
       nodeId: identity.nodeId,
@@ -109,10 +130,36 @@ export class NodeCore {
       membership: this.membership,
       peers: { addressOf: (nodeId) => this.peerAddress(nodeId) },
       keyring,
+      keyChange: () => this.keyChange,
       guard: this.guard,
       reserve: this.reserve,
       clock,
       logger,
+    });
+  }
+
+  /** Ends what waits of requests, reads and changes of membership: none of it is answered by the log any more. */
+  stopRequests(): void {
+    this.submit.stop();
+    this.read.stop();
+    this.membership.stop();
+  }
+
+  #createFencing({ store, clock }: CoreParts): Fencing {
+    return new Fencing({
+      record: (event) => this.trustLog.record(event),
+      nameOf: (nodeId) => this.#nameOf(nodeId),
+      isRemoved: (nodeId) => store.isRemoved(nodeId),
+      clock,
+    });
+  }
+
+  #createLogClock({ store, clock }: CoreParts): LogClock {
+    return new LogClock({
+      clock,
+      appliedTimeMs: () => store.logTimeMs,
+      voterCount: () => this.log().status().configuration.voters.length,
+      offsets: () => this.log().clockOffsets(),
     });
   }
 
@@ -150,12 +197,15 @@ export class NodeCore {
   }
 
   /** What this node tells all others about once a second. */
-  announcement(): Announcement {
+  announcement(): StateAnnouncement {
     const stateMissing = this.#store.missing !== null;
-    return { checkpoints: this.guard.tick(), lowSpace: this.reserve.low, stateMissing };
+    const { durableTerm: term } = this.log().status();
+    const { present: processes } = this.processes;
+    return { checkpoints: this.guard.tick(), lowSpace: this.reserve.low, stateMissing, term, processes };
   }
 
-  announcementHeard({ nodeId, announcement }: { nodeId: NodeId; announcement: Announcement }): void {
+  announcementHeard({ nodeId, announcement }: { nodeId: NodeId; announcement: StateAnnouncement }): void {
+    this.processes.told(nodeId, announcement);
     this.reserve.heard(nodeId, announcement);
     if (announcement.stateMissing) this.guard.lost(nodeId);
     else this.guard.heard(nodeId, announcement.checkpoints);

@@ -7,11 +7,12 @@ import { StateFolder } from '../store/stateFolder.ts';
  * runs no such state is added, but an operator may take one away.
  */
 export async function divergedStates(root: string): Promise<() => readonly string[]> {
-  const paths = await pathsIn(root);
+  const paths = await divergedPaths(root);
   return () => paths.filter((path) => existsSync(path)).map(divergedWarning);
 }
 
-async function pathsIn(root: string): Promise<readonly string[]> {
+/** Where they lie. */
+export async function divergedPaths(root: string): Promise<readonly string[]> {
   try {
     return await new StateFolder(root).divergedStates();
   } catch (thrown) {
@@ -20,6 +21,6 @@ async function pathsIn(root: string): Promise<readonly string[]> {
   }
 }
 
-function divergedWarning(path: string): string {
+export function divergedWarning(path: string): string {
   return `${path} holds a state that differed from what a majority held: look at it, then delete it`;
 }

@@ -1,6 +1,9 @@
+import { present } from '../base/assert.ts';
+import { asBuffer } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { SealedCodec } from '../envelope/codec.ts';
+import { type KeyId, readEnvelopeHeader } from '../envelope/format.ts';
 import type { Sealer } from '../envelope/sealer.ts';
 import type { Codec } from '../proto/registry.ts';
 import {
@@ -9,6 +12,7 @@ import {
   type ConfigurationContext,
   commandBatchCodec,
   configurationContextCodec,
+  type KeyringStep,
   logPayloadCodec,
 } from '../proto/storage.ts';
 import type { Place } from '../replication/raft/types.ts';
@@ -33,19 +37,29 @@ const contextForm = sealedForm<ConfigurationContext>(configurationContextCodec);
 
 /** A batch as a log entry's payload: sealed once, for its place. */
 export function sealBatch(sealer: Sealer, batch: CommandBatch, place: Place): Buffer {
-  const envelope = sealer.seal(batchForm, batch, { purpose: 'entry', place: entryPlace(place) });
+  const envelope = sealer.seal(batchForm, batch, {
+    purpose: 'entry',
+    place: entryPlace(place),
+    encrypted: batch.commands.some(isSecret),
+  });
   return logPayloadCodec.encode({ groups: [{ scope: SCOPE, envelope }], keyring: Buffer.alloc(0) });
 }
 
-/** What a log entry's payload holds. */
-export type OpenedPayload =
-  | { readonly kind: 'batch'; readonly batch: CommandBatch }
-  | { readonly kind: 'keyring'; readonly stored: Uint8Array };
+/** A keyring in its stored form as a log entry's payload. */
+export function keyringPayload(stored: Uint8Array, keyringStep: KeyringStep): Buffer {
+  return logPayloadCodec.encode({ groups: [], keyring: stored, keyringStep });
+}
 
-/** @throws HoldfastError ENVELOPE_UNREADABLE and its like, VERSION_UNSUPPORTED for a payload of a newer program */
-export function openPayload(sealer: Sealer, payload: Uint8Array, place: Place): OpenedPayload {
-  const { groups, keyring } = logPayloadCodec.decode(payload);
-  if (keyring.length > 0) return { kind: 'keyring', stored: keyring };
+/** What a log entry's payload holds. */
+export type ReadPayload =
+  | { readonly kind: 'batch'; readonly envelope: Uint8Array }
+  | { readonly kind: 'keyring'; readonly stored: Uint8Array; readonly step: KeyringStep };
+
+/** Opens nothing. @throws HoldfastError VERSION_UNSUPPORTED for a payload of a newer program */
+export function readPayload(payload: Uint8Array, place: Place): ReadPayload {
+  const { groups, keyring, keyringStep } = logPayloadCodec.decode(payload);
+  if (keyring.length > 0)
+    return { kind: 'keyring', stored: keyring, step: present(keyringStep, 'step of a keyring') };
   const group = groups[0];
   if (group === undefined || groups.length !== 1 || group.scope !== SCOPE) {
     throw new HoldfastError(
@@ -56,8 +70,17 @@ export function openPayload(sealer: Sealer, payload: Uint8Array, place: Place): 
       },
     );
   }
-  const batch = sealer.open(batchForm, group.envelope, { purpose: 'entry', place: entryPlace(place) });
-  return { kind: 'batch', batch };
+  return { kind: 'batch', envelope: group.envelope };
+}
+
+/** The data key that a batch says it is sealed under. @throws HoldfastError ENVELOPE_UNREADABLE, ENVELOPE_VERSION_UNKNOWN */
+export function keyIdOf(envelope: Uint8Array, place: Place): KeyId {
+  return readEnvelopeHeader(asBuffer(envelope), () => `the log entry at ${place.index}`).keyId;
+}
+
+/** @throws HoldfastError ENVELOPE_UNREADABLE and its like */
+export function openBatch(sealer: Sealer, envelope: Uint8Array, place: Place): CommandBatch {
+  return sealer.open(batchForm, envelope, { purpose: 'entry', place: entryPlace(place) });
 }
 
 /** A membership change's details, sealed for the entry's place. */
@@ -80,8 +103,13 @@ export function sealForward(
   return sealer.seal(
     batchForm,
     { timeMs: 0, commands },
-    { purpose: 'forward', place: { kind: 'forward', ...from } },
+    { purpose: 'forward', place: { kind: 'forward', ...from }, encrypted: commands.some(isSecret) },
   );
+}
+
+/** Carries the private key of a CA: never readable, as its row is not. */
+function isSecret({ bootstrap, rotateAuthority }: Command): boolean {
+  return Boolean(bootstrap) || Boolean(rotateAuthority);
 }
 
 /** @throws HoldfastError ENVELOPE_UNREADABLE when it was not sealed by that node under that number */

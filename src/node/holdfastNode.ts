@@ -1,30 +1,30 @@
 import { ApiServer } from '../api/apiServer.ts';
 import type { Identity } from '../api/caller.ts';
 import { systemClock } from '../base/clock.ts';
-import { HoldfastError, toHoldfastError } from '../base/errors.ts';
-import type { NodeId } from '../base/ids.ts';
+import { type HoldfastError, toHoldfastError } from '../base/errors.ts';
+import type { Term } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemScheduler } from '../base/scheduler.ts';
 import { RaftLog } from '../replication/raftLog/raftLog.ts';
-import { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
+import type { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
 import { DiskWal } from '../replication/wal/diskWal.ts';
 import type { WalContents } from '../replication/wal/types.ts';
 import type { Store } from '../store/store.ts';
-import { type CertificateIdentity, certificateIdentity, nodeIdentity } from '../trust/identity.ts';
-import { joinServiceFor } from '../trust/joinService.ts';
-import { requireTls13, serverCredentials, TlsMaterialHolder, tlsMaterial } from '../trust/tls.ts';
+import { type CertificateIdentity, certificateIdentity } from '../trust/identity.ts';
+import { requireTls13, serverCredentials } from '../trust/tls.ts';
+import { Certification } from './certification.ts';
 import { NodeClusterPort } from './clusterPort.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { NodeCore } from './core.ts';
 import { divergedStates } from './divergedStates.ts';
-import { DATA_FORMAT } from './format.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { createJoinPort } from './joinPort.ts';
+import { KeyChange, type KeyChangeParts } from './keyChange/keyChange.ts';
 import { NodeKvPort } from './kvPort.ts';
 import { type OpenedNode, openNode } from './openNode.ts';
 import { openState } from './openState.ts';
+import { listenForPeers } from './peerPort.ts';
 import { Scrubber } from './scrubber.ts';
 import { loadSeedMembers } from './seedMembers.ts';
 import { formatAddress } from './settings.ts';
@@ -35,6 +35,8 @@ import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
 export interface NodeOptions {
   readonly logger: Logger;
   readonly version: string;
+  /** Of the certificates that it signs. Default: LIMITS.certificateLifetimeMs. */
+  readonly certificateLifetimeMs?: number;
   /** The node must stop at once: acknowledging anything more could be a lie. */
   readonly onFatal: (error: HoldfastError) => void;
 }
@@ -137,19 +139,23 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
     onWrongState: (error) => stopForState(error, { root: directory.root, ...options }, 'diverged'),
     reserveBytes: assembly.configuration.diskReserveBytes,
   });
-  const { log, transport } = await openLog({ ...assembly, store, core }, disk);
+  const { certificateLifetimeMs: lifetimeMs = LIMITS.certificateLifetimeMs } = options;
+  const certification = new Certification({ ...assembly, store, core, lifetimeMs, logger });
+  const keyChange = createKeyChange({ ...assembly, store, core }, (to, request) =>
+    transport.ask(to, { method: 'prepareKey', request }),
+  );
+  const { log, transport } = await openLog({ ...assembly, store, core, certification, keyChange }, disk);
   onStop(() => log.close());
-  const { submit, read, membership } = core;
-  onStop(() => {
-    submit.stop();
-    read.stop();
-    membership.stop();
-  });
+  keyChange.start();
+  onStop(() => keyChange.stop());
+  onStop(() => certification.stop());
+  onStop(() => core.stopRequests());
   const housekeeping = new Housekeeping({
     core,
     store,
     clock: systemClock,
-    announce: (announcement) => transport.announce(announcement),
+    announce: (announcement) =>
+      transport.announce({ ...announcement, ...certification.change.announcement() }),
   });
   onStop(() => housekeeping.stop());
   const scrubber = createScrubber({ ...assembly, store, core, disk });
@@ -157,9 +163,10 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   onStop(() => scrubber.stop());
   const diverged = await divergedStates(directory.root);
   for (const warning of diverged()) logger.warn({}, warning);
-  const api = createApi({ ...assembly, store, core, scrubber, diverged });
+  const api = createApi({ ...assembly, store, core, keyChange, certification, scrubber, diverged });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
+  certification.start(transport, () => api.forgetIdentities());
   const ready = (): void => api.setReady(true);
   if (store.missing === null) ready();
   else core.stateMachine.onInstalled = ready;
@@ -172,6 +179,11 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
 interface Parts extends Assembly {
   readonly store: Store;
   readonly core: NodeCore;
+}
+
+interface Served extends Parts {
+  readonly certification: Certification;
+  readonly keyChange: KeyChange;
 }
 
 /** The log on disk, before the log that runs on it has taken it over. */
@@ -192,11 +204,13 @@ async function openWal({ opened, onStop }: Assembly): Promise<OpenedWal> {
 }
 
 async function openLog(
-  parts: Parts,
+  parts: Served,
   disk: OpenedWal,
 ): Promise<{ readonly log: RaftLog; readonly transport: GrpcPeerTransport }> {
   const { options, opened, store, core } = parts;
-  const transport = await listenForPeers(parts);
+  const durableTerm = (): Term =>
+    core.connected ? core.log().status().durableTerm : disk.contents.hardState.term;
+  const transport = await listenForPeers({ ...parts, durableTerm, logger: options.logger });
   try {
     const log = await RaftLog.open({
       nodeId: opened.identity.nodeId,
@@ -219,41 +233,13 @@ async function openLog(
   }
 }
 
-function listenForPeers({ configuration, options, opened, store, core }: Parts): Promise<GrpcPeerTransport> {
+function createKeyChange({ opened, store, core, options }: Parts, ask: KeyChangeParts['ask']): KeyChange {
   const { logger } = options;
-  const { identity, credentials, keyring } = opened;
-  const { clusterId, storeId, nodeId } = identity;
-  const { authorityCertificate } = credentials;
-  const context = { clusterId, authorityCertificate, clock: systemClock };
-  const joinPort = createJoinPort({
-    identity,
-    authorityCertificate,
-    store,
-    submit: core.submit,
-    read: core.read,
-    membership: core.membership,
-    leadership: core.leadership,
-    storedKeyring: () => keyring.stored(),
-    clock: systemClock,
-    random: systemRandom,
-  });
-  const { ca, cert, key } = tlsMaterial(credentials);
-  return GrpcPeerTransport.listen({
-    nodeId,
-    store: { clusterId, storeId, format: DATA_FORMAT },
-    ...configuration.listenPeer,
-    credentials: { certificate: cert, privateKey: key, authorityCertificate: ca },
-    identify: (certificate) => nodeOrNobody(() => nodeIdentity(certificate, context)),
-    isMember: (peerId) => core.mayConnect(peerId),
-    ownAddress: formatAddress(configuration.advertisePeer),
-    onAddress: (heard) => core.addressHeard(heard),
-    onAnnouncement: (heard) => core.announcementHeard(heard),
-    peerAddress: (peerId) => core.peerAddress(peerId),
-    strangerService: joinServiceFor({ port: joinPort, logger, clock: systemClock }),
-    clock: systemClock,
-    random: systemRandom,
-    logger,
-  });
+  const clock = systemClock;
+  const parts = { opened, store, core, ask, clock, logger };
+  const keyChange = new KeyChange({ ...parts, random: systemRandom, scheduler: systemScheduler });
+  core.keyChange = keyChange;
+  return keyChange;
 }
 
 interface ScrubberSources extends Parts {
@@ -273,28 +259,14 @@ function createScrubber({ configuration, options, store, core, disk }: ScrubberS
   });
 }
 
-/** A certificate that is not a member node's makes its holder a stranger, whatever the reason. */
-function nodeOrNobody(identify: () => NodeId): NodeId | null {
-  try {
-    return identify();
-  } catch (thrown) {
-    if (thrown instanceof HoldfastError) return null;
-    throw thrown;
-  }
-}
-
-interface ApiParts extends Parts {
+interface ApiParts extends Served {
   readonly scrubber: Scrubber;
   readonly diverged: () => readonly string[];
 }
 
-function createApi({ options, opened, store, core, scrubber, diverged }: ApiParts): ApiServer {
-  const { identity, credentials, sealer, keys, warnings } = opened;
-  const context = {
-    clusterId: identity.clusterId,
-    authorityCertificate: credentials.authorityCertificate,
-    clock: systemClock,
-  };
+function createApi(parts: ApiParts): ApiServer {
+  const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
+  const { identity, sealer, keyring, warnings } = opened;
   return new ApiServer({
     kv: new NodeKvPort({
       store,
@@ -307,18 +279,19 @@ function createApi({ options, opened, store, core, scrubber, diverged }: ApiPart
       store,
       core,
       sealer,
-      controlKeyFingerprint: keys.control.active.fingerprint,
+      keyChange,
+      controlKeyFingerprint: () => keyring.controlKey.fingerprint,
+      jwtSecretFingerprint: () => keyring.keyring.jwtSecretFingerprint,
       clock: systemClock,
       random: systemRandom,
       version: options.version,
       warnings,
+      certification,
       divergedStates: diverged,
       scrubber,
     }),
-    identify: (der) => clientOrNobody(certificateIdentity(der, context)),
-    credentials: serverCredentials(new TlsMaterialHolder(tlsMaterial(credentials)), {
-      clientWithoutCertificate: 'refused',
-    }),
+    identify: (der) => clientOrNobody(certificateIdentity(der, certification.identityContext)),
+    credentials: serverCredentials(certification.apiMaterial, { clientWithoutCertificate: 'refused' }),
     clock: systemClock,
   });
 }

@@ -1,8 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Announcement } from '../proto/peer.ts';
 import type { Store } from '../store/store.ts';
-import type { NodeCore } from './core.ts';
+import type { NodeCore, StateAnnouncement } from './core.ts';
 
 const SWEEP_INTERVAL_MS = 100;
 const DUTY_INTERVAL_MS = 500;
@@ -12,7 +11,7 @@ export interface HousekeepingParts {
   readonly store: Store;
   readonly clock: Clock;
   /** Tells all other nodes. */
-  readonly announce: (announcement: Announcement) => void;
+  readonly announce: (announcement: StateAnnouncement) => void;
 }
 
 /** What has to be done from time to time: deadlines on every node, promotion and expiry at the leader. */

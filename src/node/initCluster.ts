@@ -64,11 +64,12 @@ interface Made extends InitialisedCluster {
 export async function initCluster(
   configuration: NodeConfiguration,
   keepAdmin: (admin: AdminContext) => Promise<void>,
+  { certificateLifetimeMs = LIMITS.certificateLifetimeMs }: { readonly certificateLifetimeMs?: number } = {},
 ): Promise<InitialisedCluster> {
   const directory = dataDirectory(configuration.dataDir);
   return makeNode(
     directory,
-    () => makeFirstNode(configuration, directory),
+    () => makeFirstNode({ configuration, directory, certificateLifetimeMs }),
     async ({ admin, clusterId, storeId, nodeId }) => {
       await keepAdmin(admin);
       const instance = newInstance(systemRandom);
@@ -85,22 +86,34 @@ export async function initCluster(
   );
 }
 
-async function makeFirstNode(configuration: NodeConfiguration, directory: DataDirectory): Promise<Made> {
+interface FirstNode {
+  readonly configuration: NodeConfiguration;
+  readonly directory: DataDirectory;
+  /** Of the node's; the administrator's is the usual one. */
+  readonly certificateLifetimeMs: number;
+}
+
+async function makeFirstNode({
+  configuration,
+  directory,
+  certificateLifetimeMs: lifetimeMs,
+}: FirstNode): Promise<Made> {
   const keyFiles = createMissingKeys(configuration);
-  const { control } = loadKeys(configuration);
+  const { control, jwt } = loadKeys(configuration);
   const clusterId = newClusterId(systemRandom);
   const storeId = newStoreId(systemRandom);
   const nodeId = newNodeId(systemRandom);
   const keyring = createKeyring({
     storeId,
     encryption: configuration.encryption ?? 'on',
+    jwtSecretFingerprint: jwt.fingerprint,
     random: systemRandom,
     clock: systemClock,
   });
   const sealer = new Sealer({ keyring, storeId, random: systemRandom });
   const authority = await createAuthority({ clusterId, clock: systemClock, random: systemRandom });
-  await saveOwnCredentials({ configuration, directory, sealer, authority, clusterId, nodeId });
-  const base = await writeFirstState({ configuration, directory, sealer, authority, nodeId });
+  const genesis = { configuration, directory, sealer, authority, clusterId, nodeId, lifetimeMs };
+  const { base, admin } = await writeWithAuthority(genesis);
   const wal = await DiskWal.create(
     { directory: directory.wal, storeId },
     { hardState: { term: base.term, vote: null, commit: base.index }, snapshot: base, entries: [] },
@@ -108,7 +121,6 @@ async function makeFirstNode(configuration: NodeConfiguration, directory: DataDi
   await wal.close();
   const keyringBytes = sealKeyring(keyring, control.active, systemRandom);
   await writeFileDurably({ path: directory.keyring, bytes: keyringBytes, mode: 0o600 });
-  const admin = await adminContext({ configuration, authority, clusterId });
   return { clusterId, storeId, nodeId, keyFiles, admin, controlKeyFingerprint: control.active.fingerprint };
 }
 
@@ -120,8 +132,23 @@ interface Genesis {
   readonly nodeId: NodeId;
 }
 
-async function saveOwnCredentials(genesis: Genesis & { readonly clusterId: ClusterId }): Promise<void> {
-  const { configuration, directory, sealer, authority, clusterId, nodeId } = genesis;
+type Founding = Genesis & { readonly clusterId: ClusterId; readonly lifetimeMs: number };
+
+/** All that takes the key of the CA, which is wiped: from then on it is in the state, sealed, and nowhere else. */
+async function writeWithAuthority(
+  founding: Founding,
+): Promise<{ readonly base: SnapshotMetadata; readonly admin: AdminContext }> {
+  try {
+    await saveOwnCredentials(founding);
+    const base = await writeFirstState(founding);
+    return { base, admin: await adminContext(founding) };
+  } finally {
+    founding.authority.privateKey.fill(0);
+  }
+}
+
+async function saveOwnCredentials(genesis: Founding): Promise<void> {
+  const { configuration, directory, sealer, authority, clusterId, nodeId, lifetimeMs } = genesis;
   const { csr, privateKey } = await createNodeKeyAndCsr({ nodeId });
   const certificate = await issueNodeCertificate({
     authority,
@@ -129,13 +156,13 @@ async function saveOwnCredentials(genesis: Genesis & { readonly clusterId: Clust
     csr,
     nodeId,
     names: { hosts: certificateHosts(configuration) },
-    lifetimeMs: LIMITS.certificateLifetimeMs,
+    lifetimeMs,
     clock: systemClock,
     random: systemRandom,
   });
   await saveNodeCredentials(
     { dataDir: directory.root, sealer },
-    { authorityCertificate: authority.certificate, certificate, privateKey },
+    { authorities: [authority.certificate], authoritiesIndex: 0, certificate, former: null, privateKey },
   );
 }
 
@@ -174,7 +201,9 @@ async function writeFirstState(genesis: Genesis): Promise<SnapshotMetadata> {
   const first = { index: 1, term: 1 };
   const second = { index: 2, term: 1 };
   const firstHash = entryHash(ZERO_HASH, first, 'configuration', Buffer.alloc(0));
-  const secondHash = entryHash(firstHash, second, 'normal', commandBatchCodec.encode(batch));
+  const encoded = commandBatchCodec.encode(batch);
+  const secondHash = entryHash(firstHash, second, 'normal', encoded);
+  encoded.fill(0);
   let failure: Error | null = null;
   const onFatal = (error: Error): void => {
     failure = error;

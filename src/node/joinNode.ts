@@ -1,6 +1,6 @@
 import { systemClock } from '../base/clock.ts';
 import { writeFileDurably } from '../base/durableFile.ts';
-import { HoldfastError } from '../base/errors.ts';
+import type { HoldfastError } from '../base/errors.ts';
 import { type ClusterId, type NodeId, newNodeId } from '../base/ids.ts';
 import { systemRandom } from '../base/random.ts';
 import { openKeyring } from '../envelope/keyringForm.ts';
@@ -72,23 +72,20 @@ async function makeFurtherNode({ configuration, directory, keys, token }: Furthe
     peerAddress: formatAddress(configuration.advertisePeer),
     apiAddress: formatAddress(configuration.advertiseApi),
     hosts: certificateHosts(configuration),
+    controlKeys: keys.control.all,
+    jwtSecretFingerprints: keys.jwt.all.map(({ fingerprint }) => fingerprint),
+    encryption: configuration.encryption,
+    random: systemRandom,
     deadlineMs: systemClock.monotonicMs() + JOIN_WITHIN_MS,
     clock: systemClock,
   });
   const { storeId } = joined;
   const keyring = openKeyring(joined.keyring, keys.control.all);
-  if (configuration.encryption !== null && configuration.encryption !== keyring.encryption) {
-    throw new HoldfastError(
-      'ENCRYPTION_MISMATCH',
-      `the cluster has encryption ${keyring.encryption}, this node is set to ${configuration.encryption}`,
-      { field: 'encryption', hint: 'leave the setting out: the cluster decides' },
-    );
-  }
   const sealer = new Sealer({ keyring, storeId, random: systemRandom });
-  const { authorityCertificate, nodeCertificate, privateKey } = joined;
+  const { authorities, nodeCertificate, privateKey } = joined;
   await saveNodeCredentials(
     { dataDir: directory.root, sealer },
-    { authorityCertificate, certificate: nodeCertificate, privateKey },
+    { authorities, authoritiesIndex: 0, certificate: nodeCertificate, former: null, privateKey },
   );
   await writeEmptyState({ directory, sealer, joined });
   await saveSeedMembers(directory, { sealer, members: joined.members });

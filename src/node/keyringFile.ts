@@ -6,12 +6,13 @@ import type { StoreId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { ControlKey } from '../envelope/controlKey.ts';
 import type { Keyring } from '../envelope/keyring.ts';
-import { openKeyring } from '../envelope/keyringForm.ts';
+import { controlKeyInForce, openKeyring } from '../envelope/keyringForm.ts';
 
 /** Whose keyring it has to be, and what opens it. */
 export interface KeyringFileOwner {
   readonly storeId: StoreId;
-  readonly controlKeys: readonly ControlKey[];
+  /** All that this node holds now. */
+  readonly controlKeys: () => readonly ControlKey[];
 }
 
 /**
@@ -20,16 +21,18 @@ export interface KeyringFileOwner {
  */
 export class KeyringFile {
   readonly #path: string;
-  readonly #controlKeys: readonly ControlKey[];
+  readonly #controlKeys: () => readonly ControlKey[];
   #stored: Buffer;
   #keyring: Keyring;
+  #controlKey: ControlKey;
 
   /** @throws HoldfastError DATA_DIR_INVALID, FILE_UNREADABLE, CONTROL_KEY_MISMATCH, ENVELOPE_UNREADABLE, CLUSTER_MISMATCH */
   constructor(path: string, { storeId, controlKeys }: KeyringFileOwner) {
     this.#path = path;
     this.#controlKeys = controlKeys;
     this.#stored = readStored(path);
-    this.#keyring = openKeyring(this.#stored, controlKeys);
+    this.#keyring = openKeyring(this.#stored, controlKeys());
+    this.#controlKey = controlKeyInForce(this.#stored, controlKeys());
     if (this.#keyring.storeId === storeId) return;
     throw new HoldfastError(
       'CLUSTER_MISMATCH',
@@ -40,6 +43,11 @@ export class KeyringFile {
 
   get keyring(): Keyring {
     return this.#keyring;
+  }
+
+  /** The one in force. */
+  get controlKey(): ControlKey {
+    return this.#controlKey;
   }
 
   stored(): Uint8Array {
@@ -53,7 +61,7 @@ export class KeyringFile {
   replace(stored: Uint8Array): Keyring {
     const bytes = Buffer.from(stored);
     if (bytes.equals(this.#stored)) return this.#keyring;
-    const keyring = openKeyring(bytes, this.#controlKeys);
+    const keyring = openKeyring(bytes, this.#controlKeys());
     assert(keyring.storeId === this.#keyring.storeId, 'a keyring from the log is of this store');
     if (keyring.generation < this.#keyring.generation) return this.#keyring;
     const temporary = `${this.#path}.new`;
@@ -70,6 +78,7 @@ export class KeyringFile {
     }
     this.#stored = bytes;
     this.#keyring = keyring;
+    this.#controlKey = controlKeyInForce(bytes, this.#controlKeys());
     return keyring;
   }
 }

@@ -2,7 +2,10 @@ import { existsSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
+import { ControlKey, JwtKey } from '../envelope/controlKey.ts';
+import { HeldKeys } from '../envelope/heldKeys.ts';
 import {
+  type ControlKeySources,
   type ControlKeys,
   createControlKeyFile,
   createJwtSecretFile,
@@ -20,20 +23,55 @@ export interface NodeKeys {
 
 type KeySettings = Pick<NodeConfiguration, 'controlKeyPath' | 'jwtSecretPath' | 'dataDir' | 'keyEnvironment'>;
 
+/** The same of a running node, whose control keys change. */
+export interface RunningKeys {
+  readonly control: HeldKeys<ControlKey>;
+  readonly jwt: HeldKeys<JwtKey>;
+}
+
+/** @throws HoldfastError as loadKeys */
+export function openKeys(settings: KeySettings): RunningKeys {
+  const { dataDir, controlKeyPath, jwtSecretPath } = settings;
+  const sources = { random: systemRandom, clock: systemClock };
+  const control = new HeldKeys({
+    ...loadControl(settings),
+    place: { path: controlKeyPath, dataDir },
+    wrap: (key) => new ControlKey(key),
+    variable: 'HOLDFAST_CONTROL_KEY',
+    environmentHint:
+      'set the new key there and the present one in HOLDFAST_LEGACY_CONTROL_KEYS, start the node again, then: holdfast cluster rekey --provided --accept-fingerprint sha256:…',
+    ...sources,
+  });
+  const jwt = new HeldKeys({
+    ...loadJwt(settings),
+    place: { path: jwtSecretPath, dataDir },
+    wrap: (key) => new JwtKey(key),
+    variable: 'HOLDFAST_JWT_SECRET',
+    environmentHint: 'give the node a JWT-secret file instead (HOLDFAST_JWT_SECRET_PATH), and start it again',
+    ...sources,
+  });
+  return { control, jwt };
+}
+
 /** @throws HoldfastError KEY_FILE_INVALID or CONFIG_INVALID, with what to do */
 export function loadKeys(settings: KeySettings): NodeKeys {
   return { control: loadControl(settings), jwt: loadJwt(settings) };
 }
 
-function loadControl({ controlKeyPath, dataDir, keyEnvironment }: KeySettings): ControlKeys {
-  return loadControlKeys({
+/** @throws HoldfastError as loadKeys */
+export function loadControl(settings: KeySettings): ControlKeys {
+  return loadControlKeys(controlSources(settings));
+}
+
+function controlSources({ controlKeyPath, dataDir, keyEnvironment }: KeySettings): ControlKeySources {
+  return {
     env: {
       HOLDFAST_CONTROL_KEY: keyEnvironment.get('HOLDFAST_CONTROL_KEY'),
       HOLDFAST_LEGACY_CONTROL_KEYS: keyEnvironment.get('HOLDFAST_LEGACY_CONTROL_KEYS'),
     },
     path: controlKeyPath,
     dataDir,
-  });
+  };
 }
 
 function loadJwt({ jwtSecretPath, dataDir, keyEnvironment }: KeySettings): JwtSecret {

@@ -14,6 +14,8 @@ export interface MembershipParts {
   readonly clock: Clock;
   readonly stampMs: () => number;
   readonly members: () => readonly Member[];
+  /** Other keys are on their way through the log: nothing is sealed until it is known which ones count. */
+  readonly isDeciding: () => boolean;
 }
 
 interface Waiting {
@@ -76,13 +78,19 @@ export class Membership {
     const nodeId = member.nodeId as NodeId;
     const { configuration } = this.#parts.log().status();
     if (isMember(configuration, nodeId)) return;
-    if (this.#parts.members().length >= LIMITS.membersMax) {
-      throw new HoldfastError('INVALID_ARGUMENT', `a cluster has at most ${LIMITS.membersMax} members`, {
-        hint: 'remove one that is gone: holdfast member remove',
-      });
-    }
+    this.checkRoom(nodeId);
     const change: MemberChange = { kind: 'set', nodeId, role: 'learner' };
     await this.#change({ change, member, deadlineMs }, (now) => now.learners.includes(nodeId));
+  }
+
+  /** Whether this node can be a member. @throws HoldfastError INVALID_ARGUMENT when all places are taken by others */
+  checkRoom(nodeId: NodeId): void {
+    const members = this.#parts.members();
+    if (members.length < LIMITS.membersMax || members.some((member) => member.nodeId === nodeId)) return;
+    throw new HoldfastError('INVALID_ARGUMENT', `a cluster has at most ${LIMITS.membersMax} members`, {
+      field: 'members',
+      hint: 'remove one that is gone: holdfast member remove',
+    });
   }
 
   async promote(idOrName: string, deadlineMs: number): Promise<void> {
@@ -118,7 +126,7 @@ export class Membership {
     const nodeId = member.nodeId as NodeId;
     const { configuration } = this.#parts.log().status();
     if (configuration.learners.includes(nodeId)) return;
-    this.#refuseWithoutQuorum(nodeId, 'demote');
+    this.#refuseWithoutQuorum(nodeId, BRING_BACK);
     this.#handOverFirst(nodeId);
     const change: MemberChange = { kind: 'set', nodeId, role: 'learner' };
     await this.#change({ change, member: { ...member, wantedRole: 'learner' }, deadlineMs }, (now) =>
@@ -133,7 +141,7 @@ export class Membership {
   ): Promise<void> {
     const member = this.find(idOrName);
     const nodeId = member.nodeId as NodeId;
-    if (!force) this.#refuseWithoutQuorum(nodeId, 'remove');
+    if (!force) this.#refuseWithoutQuorum(nodeId, BRING_BACK_OR_FORCE);
     this.#handOverFirst(nodeId);
     const change: MemberChange = { kind: 'remove', nodeId };
     await this.#change({ change, member: null, deadlineMs }, (now) => !isMember(now, nodeId));
@@ -148,8 +156,7 @@ export class Membership {
     if (nodeId !== status.nodeId) return;
     const next = status.progress
       .filter(
-        (one) =>
-          one.nodeId !== nodeId && one.recentlyActive && status.configuration.voters.includes(one.nodeId),
+        (one) => one.nodeId !== nodeId && one.reachable && status.configuration.voters.includes(one.nodeId),
       )
       .toSorted((left, right) => right.match - left.match)[0];
     if (next === undefined) return;
@@ -160,12 +167,12 @@ export class Membership {
   }
 
   /** What is left must hold a majority of voters that answer now. */
-  #refuseWithoutQuorum(nodeId: NodeId, verb: string): void {
+  #refuseWithoutQuorum(nodeId: NodeId, hint: string): void {
     const status = this.#parts.log().status();
     const rest = status.configuration.voters.filter((voter) => voter !== nodeId);
     const live = rest.filter(
       (voter) =>
-        voter === status.nodeId || status.progress.some((one) => one.nodeId === voter && one.recentlyActive),
+        voter === status.nodeId || status.progress.some((one) => one.nodeId === voter && one.reachable),
     );
     if (rest.length > 0 && live.length > Math.floor(rest.length / 2)) return;
     throw new HoldfastError(
@@ -173,10 +180,7 @@ export class Membership {
       rest.length === 0
         ? 'the last voter cannot go'
         : `only ${live.length} of the ${rest.length} voters that would be left can be reached`,
-      {
-        field: 'member',
-        hint: `bring the others back first, or ${verb} with --force when they are lost for good`,
-      },
+      { field: 'member', hint },
     );
   }
 
@@ -184,6 +188,11 @@ export class Membership {
     { change, member, deadlineMs }: { change: MemberChange; member: Member | null; deadlineMs: number },
     settled: (configuration: Configuration) => boolean,
   ): Promise<void> {
+    if (this.#parts.isDeciding()) {
+      throw new HoldfastError('UNAVAILABLE', 'other keys are about to come into force', {
+        hint: 'try again in a moment',
+      });
+    }
     const timeMs = this.#parts.stampMs();
     const proposal = this.#parts
       .log()
@@ -258,6 +267,10 @@ export class Membership {
   }
 }
 
+/** Nobody is demoted by force: it would not help a cluster that lacks a majority. */
+const BRING_BACK = 'bring the others back first';
+const BRING_BACK_OR_FORCE = `${BRING_BACK}, or remove with --force when they are lost for good`;
+
 function isMember(configuration: Configuration, nodeId: NodeId): boolean {
   return [...configuration.voters, ...configuration.learners, ...configuration.learnersNext].includes(nodeId);
 }
@@ -266,7 +279,7 @@ function isCaughtUp(status: RaftStatus, nodeId: NodeId): boolean {
   const progress = status.progress.find((one) => one.nodeId === nodeId);
   return (
     progress !== undefined &&
-    progress.recentlyActive &&
+    progress.reachable &&
     progress.state === 'replicate' &&
     progress.match + LIMITS.learnerCatchUpEntriesMax >= status.commit
   );

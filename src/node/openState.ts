@@ -78,6 +78,6 @@ function isAlone(configuration: Configuration, nodeId: NodeId): boolean {
 
 function onlyCopy(reason: string): HoldfastError {
   return new HoldfastError('STATE_CORRUPT', `${reason}; no other voter holds this state`, {
-    hint: 'put the data directory back from a copy, or restore a snapshot of the cluster; nothing was changed',
+    hint: 'put the data directory back from a copy; nothing was changed',
   });
 }

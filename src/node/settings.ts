@@ -96,17 +96,15 @@ function choice<T extends string>(options: readonly T[]): SettingKind<T> {
   };
 }
 
-/** With the addresses and loopback it stays below LIMITS.certificateNamesMax. */
-const SAN_COUNT_MAX = 24;
-
 const hostList: SettingKind<readonly string[]> = {
   placeholder: 'HOST,…',
   parse: (value) => {
     const hosts = value.split(',').map((host) => host.trim());
-    return hosts.every((host) => /^[A-Za-z0-9.:-]{1,253}$/.test(host)) && hosts.length <= SAN_COUNT_MAX
+    return hosts.every((host) => /^[A-Za-z0-9.:-]{1,253}$/.test(host)) &&
+      hosts.length <= LIMITS.certificateNamesAddedMax
       ? hosts
       : refuse(
-          `must be at most ${SAN_COUNT_MAX} host names or addresses with commas between`,
+          `must be at most ${LIMITS.certificateNamesAddedMax} host names or addresses with commas between`,
           'for example db.internal,10.0.0.5',
         );
   },

@@ -5,13 +5,24 @@ import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { RareLines } from '../base/rareLines.ts';
+import { unreadable } from '../envelope/format.ts';
+import { keyIdAt } from '../envelope/keyring.ts';
 import type { Sealer } from '../envelope/sealer.ts';
+import type { CommandBatch } from '../proto/storage.ts';
+import type { Place } from '../replication/raft/types.ts';
 import type { CommittedEntry, StateMachine, StateSnapshot } from '../replication/replicatedLog.ts';
 import type { SealedRows } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import type { AppliedPlace } from '../store/types.ts';
 import type { DiskReserve } from './diskReserve.ts';
-import { openContext, openForward, openPayload } from './entryPayload.ts';
+import {
+  keyIdOf,
+  openBatch,
+  openContext,
+  openForward,
+  type ReadPayload,
+  readPayload,
+} from './entryPayload.ts';
 import type { KeyringFile } from './keyringFile.ts';
 import type { Leadership } from './leadership.ts';
 import type { LogClock } from './logClock.ts';
@@ -33,10 +44,21 @@ export interface StateMachineParts {
   readonly membership: Membership;
   readonly peers: { addressOf(nodeId: NodeId): string | null };
   readonly keyring: KeyringFile;
+  readonly keyChange: () => KeyChangeHooks;
   readonly guard: Pick<StateGuard, 'applied' | 'replaced' | 'doubt'>;
   readonly reserve: Pick<DiskReserve, 'requireRoom'>;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+/** What changes of keys hear of the log. */
+export interface KeyChangeHooks {
+  /** Nothing is to be proposed now: under which key it has to be sealed is being decided. */
+  readonly isDeciding: boolean;
+  applied(place: Place): void;
+  leadershipChanged(): void;
+  /** Another node's state is in place of this one's. */
+  stateReplaced(): void;
 }
 
 /** What the replicated log drives: opens each entry, applies it to the store, and answers those who wait here. */
@@ -68,24 +90,53 @@ export class NodeStateMachine implements StateMachine {
       default:
         unreachable(entry.type, 'entry type');
     }
+    this.#parts.keyChange().applied(entry);
     this.#parts.guard.applied(entry.index);
     this.#parts.read.applied(entry.index);
   }
 
   #applyNormal(entry: CommittedEntry, place: AppliedPlace): void {
-    const { store, sealer, submit, keyring } = this.#parts;
+    const { store, sealer, submit } = this.#parts;
     const proposed = submit.takeProposed(entry);
-    const opened =
-      proposed === null
-        ? openPayload(sealer, entry.payload, entry)
-        : { kind: 'batch' as const, batch: proposed };
-    if (opened.kind === 'keyring') {
-      sealer.setKeyring(keyring.replace(opened.stored));
-      store.apply({ kind: 'nothing', place });
+    const read = readPayload(entry.payload, entry);
+    if (read.kind === 'keyring') {
+      this.#applyKeyring(read, place);
       return;
     }
-    const { outcomes } = store.apply({ kind: 'commands', place, batch: opened.batch });
-    submit.applied(opened.batch, outcomes);
+    // I45: what is sealed under another key than the one in force at its index counts on no node, opened or not.
+    const due = keyIdAt(sealer.keyring, entry.index);
+    if (due === null)
+      throw unreadable(`entry ${entry.index} is older than the data keys that are known here`);
+    if (keyIdOf(read.envelope, entry) !== due) {
+      store.apply({ kind: 'nothing', place });
+      this.#passedOver(proposed, { ...read, place: entry });
+      return;
+    }
+    const batch = proposed ?? openBatch(sealer, read.envelope, entry);
+    const { outcomes } = store.apply({ kind: 'commands', place, batch });
+    submit.applied(batch, outcomes);
+  }
+
+  #applyKeyring({ stored, step }: Extract<ReadPayload, { kind: 'keyring' }>, place: AppliedPlace): void {
+    const { store, sealer, keyring } = this.#parts;
+    // Before the state can say on disk that it is in force: a restart needs it to open what comes after.
+    const { accepted } = store.apply({ kind: 'keyring', place, step });
+    if (accepted) sealer.setKeyring(keyring.replace(stored));
+    this.#parts.submit.resume();
+  }
+
+  /** Whoever waits for it here sends it again: it was applied nowhere. */
+  #passedOver(
+    proposed: CommandBatch | null,
+    { envelope, place }: { readonly envelope: Uint8Array; readonly place: Place },
+  ): void {
+    const { sealer, submit } = this.#parts;
+    try {
+      submit.passedOver(proposed ?? openBatch(sealer, envelope, place));
+    } catch (thrown) {
+      // Under a key that is not known here any more: nobody waits for what is so old.
+      if (!(thrown instanceof HoldfastError)) throw thrown;
+    }
   }
 
   #applyConfiguration(entry: CommittedEntry, place: AppliedPlace): void {
@@ -139,6 +190,7 @@ export class NodeStateMachine implements StateMachine {
     this.#parts.submit.stateReplaced();
     this.#parts.read.applied(snapshot.metadata.index);
     this.#parts.guard.replaced();
+    this.#parts.keyChange().stateReplaced();
     this.onInstalled();
   }
 
@@ -149,6 +201,7 @@ export class NodeStateMachine implements StateMachine {
   }): void {
     this.#parts.leadership.changed(status);
     this.#parts.logClock.leadershipChanged();
+    this.#parts.keyChange().leadershipChanged();
     this.#parts.submit.leadershipChanged();
   }
 

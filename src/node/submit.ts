@@ -173,6 +173,11 @@ export class Submit {
     }
   }
 
+  /** What was held back may go now. */
+  resume(): void {
+    this.#release();
+  }
+
   #release(): void {
     this.#held = false;
     this.#scheduleFlush();
@@ -260,6 +265,11 @@ export class Submit {
   /** Another entry stands at our place: nothing of the batch was or will be applied, so it may go again. */
   #lost(batch: CommandBatch): void {
     for (const waiting of this.#ownOf(batch)) this.#enqueue(waiting);
+  }
+
+  /** A batch was committed and counts nowhere, since it was sealed under a key that was not in force any more. */
+  passedOver(batch: CommandBatch): void {
+    this.#lost(batch);
   }
 
   /** Those of a batch who wait here. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
-import { certificateHosts, withLoopback } from '../../src/node/certificateHosts.ts';
+import { certificateHosts } from '../../src/node/certificateHosts.ts';
 import { loadConfiguration } from '../../src/node/configuration.ts';
+import { withLoopback } from '../../src/trust/certificateNames.ts';
 
 function hosts(flags: Readonly<Record<string, string>>): readonly string[] {
   return certificateHosts(
@@ -28,7 +29,9 @@ describe('the names in a certificate', () => {
   });
 
   it('are never too many for a certificate', () => {
-    const tlsSan = Array.from({ length: 24 }, (_, number) => `h${number}`).join(',');
+    const tlsSan = Array.from({ length: LIMITS.certificateNamesAddedMax }, (_, number) => `h${number}`).join(
+      ',',
+    );
     const flags = { tlsSan, listenApi: 'a:1', listenPeer: 'b:2', advertiseApi: 'c:1', advertisePeer: 'd:2' };
     expect(hosts(flags).length).toBeLessThanOrEqual(LIMITS.certificateNamesMax);
   });

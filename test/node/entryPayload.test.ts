@@ -4,10 +4,14 @@ import { newNodeId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { withToggle } from '../../src/envelope/keyring.ts';
+import type { Sealer } from '../../src/envelope/sealer.ts';
 import {
+  keyIdOf,
+  keyringPayload,
+  openBatch,
   openContext,
   openForward,
-  openPayload,
+  readPayload,
   sealBatch,
   sealContext,
   sealForward,
@@ -19,10 +23,17 @@ import {
   commandBatchCodec,
   logPayloadCodec,
 } from '../../src/proto/storage.ts';
+import type { Place } from '../../src/replication/raft/types.ts';
 import { keyringFor, sealerFor } from '../envelope/fixtures.ts';
 import { refusalOf } from './refusal.ts';
 
 const PLACE = { index: 7, term: 2 };
+/** The batch in a payload. */
+function openPayload(sealer: Sealer, payload: Uint8Array, place: Place) {
+  const read = readPayload(payload, place);
+  return read.kind === 'batch' ? { kind: read.kind, batch: openBatch(sealer, read.envelope, place) } : read;
+}
+
 const NODE = newNodeId(new SeededRandom(3));
 
 /** Bytes of every kind: text, escapes, and what is no UTF-8. */
@@ -83,6 +94,10 @@ const body = fc.oneof(
   }),
   fc.record({ advanceTime: fc.constant({}) }),
   fc.record({ revokeToken: fc.record({ id: text }) }),
+  fc.record({ rotateAuthority: fc.record({ certificate: someBytes, privateKey: someBytes }) }),
+  fc.record({
+    switchAuthority: fc.record({ certificateHash: someBytes, confirmed: fc.array(text, { maxLength: 3 }) }),
+  }),
 );
 const head = fc.record({
   origin: text,
@@ -154,21 +169,52 @@ describe('an entry', () => {
     );
   });
 
+  it('with the private key of a CA shows nothing whatever the toggle is, on its way to the leader either', () => {
+    const sealer = sealerFor(keyringFor('off'));
+    const [plain] = BATCH.commands;
+    const secret: Command = {
+      origin: 'here',
+      sequence: 2,
+      principal: null,
+      rotateAuthority: { certificate: Buffer.from('a CA'), privateKey: Buffer.from('a private key') },
+    };
+    const commands = plain === undefined ? [secret] : [plain, secret];
+    const forward = { nodeId: NODE, sequence: 3 };
+    const sealed = [
+      sealBatch(sealer, { timeMs: 5, commands }, PLACE),
+      sealForward(sealer, commands, forward),
+    ] as const;
+    for (const bytes of sealed) {
+      expect(bytes.toString('latin1')).not.toContain('a private key');
+      expect(bytes.toString('latin1')).not.toContain('users/ada');
+    }
+    const opened = openPayload(sealer, sealed[0], PLACE);
+    expect(opened.kind === 'batch' && stored(opened.batch)).toEqual(stored({ timeMs: 5, commands }));
+    expect(openForward(sealer, sealed[1], forward)).toHaveLength(commands.length);
+  });
+
   it('opens under the other toggle too, as long as that is allowed', async () => {
     const on = keyringFor('on');
     const off = withToggle(on, 'off');
     const sealed = sealBatch(sealerFor(on), BATCH, PLACE);
     const readable = sealBatch(sealerFor(off), BATCH, PLACE);
     expect(openPayload(sealerFor(off), sealed, PLACE)).toMatchObject({ kind: 'batch' });
-    expect(openPayload(sealerFor(on, true), readable, PLACE)).toMatchObject({ kind: 'batch' });
-    const refusal = await refusalOf(() => openPayload(sealerFor(on, false), readable, PLACE));
+    expect(openPayload(sealerFor(withToggle(off, 'on')), readable, PLACE)).toMatchObject({ kind: 'batch' });
+    const refusal = await refusalOf(() => openPayload(sealerFor(on), readable, PLACE));
     expect(refusal.code).toBe('ENVELOPE_UNREADABLE');
   });
 
-  it('carries a keyring as it is', () => {
-    const payload = logPayloadCodec.encode({ groups: [], keyring: Buffer.from('stored form') });
-    const opened = openPayload(sealerFor(keyringFor('on')), payload, PLACE);
-    expect(opened).toMatchObject({ kind: 'keyring' });
+  it('carries a keyring as it is, and what it is for', () => {
+    const step = { changeId: 'c', step: 'activate' };
+    const read = readPayload(keyringPayload(Buffer.from('stored form'), step), PLACE);
+    expect(read).toMatchObject({ kind: 'keyring', step });
+    expect('stored' in read && Buffer.from(read.stored).toString()).toBe('stored form');
+  });
+
+  it('says under which key it is sealed, without being opened', () => {
+    const keyring = keyringFor('on');
+    const read = readPayload(sealBatch(sealerFor(keyring), BATCH, PLACE), PLACE);
+    expect('envelope' in read && keyIdOf(read.envelope, PLACE)).toBe(keyring.active.id);
   });
 
   it.each([

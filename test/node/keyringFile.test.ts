@@ -12,7 +12,7 @@ import { controlKeyOf, keyringFor, OTHER_STORE_ID, STORE_ID } from '../envelope/
 import { refusalOf } from './refusal.ts';
 
 const KEY = controlKeyOf(1);
-const OWNER = { storeId: STORE_ID, controlKeys: [KEY] };
+const OWNER = { storeId: STORE_ID, controlKeys: () => [KEY] };
 const stored = (keyring: Keyring, key = KEY) => sealKeyring(keyring, key, new SeededRandom(5));
 
 let folder: string;
@@ -80,7 +80,7 @@ describe('the keyring file', () => {
   });
 
   it('is refused when it is missing, too large, of another store or under another key', async () => {
-    const otherKey = { ...OWNER, controlKeys: [controlKeyOf(2)] };
+    const otherKey = { ...OWNER, controlKeys: () => [controlKeyOf(2)] };
     expect((await refusalOf(() => new KeyringFile(path, otherKey))).code).toBe('CONTROL_KEY_MISMATCH');
     const otherStore = { ...OWNER, storeId: OTHER_STORE_ID };
     expect((await refusalOf(() => new KeyringFile(path, otherStore))).code).toBe('CLUSTER_MISMATCH');

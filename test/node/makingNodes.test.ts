@@ -1,6 +1,7 @@
+import { webcrypto } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NodeConfiguration } from '../../src/node/configuration.ts';
 import { initCluster } from '../../src/node/initCluster.ts';
 import { joinNode } from '../../src/node/joinNode.ts';
@@ -97,6 +98,18 @@ function writeKey(path: string, key: Buffer): void {
   writeFileSync(path, JSON.stringify({ schema: 1, keys }), { mode: 0o600 });
 }
 
+it('a new cluster leaves no key of its CA in memory', async () => {
+  const exported = vi.spyOn(webcrypto.subtle, 'exportKey');
+  try {
+    await folders.first('n1');
+    const first = exported.mock.calls.findIndex(([format]) => format === 'pkcs8');
+    const key = new Uint8Array((await exported.mock.results[first]?.value) as ArrayBuffer);
+    expect([key.length > 100, key.every((byte) => byte === 0)]).toEqual([true, true]);
+  } finally {
+    exported.mockRestore();
+  }
+});
+
 describe('a join', () => {
   it('needs the key files, and leaves the directory as it was without them', async () => {
     const folder = await folders.folder('n2');
@@ -129,6 +142,20 @@ describe('a join', () => {
     await client.put('k', 'v');
     const { members } = await client.cluster.status();
     expect(members.map(({ role }) => role).toSorted()).toEqual(['learner', 'voter']);
+  });
+
+  it('writes down the CAs that it was told of as of no state, and those of its own state once that holds it', async () => {
+    const first = await folders.first('n1');
+    const client = await folders.client(first, [await folders.start(first)]);
+    await until(async () => (await client.cluster.status()).leader !== '', 'a leader');
+    const folder = await folders.folder('n2');
+    copyKeys(first, folder);
+    await joinNode(folder.configuration, (await client.cluster.addToken({})).token);
+    const authority = () =>
+      readFileSync(join(folder.configuration.dataDir, 'trust', 'authority.pem'), 'utf8');
+    expect(authority()).toMatch(/^as of log index 0\n/);
+    await folders.start(folder);
+    await until(() => authority().startsWith('as of log index 2\n'), 'the state of the new node decides');
   });
 });
 

@@ -48,6 +48,7 @@ class FakeLog {
       firstIndex: 1,
       lastIndex: 100,
       lastHash: new Uint8Array(32),
+      durableTerm: 1,
       suspectUntil: null,
       configuration: this.configuration,
       transferTarget: null,
@@ -57,7 +58,8 @@ class FakeLog {
         match,
         next: match + 1,
         state: this.probed.has(nodeId) ? 'probe' : 'replicate',
-        recentlyActive: !this.silent.has(nodeId),
+        silentTicks: this.silent.has(nodeId) ? 10 : 9,
+        reachable: !this.silent.has(nodeId),
         suspect: false,
       })),
     };
@@ -79,12 +81,14 @@ let log: FakeLog;
 let clock: ManualClock;
 let members: Member[];
 let membership: Membership;
+let deciding: boolean;
 
 function memberOf(number: number, name = `n${number}`, wantedRole = 'voter'): Member {
   return { nodeId: id(number), name, peerAddress: `p${number}:1`, apiAddress: `a${number}:1`, wantedRole };
 }
 
 beforeEach(() => {
+  deciding = false;
   log = new FakeLog();
   clock = new ManualClock();
   members = [1, 2, 3, 4].map((number) => memberOf(number));
@@ -94,6 +98,7 @@ beforeEach(() => {
     clock,
     stampMs: () => 77,
     members: () => members,
+    isDeciding: () => deciding,
   });
 });
 
@@ -229,9 +234,20 @@ describe('a learner', () => {
     expect(log.proposed[0]?.changes).toEqual([{ kind: 'set', nodeId: id(5), role: 'learner' }]);
   });
 
+  it('takes nobody in while other keys are about to come into force', async () => {
+    deciding = true;
+    await expect(membership.addLearner(memberOf(5), 1_000)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(log.proposed).toEqual([]);
+  });
+
   it('is one too many at some point', async () => {
     members = Array.from({ length: LIMITS.membersMax }, (_, number) => memberOf(number + 1));
-    expect((await refusalOf(() => membership.addLearner(memberOf(99), 1_000))).code).toBe('INVALID_ARGUMENT');
+    const full = { code: 'INVALID_ARGUMENT', field: 'members' };
+    expect(await refusalOf(() => membership.addLearner(memberOf(99), 1_000))).toMatchObject(full);
+    expect(() => membership.checkRoom(id(99))).toThrow(expect.objectContaining(full));
+    membership.checkRoom(id(LIMITS.membersMax));
+    members.pop();
+    membership.checkRoom(id(99));
   });
 
   it('becomes a voter by itself once it has caught up, if it shall', () => {

@@ -37,14 +37,27 @@ export class FakeLogger implements Logger {
 export interface NodeFolder {
   readonly configuration: NodeConfiguration;
   readonly logger: FakeLogger;
+  /** Of the certificates that it signs; absent: as the others. */
+  readonly certificateLifetimeMs?: number;
 }
 
 /** Nodes of real clusters in this process, all under one temporary folder. */
 export class NodeFolders {
   readonly root = mkdtempSync(join(tmpdir(), 'holdfast-node-'));
   readonly fatal: HoldfastError[] = [];
+  /** Of the certificates of all nodes here; undefined: the usual one. */
+  readonly certificateLifetimeMs: number | undefined;
   readonly #running = new Set<HoldfastNode>();
   readonly #clients = new Set<HoldfastClient>();
+
+  constructor({ certificateLifetimeMs }: { certificateLifetimeMs?: number } = {}) {
+    this.certificateLifetimeMs = certificateLifetimeMs;
+  }
+
+  get #lifetime(): { certificateLifetimeMs?: number } {
+    const { certificateLifetimeMs } = this;
+    return certificateLifetimeMs === undefined ? {} : { certificateLifetimeMs };
+  }
 
   async folder(name: string, flags: Readonly<Record<string, string>> = {}): Promise<NodeFolder> {
     const [api = 0, peer = 0] = await freePorts(2);
@@ -69,14 +82,18 @@ export class NodeFolders {
     flags: Readonly<Record<string, string>> = {},
   ): Promise<NodeFolder & { admin: AdminContext }> {
     const folder = await this.folder(name, flags);
-    const { admin } = await initCluster(folder.configuration, () => Promise.resolve());
+    const { admin } = await initCluster(folder.configuration, () => Promise.resolve(), this.#lifetime);
     return { ...folder, admin };
   }
 
-  async start({ configuration, logger }: NodeFolder): Promise<HoldfastNode> {
+  async start({ configuration, logger, ...own }: NodeFolder): Promise<HoldfastNode> {
     const node = await HoldfastNode.start(configuration, {
       logger,
       version: 'test',
+      ...this.#lifetime,
+      ...(own.certificateLifetimeMs === undefined
+        ? {}
+        : { certificateLifetimeMs: own.certificateLifetimeMs }),
       onFatal: (error) => this.fatal.push(error),
     });
     this.#running.add(node);

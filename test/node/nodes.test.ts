@@ -65,6 +65,34 @@ describe('three nodes', () => {
     }, 'equal digests');
   });
 
+  it('list the join tokens with who has used them, and tell nobody a secret', async () => {
+    const { token } = await client.cluster.addToken({ role: 'learner', ttlMs: 1 });
+    const [, id = '', secret = ''] = token.split('.');
+    await until(async () => {
+      const { tokens } = await client.cluster.tokens();
+      return tokens.find((one) => one.id === id)?.expired === true;
+    }, 'the token expires, though nothing is written');
+    const { tokens } = await client.cluster.tokens();
+    expect(tokens.map(({ role, usedByName, expired }) => `${role} ${usedByName} ${expired}`)).toEqual([
+      'voter n2 false',
+      'voter n3 false',
+      'learner  true',
+    ]);
+    const [first, , last] = tokens;
+    expect(first?.usedBy).toBe((await statusOf(1)).nodeId);
+    expect(first).toMatchObject({ expiresMs: (first?.createdMs ?? 0) + 3_600_000 });
+    expect(last).toEqual({
+      id,
+      role: 'learner',
+      createdMs: (last?.expiresMs ?? 0) - 1,
+      expiresMs: last?.expiresMs,
+      expired: true,
+      usedBy: '',
+      usedByName: '',
+    });
+    expect(JSON.stringify(tokens)).not.toContain(secret);
+  });
+
   it('take writes from many callers at followers', async () => {
     const puts = Array.from({ length: 60 }, (_, key) => client.put(`many/${key}`, Buffer.alloc(10_000, key)));
     await Promise.all(puts);

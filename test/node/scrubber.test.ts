@@ -3,53 +3,11 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import type { Scheduler } from '../../src/base/scheduler.ts';
 import { Scrubber } from '../../src/node/scrubber.ts';
 import type { ScrubPace } from '../../src/store/scrub.ts';
+import { ManualScheduler } from './manualScheduler.ts';
 
 const DAY_MS = 86_400_000;
-const turns = async (): Promise<void> => {
-  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-};
-
-/** Timers that run when the clock is moved. */
-class ManualScheduler implements Scheduler {
-  readonly clock: ManualClock;
-  timers: { dueMs: number; run: () => void }[] = [];
-
-  constructor(clock: ManualClock) {
-    this.clock = clock;
-  }
-
-  afterPoll(run: () => void): void {
-    run();
-  }
-
-  after(delayMs: number, run: () => void): { stop: () => void } {
-    const timer = { dueMs: this.clock.monotonicMs() + delayMs, run };
-    this.timers.push(timer);
-    return { stop: () => void (this.timers = this.timers.filter((one) => one !== timer)) };
-  }
-
-  every(): never {
-    throw new Error('not used');
-  }
-
-  async advance(ms: number): Promise<void> {
-    const endMs = this.clock.monotonicMs() + ms;
-    for (;;) {
-      await turns();
-      const [next] = this.timers.filter(({ dueMs }) => dueMs <= endMs).sort((a, b) => a.dueMs - b.dueMs);
-      if (next === undefined) break;
-      this.timers = this.timers.filter((one) => one !== next);
-      this.clock.advance(Math.max(0, next.dueMs - this.clock.monotonicMs()));
-      next.run();
-    }
-    this.clock.advance(endMs - this.clock.monotonicMs());
-    await turns();
-  }
-}
-
 let clock: ManualClock;
 let scheduler: ManualScheduler;
 let fatal: HoldfastError[];

@@ -6,16 +6,16 @@ import { systemClock } from '../../src/base/clock.ts';
 import { type NodeId, newClusterId, newNodeId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom, systemRandom } from '../../src/base/random.ts';
-import { withToggle } from '../../src/envelope/keyring.ts';
+import { withNewActiveKey, withSetAtIndex } from '../../src/envelope/keyring.ts';
 import { sealKeyring } from '../../src/envelope/keyringForm.ts';
 import { NodeCore } from '../../src/node/core.ts';
-import { sealBatch, sealForward } from '../../src/node/entryPayload.ts';
+import { keyringPayload, sealBatch, sealForward } from '../../src/node/entryPayload.ts';
 import { DATA_FORMAT } from '../../src/node/format.ts';
 import { KeyringFile } from '../../src/node/keyringFile.ts';
 import type { OpenedNode } from '../../src/node/openNode.ts';
 import { NodeStateMachine, type StateMachineParts } from '../../src/node/stateMachine.ts';
-import { type Command, logPayloadCodec } from '../../src/proto/storage.ts';
-import type { CommittedEntry } from '../../src/replication/replicatedLog.ts';
+import type { Command } from '../../src/proto/storage.ts';
+import type { CommittedEntry, ReplicatedLog } from '../../src/replication/replicatedLog.ts';
 import { Store } from '../../src/store/store.ts';
 import { controlKeyOf, keyringFor, STORE_ID, sealerFor } from '../envelope/fixtures.ts';
 import { FakeLogger } from './nodeFolder.ts';
@@ -39,6 +39,7 @@ let folder: string;
 let store: Store;
 let core: NodeCore;
 let logger: FakeLogger;
+let keyring: KeyringFile;
 /** What the disk has at each look; the last one stays. */
 let freeBytes: number[];
 
@@ -56,7 +57,7 @@ beforeEach(async () => {
     onFatal: (error) => logger.warnings.push(error.message),
   });
   const identity = { clusterId: newClusterId(random), storeId: STORE_ID, nodeId: OWN };
-  const keyring = new KeyringFile(path, { storeId: STORE_ID, controlKeys: [KEY] });
+  keyring = new KeyringFile(path, { storeId: STORE_ID, controlKeys: () => [KEY] });
   const opened = { identity, sealer, keyring } as unknown as OpenedNode;
   core = new NodeCore({
     opened,
@@ -86,12 +87,15 @@ function writeOf(origin: string): Command {
   return { origin, sequence: 1, principal, transaction: { compares: [], success: [{ put }], failure: [] } };
 }
 
+const LOG = { status: () => ({ durableTerm: 3 }) } as unknown as ReplicatedLog;
+
 describe('a node', () => {
   it('turns writes away when its disk is low, and tells the others so, with the digest of its state', async () => {
     const alone = { voters: [OWN], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
     const place = { index: 1, term: 1, hash: Buffer.alloc(32, 1) };
     const removed: string[] = [];
     store.apply({ kind: 'configuration', place, configuration: alone, removed, member: null, timeMs: 1 });
+    core.connect(LOG);
     expect(core.announcement().lowSpace).toBe(false);
     await core.reserve.check();
     expect(core.announcement().lowSpace).toBe(true);
@@ -102,6 +106,19 @@ describe('a node', () => {
     const [checkpoint] = core.announcement().checkpoints;
     expect(checkpoint?.index).toBe(1);
     expect(Buffer.from(checkpoint?.digest ?? '')).toEqual(store.digest);
+  });
+
+  it('tells which processes of others it hears, and hears none that others hear another one of', () => {
+    core.connect(LOG);
+    const [from, nodeId] = ['00000000000000b1', '00000000000000b2'] as [NodeId, NodeId];
+    const run = { starts: 4, process: Buffer.alloc(16, 1) };
+    core.processes.admit(nodeId, { ...run, term: 3 });
+    core.processes.opened(nodeId, run);
+    expect(core.announcement()).toMatchObject({ term: 3, processes: [{ nodeId, ...run }] });
+    const other = { nodeId, starts: 4, process: Buffer.alloc(16, 2) };
+    const announcement = { checkpoints: [], lowSpace: false, stateMissing: false, term: 1 };
+    core.announcementHeard({ nodeId: from, announcement: { ...announcement, processes: [other] } });
+    expect(core.processes.isHeard(nodeId, run)).toBe(false);
   });
 
   it('takes nothing more to apply while too much of it waits for the disk', () => {
@@ -123,7 +140,7 @@ describe('a node', () => {
     for (const nodeId of others)
       core.announcementHeard({
         nodeId,
-        announcement: { checkpoints, lowSpace: false, stateMissing: false },
+        announcement: { checkpoints, lowSpace: false, stateMissing: false, term: 1, processes: [] },
       });
     expect(logger.warnings.join()).toContain('not that of the majority');
   });
@@ -137,7 +154,7 @@ describe('a node', () => {
     await store.flushed();
     const begun = await core.stateMachine.openSnapshot();
     const checkpoints = [{ index: 1, digest: Buffer.alloc(32, 9), format: DATA_FORMAT }];
-    const heard = { checkpoints, lowSpace: false, stateMissing: false };
+    const heard = { checkpoints, lowSpace: false, stateMissing: false, term: 1, processes: [] };
     core.announcementHeard({ nodeId, announcement: heard });
     expect(core.guard.refusal).toBeNull();
     await expect(core.stateMachine.openSnapshot()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
@@ -191,15 +208,44 @@ describe('the state machine', () => {
     expect(store.applied.index).toBe(0);
   });
 
-  it('takes a keyring from the log, and no earlier one afterwards', () => {
-    const off = withToggle(KEYRING, 'off');
-    const entry = (index: number, keyring: typeof KEYRING) =>
-      entryAt(index, logPayloadCodec.encode({ groups: [], keyring: stored(keyring) }));
-    core.stateMachine.apply(entry(1, off));
-    core.stateMachine.apply(entry(2, KEYRING));
-    expect(store.applied.index).toBe(2);
-    const batch = { timeMs: 5, commands: [writeOf('elsewhere')] };
-    core.stateMachine.apply(entryAt(3, sealBatch(sealerFor(off), batch, { index: 3, term: 1 })));
+  const principal = { kind: 'client', name: 'ada', address: '' };
+  const keyringAt = (index: number, keyring: typeof KEYRING, changeId = 'one') =>
+    entryAt(index, keyringPayload(stored(keyring), { changeId, step: 'activate' }));
+  const batchAt = (index: number, keyring: typeof KEYRING, commands: readonly Command[]) =>
+    entryAt(index, sealBatch(sealerFor(keyring), { timeMs: 5, commands }, { index, term: 1 }));
+  const rotation: Command = {
+    origin: 'elsewhere',
+    sequence: 1,
+    principal,
+    beginKeyChange: { id: 'one', kind: 'rotate', encryption: '', source: '' },
+  };
+
+  it('takes a keyring from the log where the state allows it, and nowhere else', () => {
+    const next = withSetAtIndex(withNewActiveKey(KEYRING, { random: systemRandom, clock: systemClock }), 3);
+    core.stateMachine.apply(keyringAt(1, next));
+    expect(keyring.keyring.generation).toBe(1);
+    core.stateMachine.apply(batchAt(2, KEYRING, [rotation]));
+    core.stateMachine.apply(keyringAt(3, next));
+    expect(keyring.keyring.generation).toBe(2);
+    core.stateMachine.apply(batchAt(4, next, [writeOf('elsewhere')]));
+    expect(store.get('k')?.value.toString()).toBe('v');
+  });
+
+  it('passes over what is sealed under another key than the one in force at its index', () => {
+    const next = withSetAtIndex(withNewActiveKey(KEYRING, { random: systemRandom, clock: systemClock }), 2);
+    core.stateMachine.apply(batchAt(1, KEYRING, [rotation]));
+    core.stateMachine.apply(keyringAt(2, next));
+    core.stateMachine.apply(batchAt(3, KEYRING, [writeOf('elsewhere')]));
+    expect(store.get('k')).toBeNull();
+    expect(store.applied.index).toBe(3);
+    // Not even opened: whether it would open makes no difference.
+    const rubbish = batchAt(4, KEYRING, [writeOf('elsewhere')]);
+    core.stateMachine.apply({
+      ...rubbish,
+      payload: Buffer.from(rubbish.payload).fill(0, rubbish.payload.length - 16),
+    });
+    expect(store.applied.index).toBe(4);
+    core.stateMachine.apply(batchAt(5, next, [writeOf('elsewhere')]));
     expect(store.get('k')?.value.toString()).toBe('v');
   });
 

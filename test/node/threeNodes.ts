@@ -11,8 +11,11 @@ export interface ThreeNodes {
   readonly client: HoldfastClient;
   readonly first: HoldfastNode;
   readonly third: HoldfastNode;
+  readonly nodes: readonly HoldfastNode[];
   /** Where the third lies. */
   readonly thirdFolder: NodeFolder;
+  /** Where all of them lie. */
+  readonly folders: readonly NodeFolder[];
 }
 
 /** Three real nodes in one process, voters all, with twenty keys `key/0` to `key/19`. */
@@ -35,8 +38,9 @@ export async function threeNodes(folders: NodeFolders): Promise<ThreeNodes> {
     }, `${name} is a voter`);
     return { node, folder };
   };
-  await join('n2');
+  const { folder: secondFolder } = await join('n2');
   const { node: third, folder: thirdFolder } = await join('n3');
   for (let i = 0; i < 20; i += 1) await client.put(`key/${i}`, 'value');
-  return { admin: founder.admin, client, first, third, thirdFolder };
+  const all = [founder, secondFolder, thirdFolder];
+  return { admin: founder.admin, client, first, third, nodes, thirdFolder, folders: all };
 }

@@ -1,18 +1,11 @@
 import path from 'node:path';
 import { ROOT } from '../tidy/sourceTree.ts';
+import { after, afterAwaited, before, beforeAwaited, type Failpoint } from './failpoint.ts';
+import { KEY_CHANGE_FAILPOINTS, type KeyChangeFailpoint } from './keyChangeFailpoints.ts';
 import { buildPatched, type SourcePatch } from './patchedBuild.ts';
 
-/** Where a program can be told to stop, wait or fail. */
-interface Failpoint {
-  readonly file: string;
-  readonly find: string;
-  /** `POINT` becomes the call. */
-  readonly replace: string;
-  /** The call is awaited: the action `sleep` does not hold up the event loop then. */
-  readonly awaited?: true;
-}
-
 const RAFT_LOG = 'src/replication/raftLog/raftLog.ts';
+const RELEASING = 'src/replication/raftLog/releasing.ts';
 const APPLIER = 'src/replication/raftLog/applier.ts';
 const STORE = 'src/store/store.ts';
 
@@ -63,8 +56,8 @@ export const FAILPOINTS = {
   // Snapshots: on the node that receives one, and on the one that sends it.
   snapBeforeWrite: {
     file: 'src/store/openGeneration.ts',
-    find: 'if (rows !== undefined) await writeRows(database, rows);',
-    replace: 'if (rows !== undefined) { await POINT; await writeRows(database, rows); }',
+    find: 'if (rows !== undefined) await writeRows(',
+    replace: 'if (rows !== undefined) await POINT; if (rows !== undefined) await writeRows(',
     awaited: true,
   },
   snapAfterChunk: afterAwaited('src/store/snapshot.ts', 'await writes.write();'),
@@ -79,8 +72,8 @@ export const FAILPOINTS = {
   compactBefore: before('src/store/compaction.ts', 'records.compactedRevision = revision;'),
   compactAfter: after('src/store/compaction.ts', 'budget -= pass(records, first);'),
   // The log lets go of what the state on disk holds.
-  logCompactBefore: before(RAFT_LOG, 'this.#raft.compact({ index: target });'),
-  walRelease: before(RAFT_LOG, 'this.#options.wal.release(base)'),
+  logCompactBefore: before(RELEASING, 'raft.compact({ index: target });'),
+  walRelease: before(RELEASING, 'await wal.release(base);'),
 
   // The state's batches in the background.
   stateBatchBefore: beforeAwaited(
@@ -96,42 +89,30 @@ export const FAILPOINTS = {
 
   watchBeforeSend: before('src/store/watch.ts', 'this.told = true;'),
   // The leader has used the token up, and has not answered.
-  joinAfterToken: beforeAwaited('src/trust/joinService.ts', 'const nodeCertificate = await port.issue('),
+  joinAfterToken: beforeAwaited(
+    'src/trust/joinService.ts',
+    'await port.addLearner({ nodeId, name, peerAddress, apiAddress, wantedRole: role });',
+  ),
 } as const satisfies Readonly<Record<string, Failpoint>>;
 
-export type FailpointName = keyof typeof FAILPOINTS;
-
-function before(file: string, find: string): Failpoint {
-  return { file, find, replace: `POINT; ${find}` };
-}
-
-function after(file: string, find: string): Failpoint {
-  return { file, find, replace: `${find} POINT;` };
-}
-
-function beforeAwaited(file: string, find: string): Failpoint {
-  return { file, find, replace: `await POINT; ${find}`, awaited: true };
-}
-
-function afterAwaited(file: string, find: string): Failpoint {
-  return { file, find, replace: `${find} await POINT;`, awaited: true };
-}
+export type FailpointName = keyof typeof FAILPOINTS | KeyChangeFailpoint;
 
 /** All failpoints as patches. A program without the hook behaves as without them. */
-export const FAILPOINT_PATCHES: readonly SourcePatch[] = Object.entries<Failpoint>(FAILPOINTS).map(
-  ([name, { file, find, replace, awaited }]) => ({
-    name,
-    file,
-    find,
-    // A function: `$` in a replacement text means something to replaceAll.
-    replace: replace.replaceAll('POINT', () => `globalThis.__failpoint?.('${name}', ${awaited === true})`),
-  }),
-);
+export const FAILPOINT_PATCHES: readonly SourcePatch[] = Object.entries<Failpoint>({
+  ...FAILPOINTS,
+  ...KEY_CHANGE_FAILPOINTS,
+}).map(([name, { file, find, replace, awaited }]) => ({
+  name,
+  file,
+  find,
+  // A function: `$` in a replacement text means something to replaceAll.
+  replace: replace.replaceAll('POINT', () => `globalThis.__failpoint?.('${name}', ${awaited === true})`),
+}));
 
 /** Windows so small that what is rare in a large cluster happens within a second. */
 export const SMALL_WINDOWS: readonly SourcePatch[] = [
   limit('logTrailingEntries: 10_000', 'logTrailingEntries: 200'),
-  limit('logHeldEntries: 100_000', 'logHeldEntries: 300'),
+  limit('logHeldEntries: 100_000', 'logHeldEntries: 800'),
   limit('historyRevisionsKept: 100_000', 'historyRevisionsKept: 500'),
   limit('historyAgeMs: 3_600_000', 'historyAgeMs: 1_000'),
   limit('snapshotChunkBytes: 1 * MiB', 'snapshotChunkBytes: 16 * KiB'),

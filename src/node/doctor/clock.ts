@@ -1,21 +1,22 @@
 import type { Clock } from '../../base/clock.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { type Finding, failure, ok } from './finding.ts';
+import { type Finding, failure, ok, warning } from './finding.ts';
 
 /** This program was written after the one and is not expected to run after the other. */
 const EARLIEST_MS = Date.UTC(2025, 0, 1);
 const LATEST_MS = Date.UTC(2100, 0, 1);
 
-const MEND = 'timedatectl set-ntp true';
+/** On the machine that is wrong. */
+export const SET_CLOCK = 'timedatectl set-ntp true';
 
 export function checkClock(clock: Clock): Finding {
   const nowMs = clock.wallMs();
   const now = new Date(nowMs).toISOString();
   if (nowMs >= EARLIEST_MS && nowMs < LATEST_MS) return ok('clock', `this machine says ${now}`);
-  return failure('clock', `this machine says ${now}, which cannot be right`, MEND);
+  return failure('clock', `this machine says ${now}, which cannot be right`, SET_CLOCK);
 }
 
-/** What a node of the cluster said of its time, and when here it was asked and answered, all on wall clocks. */
+/** What a node said of its time, and when here it was asked and answered, all on wall clocks. */
 export interface ClockReading {
   readonly name: string;
   readonly theirMs: number;
@@ -23,12 +24,39 @@ export interface ClockReading {
   readonly answeredMs: number;
 }
 
-/** A clock further off than holdfast follows is a fault: the leader would not stamp with it. */
-export function checkClockAgainst({ name, theirMs, askedMs, answeredMs }: ClockReading): Finding {
-  const aheadMs = Math.max(askedMs - theirMs, theirMs - answeredMs, 0);
+/** How far a clock is ahead of this machine's: somewhere between the two. */
+interface Offset {
+  readonly name: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** The two clocks that are furthest apart, those of the nodes and of this machine. One far ahead of the others stamps nothing. */
+export function checkClocks(readings: readonly ClockReading[]): readonly Finding[] {
+  if (readings.length === 0) return [];
+  const offsets: Offset[] = readings.map(({ name, theirMs, askedMs, answeredMs }) => ({
+    name,
+    fromMs: theirMs - answeredMs,
+    toMs: theirMs - askedMs,
+  }));
+  const { names, apartMs } = furthestApart([...offsets, { name: 'this machine', fromMs: 0, toMs: 0 }]);
+  const check = 'clocks';
   const limitMs = LIMITS.clockAheadMsMax;
-  const seconds = `${(aheadMs / 1_000).toFixed(1)} s`;
-  if (aheadMs <= limitMs) return ok('clock', `${name} and this machine are ${seconds} apart`);
-  const message = `${name} and this machine are ${seconds} apart; up to ${limitMs / 1_000} s is allowed`;
-  return failure('clock', message, `${MEND}, on the machine that is wrong`);
+  const apart = `the clocks of ${names} are ${(apartMs / 1_000).toFixed(1)} s apart`;
+  if (apartMs > limitMs)
+    return [failure(check, `${apart}; up to ${limitMs / 1_000} s is followed`, SET_CLOCK)];
+  if (apartMs > LIMITS.clockApartMsAdvised) return [warning(check, apart, SET_CLOCK)];
+  return [ok(check, `${readings.map(({ name }) => name).join(', ')} and this machine say the same time`)];
+}
+
+/** By as much as is certain, whenever in between the answers were given. */
+function furthestApart(offsets: readonly Offset[]): { readonly names: string; readonly apartMs: number } {
+  let worst = { names: '', apartMs: 0 };
+  for (const behind of offsets) {
+    for (const ahead of offsets) {
+      const apartMs = ahead.fromMs - behind.toMs;
+      if (apartMs > worst.apartMs) worst = { names: `${behind.name} and ${ahead.name}`, apartMs };
+    }
+  }
+  return worst;
 }

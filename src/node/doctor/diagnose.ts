@@ -13,12 +13,13 @@ import { checkState } from './state.ts';
 export async function diagnose(configuration: NodeConfiguration, clock: Clock): Promise<readonly Finding[]> {
   const directory = dataDirectory(configuration.dataDir);
   const { findings, identity } = await checkDataDirectory(configuration, directory);
-  const certificate = identity === null ? [] : [await checkNodeCertificate(directory, clock)];
+  const certificate =
+    identity === null ? [] : [await checkNodeCertificate(directory, { name: identity.name, clock })];
   return [
     ...findings,
     ...checkKeys(configuration, directory),
     ...certificate,
-    ...(await checkState(directory)),
+    ...(identity === null ? [] : await checkState(directory)),
     ...(await checkDisk(directory, configuration)),
     ...(await checkPorts(configuration, directory, identity)),
     checkClock(clock),

@@ -30,7 +30,7 @@ export async function checkDataDirectory(
     const whose = identity === null ? notYet(root) : identityFinding(root, identity, configuration.name);
     return { findings: access === null ? [whose] : [access, whose], identity };
   } catch (thrown) {
-    const finding = failureOf(CHECK, thrown, `ls -la '${root}'`);
+    const finding = failureOf(CHECK, thrown, `mv '${root}' '${root}.damaged'`);
     return { findings: access === null ? [finding] : [access, finding], identity: null };
   }
 }
@@ -39,11 +39,11 @@ function statOf(root: string): { readonly stats: Stats } | { readonly finding: F
   try {
     const stats = statSync(root);
     if (stats.isDirectory()) return { stats };
-    return { finding: failure(CHECK, `${root} is no directory`, 'name another one with --data-dir') };
+    return { finding: failure(CHECK, `${root} is no directory`, `mv '${root}' '${root}.aside'`) };
   } catch (thrown) {
     const code = systemErrorCode(thrown) ?? 'unknown';
     if (code === 'ENOENT') return { finding: notYet(root) };
-    return { finding: failure(CHECK, `${root} cannot be looked at (${code})`, `ls -ld '${root}'`) };
+    return { finding: failure(CHECK, `${root} cannot be looked at (${code})`, `namei -l '${root}'`) };
   }
 }
 
@@ -51,11 +51,12 @@ function notYet(root: string): Finding {
   return ok(CHECK, `there is no node in ${root} yet; holdfast init or holdfast join makes one`);
 }
 
-function accessFinding(root: string, { uid, mode }: Stats): Finding | null {
+/** Null when owner and mode are as they should be. */
+export function accessFinding(root: string, { uid, mode }: Pick<Stats, 'uid' | 'mode'>): Finding | null {
   const ours = process.getuid?.();
   if (ours !== undefined && uid !== ours) {
     const owners = `${root} belongs to user ${uid}, and this is user ${ours}`;
-    return failure(CHECK, owners, `run holdfast as user ${uid}, or: chown -R ${ours} '${root}'`);
+    return failure(CHECK, owners, `chown -R ${ours} '${root}'`);
   }
   if ((mode & 0o077) === 0) return null;
   const shown = (mode & 0o777).toString(8).padStart(4, '0');
@@ -66,7 +67,7 @@ function identityFinding(root: string, identity: NodeIdentityFile, wantedName: s
   const { nodeId, clusterId, name } = identity;
   const whose = `${root} is that of node ${name} (${nodeId}) of cluster ${clusterId}`;
   if (name === wantedName) return ok(CHECK, whose);
-  return warning(CHECK, `${whose}, and the settings name ${wantedName}`, `set --name ${name}`);
+  return warning(CHECK, `${whose}, and the settings name ${wantedName}`, `holdfast server --name ${name}`);
 }
 
 /** statfs(2) magic numbers of what a node's data should not lie on, with the reason. */
@@ -87,36 +88,45 @@ export async function checkDisk(
   const place = nearestExisting(root);
   try {
     const { type, bavail, bsize } = await statfs(place);
-    return [freeFinding(place, { freeBytes: bavail * bsize, diskReserveBytes }), typeFinding(place, type)];
+    const freeBytes = bavail * bsize;
+    const space = { where: `at ${place}`, freeBytes, reserveBytes: diskReserveBytes };
+    return [
+      freeFinding({ check: 'disk', ...space, low: freeBytes < diskReserveBytes, mend: `df -h '${place}'` }),
+      typeFinding(place, type),
+    ];
   } catch (thrown) {
     const code = systemErrorCode(thrown) ?? 'unknown';
-    return [failure('disk', `the file system of ${place} cannot be asked (${code})`, `df '${place}'`)];
+    return [failure('disk', `the file system of ${place} cannot be asked (${code})`, `df -h '${place}'`)];
   }
 }
 
-function freeFinding(
-  place: string,
-  { freeBytes, diskReserveBytes }: { freeBytes: number; diskReserveBytes: number },
-): Finding {
-  const free = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB are free at ${place}`;
-  const mend = `free space, or name a larger disk with --data-dir; see: df -h '${place}'`;
-  if (freeBytes < diskReserveBytes) {
-    const reserve = formatByteSize(diskReserveBytes);
-    return failure('disk', `only ${free}: below the reserve of ${reserve}, writes are turned away`, mend);
-  }
-  if (freeBytes < LIMITS.diskFreeBytesMin) return failure('disk', `only ${free}`, mend);
-  if (freeBytes < LIMITS.diskFreeBytesAdvised) return warning('disk', `only ${free}`, mend);
-  return ok('disk', free);
+/** Whose disk, and how much of it is free; `mend` shows what fills it. */
+export interface FreeSpace {
+  readonly check: string;
+  readonly where: string;
+  readonly freeBytes: number;
+  readonly reserveBytes: number;
+  /** Down to the reserve, or not far enough above it again. */
+  readonly low: boolean;
+  readonly mend: string;
 }
 
-function typeFinding(place: string, type: number): Finding {
+export function freeFinding({ check, where, freeBytes, reserveBytes, low, mend }: FreeSpace): Finding {
+  const free = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB are free ${where}`;
+  if (low) {
+    const reserve = formatByteSize(reserveBytes);
+    return failure(check, `only ${free}: down to the reserve of ${reserve}, writes are turned away`, mend);
+  }
+  if (freeBytes < LIMITS.diskFreeBytesMin) return failure(check, `only ${free}`, mend);
+  if (freeBytes < LIMITS.diskFreeBytesAdvised) return warning(check, `only ${free}`, mend);
+  return ok(check, free);
+}
+
+/** `type`: a magic number of statfs(2). */
+export function typeFinding(place: string, type: number): Finding {
   const reason = UNFIT.get(type >>> 0);
   if (reason === undefined) return ok('file system', `${place} is on a local file system`);
-  return warning(
-    'file system',
-    `${place} is on ${reason}`,
-    'name a directory on a local disk with --data-dir',
-  );
+  return warning('file system', `${place} is on ${reason}`, 'holdfast server --data-dir DIRECTORY');
 }
 
 function nearestExisting(path: string): string {

@@ -1,18 +1,26 @@
-import { type HoldfastError, toHoldfastError } from '../../base/errors.ts';
+import { toHoldfastError } from '../../base/errors.ts';
 
 /** What one check of `holdfast doctor` has found. */
 export interface Finding {
-  /** What was looked at, in one or two words. */
+  /** What was looked at, in one to three words. */
   readonly check: string;
-  readonly severity: 'ok' | 'warning' | 'failure';
+  /** `failure`: something does not work, or will not. `warning`: it may come to that. `notice`: it could be better. */
+  readonly severity: 'ok' | 'notice' | 'warning' | 'failure';
   /** One sentence. Never a secret. */
   readonly message: string;
-  /** One command, or one thing to do; null when nothing needs mending. */
+  /**
+   * One command that mends it, as it is typed, on the machine that the message names; null when nothing needs mending.
+   * Words in capitals stand for what only the operator knows.
+   */
   readonly mend: string | null;
 }
 
 export function ok(check: string, message: string): Finding {
   return { check, severity: 'ok', message, mend: null };
+}
+
+export function notice(check: string, message: string, mend: string): Finding {
+  return { check, severity: 'notice', message, mend };
 }
 
 export function warning(check: string, message: string, mend: string): Finding {
@@ -23,8 +31,8 @@ export function failure(check: string, message: string, mend: string): Finding {
   return { check, severity: 'failure', message, mend };
 }
 
-/** A refusal as a failure: its sentence, and its hint as what mends it. */
+/** A refusal as a failure: its sentence, and the command that its hint tells to run; `mend` when it tells none. */
 export function failureOf(check: string, thrown: unknown, mend: string): Finding {
-  const error: HoldfastError = toHoldfastError(thrown);
-  return failure(check, error.message, error.hint ?? mend);
+  const { message, hint } = toHoldfastError(thrown);
+  return failure(check, message, /^Run: (.+)$/.exec(hint ?? '')?.[1] ?? mend);
 }

@@ -1,19 +1,22 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname, sep } from 'node:path';
+import { HoldfastError, systemErrorCode, toHoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Keyring } from '../../envelope/keyring.ts';
 import { openKeyring } from '../../envelope/keyringForm.ts';
 import { type ControlKeys, loadControlKeys, loadJwtSecret } from '../../envelope/keySources.ts';
 import type { NodeConfiguration } from '../configuration.ts';
 import { type DataDirectory, hasIdentity } from '../dataDirectory.ts';
-import { type Finding, failureOf, ok, warning } from './finding.ts';
+import { checkKeyBackup } from './backup.ts';
+import { type Finding, failure, failureOf, ok, warning } from './finding.ts';
 
 /** The key files: place, owner, mode, form; then whether the control key opens the keyring in the data directory. */
 export function checkKeys(configuration: NodeConfiguration, directory: DataDirectory): readonly Finding[] {
   const { control, finding } = checkControlKey(configuration, directory);
   const findings = [finding, checkJwtSecret(configuration, directory)];
+  if (control !== null) findings.push(...checkKeyBackup(control, configuration.controlKeyPath));
   if (control !== null && hasIdentity(directory)) {
-    findings.push(...checkKeyring(directory, { control, encryption: configuration.encryption }));
+    findings.push(...checkKeyring(directory, { control, configuration }));
   }
   return findings;
 }
@@ -36,7 +39,10 @@ function checkControlKey(
     const from = control.source === 'file' ? path : 'the environment';
     return { control, finding: ok(check, `${control.active.fingerprint}, from ${from}`) };
   } catch (thrown) {
-    return { control: null, finding: failureOf(check, thrown, 'holdfast key fingerprint') };
+    const variable =
+      env.HOLDFAST_CONTROL_KEY === undefined ? 'HOLDFAST_LEGACY_CONTROL_KEYS' : 'HOLDFAST_CONTROL_KEY';
+    const finding = keyFailure(thrown, { check, path, variable, flag: '--control-key-path', directory });
+    return { control: null, finding };
   }
 }
 
@@ -49,8 +55,39 @@ function checkJwtSecret(configuration: NodeConfiguration, directory: DataDirecto
     const { fingerprint, source } = loadJwtSecret({ env: { HOLDFAST_JWT_SECRET: text }, path, dataDir });
     return ok(check, `${fingerprint}, from ${source === 'file' ? path : 'the environment'}`);
   } catch (thrown) {
-    return failureOf(check, thrown, 'holdfast key fingerprint');
+    const variable = 'HOLDFAST_JWT_SECRET';
+    return keyFailure(thrown, { check, path, variable, flag: '--jwt-secret-path', directory });
   }
+}
+
+interface KeyPlace {
+  readonly check: string;
+  readonly path: string;
+  /** What the key comes from when it is not that file. */
+  readonly variable: string;
+  readonly flag: string;
+  readonly directory: DataDirectory;
+}
+
+function keyFailure(thrown: unknown, { check, path, variable, flag, directory }: KeyPlace): Finding {
+  const { code, message } = toHoldfastError(thrown);
+  if (code === 'CONFIG_INVALID') return failure(check, message, `unset ${variable}`);
+  if (!liesUnder(path, directory.root)) return failureOf(check, thrown, restored(path));
+  const outside = dirname(realpathSync(directory.root));
+  return failure(
+    check,
+    `${message}; move it, and name its new place with ${flag}`,
+    `mv '${path}' '${outside}/'`,
+  );
+}
+
+function restored(path: string): string {
+  return `install -m 0600 COPY '${path}'`;
+}
+
+function liesUnder(path: string, root: string): boolean {
+  if (!existsSync(path) || !existsSync(root)) return false;
+  return realpathSync(path).startsWith(`${realpathSync(root)}${sep}`);
 }
 
 /** Before there is a node, a missing key file is no fault: `init` makes it. */
@@ -64,14 +101,21 @@ function notYet(check: string, path: string): Finding {
 
 function checkKeyring(
   directory: DataDirectory,
-  { control, encryption }: { readonly control: ControlKeys; readonly encryption: 'on' | 'off' | null },
+  { control, configuration }: { readonly control: ControlKeys; readonly configuration: NodeConfiguration },
 ): readonly Finding[] {
   try {
     const keyring = openKeyring(readBounded(directory.keyring), control.all);
     const { fingerprint } = control.active;
-    return [ok('keyring', `opens with ${fingerprint}`), toggleFinding(keyring, encryption)];
+    return [ok('keyring', `opens with ${fingerprint}`), toggleFinding(keyring, configuration.encryption)];
   } catch (thrown) {
-    return [failureOf('keyring', thrown, `put ${directory.keyring} back from a copy, or join the node anew`)];
+    const { code, message } = toHoldfastError(thrown);
+    if (code !== 'CONTROL_KEY_MISMATCH')
+      return [
+        failure('keyring', `${message}; the copy of any other node will do`, restored(directory.keyring)),
+      ];
+    const mend =
+      control.source === 'file' ? restored(configuration.controlKeyPath) : 'unset HOLDFAST_CONTROL_KEY';
+    return [failure('keyring', message, mend)];
   }
 }
 
@@ -80,7 +124,7 @@ function toggleFinding({ encryption: inForce }: Keyring, wanted: 'on' | 'off' | 
   return warning(
     'encryption',
     `this node's setting says ${wanted}, and the cluster says ${inForce}, which counts`,
-    'take the setting encryption out of this node: HOLDFAST_ENCRYPTION, --encryption or the configuration file',
+    `holdfast server --encryption ${inForce}`,
   );
 }
 

@@ -1,15 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
-import tls from 'node:tls';
 import { systemErrorCode } from '../../base/errors.ts';
-import { LIMITS } from '../../base/limits.ts';
 import type { NodeIdentityFile } from '../../trust/identityFile.ts';
 import { identityUri } from '../../trust/identityUri.ts';
 import type { NodeConfiguration } from '../configuration.ts';
 import type { DataDirectory } from '../dataDirectory.ts';
 import { type Address, formatAddress, isWildcard } from '../settings.ts';
 import { type Finding, failure, ok } from './finding.ts';
+import { presentedCertificate } from './presented.ts';
 
 /** Whether each listening address is free, or taken by this very node. */
 export async function checkPorts(
@@ -27,17 +26,13 @@ export async function checkPorts(
       const problem = await listeningProblem(address);
       if (problem === null) return ok(check, `${shown} is free`);
       if (problem !== 'EADDRINUSE') {
-        return failure(
-          check,
-          `${shown} cannot be listened on (${problem})`,
-          `name another address with ${flag}`,
-        );
+        const mend = `holdfast server ${flag} HOST:PORT`;
+        return failure(check, `${shown} cannot be listened on (${problem})`, mend);
       }
       if (identity !== null && (await isThisNode(address, directory, identity))) {
         return ok(check, `${shown} is this node, which is running`);
       }
-      const mend = `ss -ltnp 'sport = :${address.port}' shows it; stop it, or name another port with ${flag}`;
-      return failure(check, `${shown} is taken by another program`, mend);
+      return failure(check, `${shown} is taken by another program`, `ss -ltnp 'sport = :${address.port}'`);
     }),
   );
 }
@@ -60,19 +55,7 @@ async function isThisNode(
   const ca = await readFile(join(root, 'trust', 'authority.pem')).catch(() => null);
   if (ca === null) return false;
   const host = isWildcard(address) ? 'localhost' : address.host;
+  const shown = await presentedCertificate({ host, port: address.port, ca });
   const wanted = `URI:${identityUri(clusterId, { kind: 'node', nodeId })}`;
-  return new Promise((resolve) => {
-    // Every node certificate names localhost, whatever the address is.
-    const socket = tls.connect({ host, port: address.port, ca, servername: 'localhost' });
-    const end = (ours: boolean): void => {
-      socket.destroy();
-      resolve(ours);
-    };
-    socket.setTimeout(LIMITS.peerConnectTimeoutMs, () => end(false));
-    socket.once('error', () => end(false));
-    socket.once('secureConnect', () => {
-      const names = socket.getPeerCertificate().subjectaltname?.split(', ') ?? [];
-      end(names.includes(wanted));
-    });
-  });
+  return 'names' in shown && shown.names.includes(wanted);
 }
