@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { toHoldfastError } from '../base/errors.ts';
+import { printable } from '../base/printable.ts';
 import type { NodeReport } from '../client/index.ts';
 import { statusFields } from './clusterFields.ts';
 import { type Invocation, outputOf, withClient } from './invocation.ts';
@@ -40,7 +41,8 @@ interface NodeView {
 
 function nodeView(node: NodeStatuses[number]): NodeView {
   if ('error' in node) {
-    const { code, message } = toHoldfastError(node.error);
+    const { code, message: said } = toHoldfastError(node.error);
+    const message = printable(said);
     return {
       json: { endpoint: node.endpoint, error: { code, message } },
       row: ['', node.endpoint, 'unreachable', '', '', '', '', ''],
@@ -61,7 +63,7 @@ function nodeView(node: NodeStatuses[number]): NodeView {
       String(status.keys),
       status.digest.slice(0, 12),
     ],
-    warnings: status.warnings.map((warning) => `${status.name}: ${warning}`),
+    warnings: status.warnings.map((warning) => printable(`${status.name}: ${warning}`)),
     cluster: `cluster ${status.clusterId}, encryption ${status.encryption}, control key ${status.controlKeyFingerprint.slice(0, 19)}…`,
   };
 }

@@ -1,4 +1,5 @@
-import type { MemberStatus, StatusResponse } from '../client/index.ts';
+import { printable } from '../base/printable.ts';
+import type { FencedMember, JoinTokenStatus, MemberStatus, StatusResponse } from '../client/index.ts';
 import { timeText } from './value.ts';
 
 /**
@@ -9,6 +10,13 @@ export function memberFields(member: MemberStatus): object {
   const { nodeId, name, role, leader, apiAddress, peerAddress, matchIndex, reachable } = member;
   const { suspect = false } = member;
   return { nodeId, name, role, leader, apiAddress, peerAddress, matchIndex, reachable, suspect };
+}
+
+/** A join token in JSON. */
+export function tokenFields(token: JoinTokenStatus): object {
+  const { id, role, createdMs, expiresMs, expired, usedBy, usedByName } = token;
+  const created = createdMs === 0 ? '' : timeText(createdMs);
+  return { id, role, created, expires: timeText(expiresMs), expired, usedBy, usedByName };
 }
 
 /** What a node says of itself, in JSON. */
@@ -31,6 +39,7 @@ export function statusFields(status: StatusResponse): object {
     digest: status.digest,
     encryption: status.encryption,
     controlKeyFingerprint: status.controlKeyFingerprint,
+    jwtSecretFingerprint: status.jwtSecretFingerprint ?? '',
     logTime: timeText(status.logTimeMs),
     wallTime: timeText(status.wallTimeMs),
     uptimeMs: status.uptimeMs,
@@ -39,8 +48,13 @@ export function statusFields(status: StatusResponse): object {
     scrub: scrubFields(status),
     log: logFields(status),
     members: status.members.map(memberFields),
-    warnings: status.warnings,
+    fenced: (status.fenced ?? []).map(fencedFields),
+    warnings: status.warnings.map(printable),
   };
+}
+
+function fencedFields({ nodeId, name, code, reason, hint, sinceMs }: FencedMember): object {
+  return { nodeId, name, code, reason: printable(reason), hint: printable(hint), since: timeText(sinceMs) };
 }
 
 function diskFields({ disk }: StatusResponse): object | null {

@@ -88,7 +88,7 @@ export function readContextFile(path: string): ContextFile | null {
     if ((mode & 0o077) !== 0) {
       throw new HoldfastError('KEY_FILE_INVALID', `${path} holds a private key and can be read by others`, {
         field: 'HOLDFAST_CONFIG',
-        hint: `chmod 600 ${path}`,
+        hint: `Run: chmod 0600 '${path}'`,
       });
     }
     text = readFileSync(path, 'utf8');
@@ -143,6 +143,20 @@ export async function saveContext(path: string, context: Context): Promise<void>
   const others = readContextFile(path)?.contexts.filter((one) => one.name !== context.name) ?? [];
   const file: ContextFile = { schema: 1, current: context.name, contexts: [...others, context] };
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  await writeContexts(path, file);
+}
+
+/** Changes a context that is in the file; the current one stays the current one. @throws HoldfastError CONFIG_INVALID */
+export async function replaceContext(path: string, context: Context): Promise<void> {
+  const file = readContextFile(path);
+  if (file === null || !file.contexts.some(({ name }) => name === context.name)) {
+    throw new HoldfastError('CONFIG_INVALID', `no context ${context.name} in ${path}`, { field: 'context' });
+  }
+  const contexts = file.contexts.map((one) => (one.name === context.name ? context : one));
+  await writeContexts(path, { ...file, contexts });
+}
+
+async function writeContexts(path: string, file: ContextFile): Promise<void> {
   await writeFileDurably({ path, bytes: Buffer.from(`${JSON.stringify(file, null, 2)}\n`), mode: 0o600 });
 }
 

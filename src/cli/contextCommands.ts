@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { contextPath, readContextFile, useContext } from './context.ts';
 import { type Invocation, outputOf } from './invocation.ts';
+import { addRenewContextCommand } from './renewContext.ts';
 
 export function addContextCommands(program: Command, invocation: Invocation): void {
   const context = program.command('context').description('which cluster the client commands speak to');
@@ -36,4 +37,6 @@ export function addContextCommands(program: Command, invocation: Invocation): vo
       await useContext(contextPath(invocation.environment), name);
       outputOf(invocation, command).result({ current: name }, [`current context: ${name}`]);
     });
+
+  addRenewContextCommand(context, invocation);
 }

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
+import type { JoinTokenStatus } from '../client/index.ts';
 import { parseDuration } from './arguments.ts';
-import { memberFields } from './clusterFields.ts';
+import { memberFields, tokenFields } from './clusterFields.ts';
 import { type Invocation, outputOf, withClient } from './invocation.ts';
 import { timeText } from './value.ts';
 
@@ -9,6 +10,7 @@ export function addMemberCommands(program: Command, invocation: Invocation): voi
   const member = program.command('member').description('the nodes of the cluster');
   addList(member, invocation);
   addToken(member, invocation);
+  addTokenList(member, invocation);
   addChanges(member, invocation);
 }
 
@@ -54,7 +56,7 @@ function addToken(member: Command, invocation: Invocation): void {
         const output = outputOf(invocation, command);
         output.result({ token, expires: timeText(expiresMs) }, [token]);
         output.note(`good for one node until ${timeText(expiresMs)}; shown only this once`);
-        output.note('on the new node, with a copy of the control-key file: holdfast join --token-file FILE');
+        output.note('on the new node, with a copy of both key files: holdfast join --token-file FILE');
       });
     });
 
@@ -68,6 +70,36 @@ function addToken(member: Command, invocation: Invocation): void {
         outputOf(invocation, command).result({ revoked: id }, [`token ${id} is void`]);
       });
     });
+}
+
+function addTokenList(member: Command, invocation: Invocation): void {
+  member
+    .command('list-tokens')
+    .description('the join tokens that are kept, and who has used them; never their secrets')
+    .action(async (_options: unknown, command: Command) => {
+      await withClient(invocation, command, async (client) => {
+        const { tokens } = await client.cluster.tokens();
+        const output = outputOf(invocation, command);
+        output.table(
+          { tokens: tokens.map(tokenFields) },
+          {
+            head: ['ID', 'ROLE', 'CREATED', 'EXPIRES', 'USED BY', 'GOOD'],
+            rows: tokens.map((token) => [
+              token.id,
+              token.role,
+              token.createdMs === 0 ? '' : timeText(token.createdMs),
+              timeText(token.expiresMs),
+              usedByText(token),
+              token.expired ? output.warn('expired') : token.usedBy === '' ? 'yes' : 'used',
+            ]),
+          },
+        );
+      });
+    });
+}
+
+function usedByText({ usedBy, usedByName }: JoinTokenStatus): string {
+  return usedByName === '' ? usedBy : `${usedByName} (${usedBy})`;
 }
 
 function addChanges(member: Command, invocation: Invocation): void {

@@ -9,7 +9,9 @@ import { addMemberCommands } from './memberCommands.ts';
 import { addDoctorCommand } from './offline/doctor.ts';
 import { addInitCommand } from './offline/init.ts';
 import { addJoinCommand } from './offline/join.ts';
+import { addKeyChangeCommands } from './offline/keyChanges.ts';
 import { addKeyCommands } from './offline/keys.ts';
+import { addRotateAuthorityCommand } from './rotateAuthority.ts';
 import { addServerCommand } from './server.ts';
 
 /** The whole command line. Handlers throw; only run.ts turns a throw into an exit status. */
@@ -37,6 +39,8 @@ export function buildProgram(invocation: Invocation): Command {
   addKvCommands(program, invocation);
   addMemberCommands(program, invocation);
   addKeyCommands(program, invocation);
+  addKeyChangeCommands(program, invocation);
+  addRotateAuthorityCommand(program, invocation);
   addContextCommands(program, invocation);
   addCompletionCommand(program, invocation);
   return program;

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { asBuffer } from '../base/bytes.ts';
+import { printable } from '../base/printable.ts';
 import type { Item } from '../client/index.ts';
 
 const PREVIEW_CHARACTERS = 57;
@@ -48,14 +49,6 @@ export function valuePreview(value: Uint8Array): string {
     .join('');
   const line = start.trimStart().split('\n')[0] ?? '';
   return Buffer.byteLength(line) === value.length ? printable(line) : `${printable(line)}…`;
-}
-
-/** Text with what could steer a terminal written out: what others have stored must not speak for this program. */
-export function printable(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
-  );
 }
 
 /** RFC 3339 in UTC. */

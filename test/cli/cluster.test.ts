@@ -1,6 +1,10 @@
+import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { printable, valuePreview } from '../../src/cli/value.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { printable } from '../../src/base/printable.ts';
+import { valuePreview } from '../../src/cli/value.ts';
+import { verifyCertificateRequest } from '../../src/trust/certificateRequest.ts';
+import { TestAuthority } from '../api/certificates.ts';
 import { CliRig } from './rig.ts';
 
 let rig: CliRig;
@@ -25,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => rig.close());
 
 const cli = async (...words: string[]) => {
-  const { status, stdout, stderr } = await rig.cli([...words, '--timeout', '300ms', '--output', 'json']);
+  const { status, stdout, stderr } = await rig.cli([...words, '--timeout', '2s', '--output', 'json']);
   return { status, stderr, json: JSON.parse(stdout.toString()) as unknown };
 };
 
@@ -44,6 +48,36 @@ describe('member add-token', () => {
   it('shows people the bare token on standard output, so that it can be piped', async () => {
     const { stdout } = await rig.cli(['member', 'add-token']);
     expect(stdout.toString()).toBe('hf1.token\n');
+  });
+});
+
+describe('member list-tokens', () => {
+  const token = { role: 'voter', createdMs: 1, expiresMs: 2, expired: false, usedBy: '', usedByName: '' };
+  beforeAll(() => {
+    rig.node.tokens = [
+      { ...token, id: 'unused' },
+      { ...token, id: 'used', usedBy: 'a1', usedByName: 'n1' },
+      { ...token, id: 'gone', createdMs: 0, expired: true, usedBy: 'a9' },
+    ];
+  });
+
+  it('has every field of every token, times as RFC 3339', async () => {
+    const times = { created: '1970-01-01T00:00:00.001Z', expires: '1970-01-01T00:00:00.002Z' };
+    const fresh = { role: 'voter', ...times, expired: false, usedBy: '', usedByName: '' };
+    expect((await cli('member', 'list-tokens')).json).toEqual({
+      tokens: [
+        { ...fresh, id: 'unused' },
+        { ...fresh, id: 'used', usedBy: 'a1', usedByName: 'n1' },
+        { ...fresh, id: 'gone', created: '', expired: true, usedBy: 'a9' },
+      ],
+    });
+  });
+
+  it('tells people in a table which are still good', async () => {
+    const { stdout } = await rig.cli(['member', 'list-tokens']);
+    const rows = stdout.toString().trimEnd().split('\n');
+    expect(rows.map((row) => row.trim().split(/ {2,}/).at(-1))).toEqual(['GOOD', 'yes', 'used', 'expired']);
+    expect(rows[2]).toContain('n1 (a1)');
   });
 });
 
@@ -102,6 +136,179 @@ describe('contexts', () => {
   });
 });
 
+describe('cluster rotate-ca', () => {
+  const SIGNING = `sha256:${'1'.repeat(64)}`;
+  const OTHER = `sha256:${'2'.repeat(64)}`;
+  const missing = [{ nodeId: 'a2', name: 'n2' }];
+  afterEach(() => {
+    rig.node.authority = { phase: 'none', signing: SIGNING, other: '', missing: [], readyToFinish: false };
+  });
+
+  it.each([
+    [['--yes'], ['rotateAuthority']],
+    [['--status'], ['authorityStatus']],
+    [
+      ['--finish', '--yes'],
+      ['authorityStatus', 'finishAuthorityRotation'],
+    ],
+  ] as const)('%j asks the cluster for nothing else', async (flags, expected) => {
+    rig.node.authority = {
+      phase: 'announced',
+      signing: SIGNING,
+      other: OTHER,
+      missing,
+      readyToFinish: false,
+    };
+    const methods = ['rotateAuthority', 'authorityStatus', 'finishAuthorityRotation'] as const;
+    const asked = methods.map((name) => vi.spyOn(rig.node, name));
+    expect(await cli('cluster', 'rotate-ca', ...flags)).toMatchObject({
+      status: 0,
+      json: rig.node.authority,
+    });
+    expect(asked.map(({ mock }) => mock.calls.length)).toEqual(
+      methods.map((name) => Number(expected.some((one) => one === name))),
+    );
+    for (const spy of asked) spy.mockRestore();
+  });
+
+  it.each([
+    [[], /cannot be taken back.*--yes/s],
+    [['--finish'], /turned away from now on.*--yes/s],
+  ] as const)('%j does nothing without --yes', async (flags, said) => {
+    const calls = rig.node.calls;
+    const { status, stderr } = await rig.cli(['cluster', 'rotate-ca', ...flags]);
+    expect([status, rig.node.calls]).toEqual([2, calls]);
+    expect(stderr).toMatch(said);
+  });
+
+  it('is not finished by whoever would be turned away himself', async () => {
+    const { ca } = (
+      JSON.parse(readFileSync(rig.environment['HOLDFAST_CONFIG'] ?? '', 'utf8')) as {
+        contexts: { ca: string }[];
+      }
+    ).contexts[0] ?? { ca: '' };
+    const own = `sha256:${createHash('sha256').update(new X509Certificate(ca).raw).digest('hex')}`;
+    const switched = { phase: 'switched', other: OTHER, missing: [], readyToFinish: true };
+    const finished = vi.spyOn(rig.node, 'finishAuthorityRotation');
+    rig.node.authority = { ...switched, signing: SIGNING };
+    const refused = await rig.cli(['cluster', 'rotate-ca', '--finish', '--yes']);
+    expect([refused.status, finished.mock.calls.length]).toEqual([1, 0]);
+    expect(refused.stderr).toMatch(
+      /context test has no certificate of the new CA yet.*holdfast context renew/s,
+    );
+    rig.node.authority = { ...switched, signing: own };
+    expect((await rig.cli(['cluster', 'rotate-ca', '--finish', '--yes'])).status).toBe(0);
+    expect(finished.mock.calls.length).toBe(1);
+    finished.mockRestore();
+  });
+
+  it('has null where no other CA is trusted', async () => {
+    rig.node.authority = { phase: 'none', signing: SIGNING, other: '', missing: [], readyToFinish: false };
+    expect((await cli('cluster', 'rotate-ca', '--status')).json).toEqual({
+      phase: 'none',
+      signing: SIGNING,
+      other: null,
+      missing: [],
+      readyToFinish: false,
+    });
+  });
+
+  it.each([
+    ['announced', missing, 'waits until it is trusted by: n2'],
+    ['announced', [], 'trusted by all members'],
+    ['switched', missing, 'waits for new certificates of: n2'],
+    ['switched', [], 'all members have certificates of the new CA'],
+  ] as const)(
+    'says to people what %s waits for, and what clients need before --finish',
+    async (phase, some, text) => {
+      rig.node.authority = {
+        phase,
+        signing: SIGNING,
+        other: OTHER,
+        missing: some,
+        readyToFinish: phase === 'switched' && some.length === 0,
+      };
+      const { stdout, stderr } = await rig.cli(['cluster', 'rotate-ca', '--status']);
+      expect(stdout.toString()).toContain(text);
+      expect(stdout.toString()).toContain(SIGNING);
+      expect(stdout.toString()).toContain(OTHER);
+      expect(stderr).toContain('holdfast context renew');
+    },
+  );
+
+  it('takes no two of its flags', async () => {
+    const { status } = await rig.cli(['cluster', 'rotate-ca', '--status', '--finish']);
+    expect(status).toBe(2);
+  });
+});
+
+describe('context renew', () => {
+  const derOf = (pem: string): Buffer => new X509Certificate(pem).raw;
+  const file = () =>
+    JSON.parse(readFileSync(rig.environment['HOLDFAST_CONFIG'] ?? '', 'utf8')) as ContextFile;
+  interface ContextFile {
+    readonly current: string;
+    readonly contexts: readonly { name: string; ca: string; certificate: string; privateKey: string }[];
+  }
+
+  it('asks with the key of the context, and stores certificate and CAs beside it', async () => {
+    const [before] = file().contexts;
+    const { ca = '', certificate = '', privateKey = '' } = before ?? {};
+    const second = (await TestAuthority.create('CN=second')).pem;
+    const asked: { csr: Uint8Array; shown: Uint8Array }[] = [];
+    rig.node.renew = (request) => {
+      asked.push(request);
+      return { certificate: derOf(certificate), authorities: [derOf(ca), derOf(second)] };
+    };
+    const { status, json } = await cli('context', 'renew');
+    expect(status).toBe(0);
+    const fingerprints = [ca, second].map(
+      (pem) => `sha256:${createHash('sha256').update(derOf(pem)).digest('hex')}`,
+    );
+    expect(json).toEqual({
+      context: 'test',
+      expires: new Date(new X509Certificate(certificate).validTo).toISOString(),
+      authorities: fingerprints,
+    });
+    const { publicKey } = await verifyCertificateRequest(asked[0]?.csr ?? Buffer.alloc(0));
+    expect(publicKey.equals(createPublicKey(privateKey))).toBe(true);
+    expect(asked.map(({ shown }) => Buffer.from(shown))).toEqual([derOf(certificate)]);
+    const { current, contexts } = file();
+    expect([current, contexts.length, contexts[0]?.privateKey]).toEqual(['test', 1, privateKey]);
+    const bundle = contexts[0]?.ca.match(/-----BEGIN[^]+?-----END CERTIFICATE-----/g) ?? [];
+    expect(bundle.map(derOf)).toEqual([derOf(ca), derOf(second)]);
+    expect(statSync(rig.environment['HOLDFAST_CONFIG'] ?? '').mode & 0o777).toBe(0o600);
+    // The bundle is one that a client connects with.
+    expect((await cli('member', 'list')).status).toBe(0);
+  });
+
+  it('keeps what it has when the answer is for another key, or by a CA that is not in it', async () => {
+    const before = file();
+    const other = await TestAuthority.create('CN=other');
+    const { ca = '', certificate = '' } = before.contexts[0] ?? {};
+    const strange = derOf((await other.client('alice')).certificate);
+    for (const answer of [
+      { certificate: strange, authorities: [derOf(other.pem)] },
+      { certificate: derOf(certificate), authorities: [derOf(other.pem)] },
+      { certificate: derOf(certificate), authorities: [] },
+    ]) {
+      rig.node.renew = () => answer;
+      const { status, stderr } = await rig.cli(['context', 'renew']);
+      expect(status).toBe(1);
+      expect(stderr).toContain('CERTIFICATE_INVALID');
+      expect(file()).toEqual(before);
+    }
+    expect(ca).not.toBe('');
+  });
+
+  it('renews nothing that does not come from the context file', async () => {
+    const environment = { ...rig.environment, HOLDFAST_CERT: rig.path('any.pem') };
+    const { status, stderr } = await rig.cli(['context', 'renew'], { environment });
+    expect(status).toBe(2);
+    expect(stderr).toContain('HOLDFAST_CERT');
+  });
+});
+
 describe('status', () => {
   it('shows who answers and who does not, and exits 1 when one does not', async () => {
     const { status, json, stderr } = await cli('status');
@@ -113,6 +320,30 @@ describe('status', () => {
         { endpoint: '127.0.0.1:1', error: { code: 'UNAVAILABLE' } },
       ],
     });
+  });
+});
+
+describe('what a node tells of others', () => {
+  const said = 'n3 says: \u001b[2Jall is well\u202e';
+  const shown = 'n3 says: \\u{1b}[2Jall is well\\u{202e}';
+  beforeAll(() => {
+    const fenced = { nodeId: 'a3', name: 'n3', code: 'CLUSTER_MISMATCH', sinceMs: 1 };
+    rig.node.told = { warnings: [said], fenced: [{ ...fenced, reason: said, hint: said }] };
+  });
+  afterAll(() => {
+    rig.node.told = { warnings: [] };
+  });
+
+  it('steers no terminal', async () => {
+    const { stderr } = await rig.cli(['status', '--timeout', '300ms']);
+    expect(stderr).toContain(`warning: fake: ${shown}\n`);
+    expect(stderr).not.toContain(said);
+  });
+
+  it('nor one that shows JSON', async () => {
+    const { json } = await cli('status');
+    const { nodes } = json as { nodes: [{ warnings: string[]; fenced: object[] }] };
+    expect(nodes[0]).toMatchObject({ warnings: [shown], fenced: [{ reason: shown, hint: shown }] });
   });
 });
 

@@ -84,3 +84,55 @@ describe('key fingerprint', () => {
     expect(refused.stdout).toHaveLength(0);
   });
 });
+
+describe('key confirm-backup', () => {
+  const here = () => ['--control-key-path', control, '--data-dir', join(folder, 'data')];
+  const confirm = (fingerprint: string) =>
+    runHere(['key', 'confirm-backup', '--fingerprint', fingerprint, ...here(), '--output', 'json']);
+  const record = () => `${control}.backup-confirmed`;
+
+  it('records the fingerprint of the copy beside the key file, 0600', async () => {
+    await key('generate');
+    const fingerprint = fingerprintOf(keyIn(control));
+    const confirmed = await confirm(fingerprint);
+    expect(confirmed.status).toBe(0);
+    expect(json(confirmed)).toEqual({ confirmed: fingerprint, file: record() });
+    expect(readFileSync(record(), 'utf8')).toBe(`${fingerprint}\n`);
+    expect(statSync(record()).mode & 0o777).toBe(0o600);
+  });
+
+  it.each([
+    ['that of another key', fingerprintOf(Buffer.alloc(32)), 'CONTROL_KEY_MISMATCH'],
+    ['no fingerprint', 'sha256:ABC', 'INVALID_ARGUMENT'],
+  ])('refuses %s, and records nothing', async (_what, fingerprint, code) => {
+    await key('generate');
+    const refused = await confirm(fingerprint);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toContain(code);
+    if (code === 'CONTROL_KEY_MISMATCH') {
+      expect(refused.stderr).toContain(fingerprint);
+      expect(refused.stderr).toContain(fingerprintOf(keyIn(control)));
+    }
+    expect(existsSync(record())).toBe(false);
+  });
+
+  it('refuses a key of the environment, which has no file', async () => {
+    await key('generate');
+    const given = Buffer.alloc(32, 7);
+    const environment = { HOLDFAST_CONTROL_KEY: given.toString('base64') };
+    const words = ['key', 'confirm-backup', '--fingerprint', fingerprintOf(given), ...here()];
+    const refused = await runHere(words, { environment });
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toContain('CONFIG_INVALID');
+    expect(existsSync(record())).toBe(false);
+  });
+
+  it('is done anew for another key', async () => {
+    await key('generate');
+    await confirm(fingerprintOf(keyIn(control)));
+    for (const path of [control, jwt]) rmSync(path);
+    await key('generate');
+    expect((await confirm(fingerprintOf(keyIn(control)))).status).toBe(0);
+    expect(readFileSync(record(), 'utf8')).toBe(`${fingerprintOf(keyIn(control))}\n`);
+  });
+});

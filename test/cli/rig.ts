@@ -9,7 +9,8 @@ import type { Caller } from '../../src/api/ports.ts';
 import { run } from '../../src/cli/run.ts';
 import type { GetRequest, RangeRequest } from '../../src/proto/kv.ts';
 import type { KeyValue } from '../../src/proto/storage.ts';
-import { FakeNode, type FakeState } from '../api/fakeNode.ts';
+import { FakeNode } from '../api/fakeNode.ts';
+import type { FakeState } from '../api/fakeState.ts';
 import { Rig } from '../api/rig.ts';
 
 /** A fake node that also answers as of an earlier revision. */

@@ -10,6 +10,13 @@ function childEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('HOLDFAST_')));
 }
 
+/**
+ * How Node collects garbage beside a node's work: with one thread more, since all others would be taken from whoever else
+ * needs a core just then; and a little at a time, since nobody is answered meanwhile. As in the Dockerfile and in
+ * docs/operations.md.
+ */
+export const NODE_FLAGS: readonly string[] = ['--v8-pool-size=1', '--max-semi-space-size=4'];
+
 export interface ChildSources {
   /** This program's own entry file. */
   readonly entry: string;
@@ -68,7 +75,8 @@ export class NodeProcesses {
     mkdirSync(dirname(node.logPath), { recursive: true });
     const log = openSync(node.logPath, 'a');
     const { execArguments, entry, environment } = this.#sources;
-    const child = spawn(process.execPath, [...execArguments, entry, 'server', ...nodeFlags(node)], {
+    const words = [...NODE_FLAGS, ...execArguments, entry, 'server', ...nodeFlags(node)];
+    const child = spawn(process.execPath, words, {
       env: { ...childEnvironment(environment), UV_THREADPOOL_SIZE: '16' },
       // The channel is never spoken on: its end tells the server that its parent is gone.
       stdio: ['ignore', log, log, 'ipc'],

@@ -1,7 +1,7 @@
 import { lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
+import { printable } from '../../base/printable.ts';
 import type { RandomSource } from '../../base/random.ts';
-import { printable } from '../value.ts';
 
 /**
  * An empty directory to export into, made when it does not exist.

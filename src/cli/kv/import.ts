@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { printable } from '../../base/printable.ts';
 import type { HoldfastClient } from '../../client/index.ts';
 import { type Invocation, interruption, outputOf, withClient } from '../invocation.ts';
 import type { Output } from '../output.ts';
-import { printable, sizeText } from '../value.ts';
+import { sizeText } from '../value.ts';
 import { readFileBounded } from './boundedFile.ts';
 import { type ImportFile, planImport } from './importPlan.ts';
 import { inFlight } from './inFlight.ts';

@@ -2,8 +2,8 @@ import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { printable } from '../../base/printable.ts';
 import { interruption } from '../invocation.ts';
-import { printable } from '../value.ts';
 import { sizeOfReadable } from './boundedFile.ts';
 import { inFlight } from './inFlight.ts';
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { generateKeyFiles, loadKeys } from '../../node/keys.ts';
+import { confirmKeyBackup } from '../../node/keyBackup.ts';
+import { generateKeyFiles, loadControl, loadKeys } from '../../node/keys.ts';
 import { type Invocation, outputOf } from '../invocation.ts';
 import { addSettingOptions, settingsOf } from './settingOptions.ts';
 
@@ -49,5 +50,21 @@ export function addKeyCommands(program: Command, invocation: Invocation): void {
         `JWT secret  ${jwt.fingerprint} (from ${jwt.source})`,
       ],
     );
+  });
+
+  addSettingOptions(
+    key
+      .command('confirm-backup')
+      .description('record that a copy of the control key is kept elsewhere, by the fingerprint of that copy')
+      .requiredOption('--fingerprint <sha256:…>', 'computed over the copy'),
+    ['controlKeyPath', 'dataDir'],
+  ).action(async (options: { fingerprint: string }, command: Command) => {
+    const { fingerprint } = options;
+    const settings = settingsOf(command, invocation);
+    const control = loadControl(settings);
+    const file = await confirmKeyBackup({ control, controlKeyPath: settings.controlKeyPath }, fingerprint);
+    outputOf(invocation, command).result({ confirmed: fingerprint, file }, [
+      `a copy of control key ${fingerprint} is confirmed`,
+    ]);
   });
 }
