@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -16,6 +17,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LIMITS } from '../src/base/limits.ts';
 import {
   type ClusterNode,
   type CommandResult,
@@ -25,6 +27,7 @@ import {
   nodeFlags,
   PROGRAM,
 } from './localCluster.ts';
+import { secretsOf } from './secrets.ts';
 import { until } from './until.ts';
 
 let cluster: LocalCluster;
@@ -223,6 +226,30 @@ function damage(folder: string): void {
   bytes[end >> 1] = (bytes[end >> 1] ?? 0) ^ 0x10;
   writeFileSync(path, bytes);
 }
+
+describe('a key file that is changed under a running node', () => {
+  it('is told of by status, and by both names when the node is started again', async () => {
+    const { controlKeyPath } = cluster.node('n2');
+    const copy = join(cluster.dir, 'copy-of-the-key.json');
+    renameSync(controlKeyPath, copy);
+    const other = await newNode(cluster.dir, 'n11');
+    await secretsOf(other, { make: true });
+    copyFileSync(other.controlKeyPath, controlKeyPath);
+    const told =
+      /control\.json does not hold the control key in force; .* put the copy of control key sha256:[0-9a-f]{64} in its place/;
+    await until(2 * LIMITS.keyFileCheckMs, 'status to tell of it', async () => {
+      const { warnings } = (await cluster.statuses()).find(({ name }) => name === 'n2') ?? { warnings: [] };
+      return warnings.some((warning) => told.test(warning));
+    });
+    await cluster.stop('n2');
+    const refused = await refusal(['server', ...nodeFlags(cluster.node('n2'))]);
+    expect(refused).toMatchObject({ code: 1, error: 'CONTROL_KEY_MISMATCH' });
+    expect(refused.message).toMatch(/sha256:[0-9a-f]{64}.*sha256:[0-9a-f]{64}/s);
+    renameSync(copy, controlKeyPath);
+    cluster.start('n2');
+    await cluster.leader();
+  });
+});
 
 describe('a node that must not join', () => {
   it('refuses mistyped, used and expired tokens, and writes nothing', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { present } from '../src/base/assert.ts';
 import { type Context, resolveContext } from '../src/cli/context.ts';
+import { NODE_FLAGS } from '../src/cli/dev/processes.ts';
 import { connect, type HoldfastClient, type StatusResponse } from '../src/client/index.ts';
 import { freePort } from './freePort.ts';
 import { RecordingProxy } from './recordingProxy.ts';
@@ -161,6 +162,7 @@ export class LocalCluster {
     const [command = process.execPath, ...rest] = [
       ...wrapper,
       process.execPath,
+      ...NODE_FLAGS,
       ...nodeArguments,
       program,
       'server',

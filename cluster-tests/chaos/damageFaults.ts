@@ -1,6 +1,5 @@
-import { cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { freePort } from '../freePort.ts';
 import { comeBack } from './comeBack.ts';
 import { type FaultKind, type Injected, OURS } from './faultKind.ts';
 import type { HoldfastTarget } from './holdfastTarget.ts';
@@ -8,6 +7,7 @@ import { flipBit, namedParts, tearTail } from './logDamage.ts';
 import { OLD_IMAGE } from './oldImage.ts';
 import { anyone } from './processFaults.ts';
 import type { World } from './target.ts';
+import { TWIN } from './twin.ts';
 
 type OurWorld = World<HoldfastTarget>;
 
@@ -121,42 +121,5 @@ export const DAMAGE_FAULTS: readonly FaultKind<HoldfastTarget>[] = [
       }),
   },
   OLD_IMAGE,
-  {
-    name: 'two nodes with one id',
-    needs: [],
-    weight: 1,
-    takes: 'one',
-    targets: OURS,
-    waitsFor: 'a proof by which the others tell two processes of one node apart',
-    inject: async (world) => {
-      const name = anyone(world);
-      if (name === null || !world.target.isRunning(name)) return null;
-      world.expectExit(name);
-      await world.target.kill(name);
-      const node = world.target.cluster.node(name);
-      const copy = `${node.dataDir}.twin`;
-      cpSync(node.dataDir, copy, { recursive: true });
-      world.target.start(name);
-      const { host } = world.target.placeOf(name);
-      const twin = world.target.cluster.startProcess({
-        ...node,
-        dataDir: copy,
-        apiAddress: `${host}:${await freePort()}`,
-        peerAddress: `${host}:${await freePort()}`,
-        logPath: `${node.logPath}.twin`,
-        launch: { wrapper: node.launch?.wrapper ?? [] },
-      });
-      return {
-        what: name,
-        holds: [name],
-        lastsMs: 5_000,
-        heal: async () => {
-          twin.kill('SIGKILL');
-          rmSync(copy, { recursive: true, force: true });
-          await comeBack(world, name);
-        },
-        struck: () => true,
-      };
-    },
-  },
+  TWIN,
 ];

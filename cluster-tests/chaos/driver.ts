@@ -15,6 +15,8 @@ import { NETWORK_FAULTS } from './networkFaults.ts';
 import type { ChaosOptions } from './options.ts';
 import { PROCESS_FAULTS } from './processFaults.ts';
 import { RecoveryProbe } from './recovery.ts';
+import { REKEY_FAULTS } from './rekeyFaults.ts';
+import { Rekeys } from './rekeys.ts';
 import { type FaultRecord, Scheduler } from './scheduler.ts';
 import { SeededChoice } from './seededChoice.ts';
 import { type CheckResult, checkHistoryFile, Segment } from './segment.ts';
@@ -42,6 +44,7 @@ export class ChaosRun {
   readonly #logTimes = new LogTimes();
   readonly #over = new AbortController();
   #operations = 0;
+  #rekeys: Rekeys | null = null;
   #note: (text: string) => void = () => undefined;
 
   constructor(options: ChaosOptions, stage: Stage, say: (text: string) => void) {
@@ -62,6 +65,7 @@ export class ChaosRun {
         notRun = await this.#harm(target, [...PROCESS_FAULTS, ...NETWORK_FAULTS, ...DISK_FAULTS]);
       } else {
         const target = await this.#holdfast();
+        if (this.#options.rekey) this.#rekeys = this.#rekeysOf(target);
         const kinds = [
           ...PROCESS_FAULTS,
           ...NETWORK_FAULTS,
@@ -69,6 +73,7 @@ export class ChaosRun {
           ...OUR_DISK_FAULTS,
           ...HOLDFAST_FAULTS,
           ...DAMAGE_FAULTS,
+          ...(this.#options.rekey ? REKEY_FAULTS : []),
         ];
         notRun = await this.#harm(target, kinds);
       }
@@ -92,6 +97,7 @@ export class ChaosRun {
       kinds: kindSummaries(this.#records),
       notRun,
       segments: this.#checks.length,
+      rekeys: this.#rekeys?.finished ?? 0,
       violations: this.#violations,
       dir: this.#violations.length > 0 || this.#options.keep ? this.#stage.dir : null,
     };
@@ -125,9 +131,16 @@ export class ChaosRun {
     );
   }
 
+  #rekeysOf(target: HoldfastTarget): Rekeys {
+    return new Rekeys(target, {
+      note: (text) => this.#note(text),
+      violation: (text) => this.#violation(text),
+    });
+  }
+
   async #harm<T extends Target>(target: T, kinds: readonly FaultKind<T>[]): Promise<ChaosSummary['notRun']> {
     this.#stage.cleanup.add('the run', () => this.#over.abort());
-    const { only, rounds, all } = this.#options;
+    const { only, rounds } = this.#options;
     if (only === 'leader-kill') {
       const note = (text: string) => this.#say(text);
       const kills = await killLeaders({ target, rounds, note, seed: this.#options.seed });
@@ -141,11 +154,10 @@ export class ChaosRun {
         (only === null || name === only) &&
         (!this.#options.beside || targets === BOTH),
     );
-    const notRun = ours.flatMap(({ name, needs, waitsFor }): NotRun[] => {
+    const notRun = ours.flatMap(({ name, needs }): NotRun[] => {
       const missing = needs.filter((need) => !this.#stage.able.has(need));
-      if (missing.length > 0)
-        return [{ name, why: `needs ${missing.map((need) => PREREQUISITES[need]).join('; ')}`, missing }];
-      return waitsFor === undefined || all ? [] : [{ name, why: `waits for: ${waitsFor}`, missing }];
+      if (missing.length === 0) return [];
+      return [{ name, why: `needs ${missing.map((need) => PREREQUISITES[need]).join('; ')}`, missing }];
     });
     const able = ours.filter(({ name }) => !notRun.some((one) => one.name === name));
     if (able.length === 0) throw new Error('there is no fault to inject');
@@ -182,6 +194,7 @@ export class ChaosRun {
     const watched = new AbortController();
     const watching = this.#watch(target, watched.signal);
     const endMs = performance.now() + forMs;
+    this.#rekeys?.start();
     try {
       await checkSteadyLeader({ kinds, world, scheduler, note: (text) => this.#note(text) });
       await scheduler.run(endMs - performance.now(), this.#over.signal);
@@ -193,6 +206,7 @@ export class ChaosRun {
           `no write and read within ${RECOVER_WITHIN_MS} ms after the last fault\n${target.lastWords()}`,
         );
       await probe.stop();
+      await this.#rekeys?.pause();
       scheduler.measure(probe);
       this.#operations += probe.attempts;
       await segment?.stopTraffic();
@@ -202,6 +216,7 @@ export class ChaosRun {
       watched.abort();
       await watching;
       await probe.stop();
+      await this.#rekeys?.pause();
       await segment?.close();
       this.#records.push(...scheduler.records);
     }
@@ -235,6 +250,10 @@ export class ChaosRun {
       unharmed: () =>
         target.members().filter((name) => !scheduler.held().has(name) && target.isRunning(name)),
       expectExit: (name) => this.#expected.add(name),
+      holdKeys: async () => {
+        await this.#rekeys?.pause();
+        return () => this.#rekeys?.start();
+      },
       violation: (text) => this.#violation(text),
     };
     const scheduler = new Scheduler<T>({ kinds, world, note: (text) => this.#note(text) });

@@ -24,8 +24,6 @@ export interface FaultKind<T extends Target = Target> {
   readonly alone?: true;
   /** Which kinds of cluster it can be done to. */
   readonly targets: readonly TargetKind[];
-  /** What has to be built first; it does not run until then. */
-  readonly waitsFor?: string;
   /** Null: not possible at this moment. */
   inject(world: World<T>): Promise<Injected | null>;
   /** The same, done to a follower of a cluster that is well: then its leader leads on, in the same term. */

@@ -7,6 +7,7 @@ import { until } from '../until.ts';
 import { comeBack } from './comeBack.ts';
 import { type FaultKind, type Injected, OURS } from './faultKind.ts';
 import type { HoldfastTarget } from './holdfastTarget.ts';
+import { whileKeysStand } from './keysStand.ts';
 import { lastRecord, namedRecord } from './logDamage.ts';
 import { isSame, standingOf } from './standing.ts';
 import type { World } from './target.ts';
@@ -104,5 +105,5 @@ export const OLD_IMAGE: FaultKind<HoldfastTarget> = {
   takes: 'one',
   alone: true,
   targets: OURS,
-  inject: putBack,
+  inject: (world) => whileKeysStand(world, putBack),
 };

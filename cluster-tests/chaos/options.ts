@@ -16,10 +16,10 @@ export interface ChaosOptions {
   /** Where everything is kept; a folder under the temporary directory when null. */
   readonly dir: string | null;
   readonly keep: boolean;
-  /** Also faults that wait for something to be built. */
-  readonly all: boolean;
   readonly segmentSeconds: number;
   readonly verbose: boolean;
+  /** The control key changes all the time. */
+  readonly rekey: boolean;
   /** The same faults on etcd afterwards, and both side by side; only what can be done to both. */
   readonly beside: boolean;
 }
@@ -33,11 +33,11 @@ export const USAGE = `npm run test:chaos -- [options]
   --only leader-kill   kills the leader --rounds N times (default 30) under load, and nothing else
   --only FAULT         only faults of this name
   --program NAME       dist, failpoints, or mixed: each start of a node decides (default mixed)
+  --no-rekey           the control key stays; else it changes all the time, on holdfast
   --no-namespaces      all nodes on loopback, though the machine could do better
   --dir PATH           where data, logs and histories go, on a real disk
   --segment SECONDS    faults between two quiet phases (default 50)
   --keep               keep everything, also when all went well
-  --all                also faults that wait for something to be built
   --verbose            every fault as it comes and goes
 `;
 
@@ -58,9 +58,9 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
       dir: { type: 'string' },
       segment: { type: 'string', default: '50' },
       keep: { type: 'boolean', default: false },
-      all: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
       beside: { type: 'boolean', default: false },
+      rekey: { type: 'boolean', default: true },
     },
   });
   const { target, program } = values;
@@ -79,9 +79,10 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     dir: values.dir ?? null,
     segmentSeconds: positive('--segment', values.segment),
     keep: values.keep,
-    all: values.all,
     verbose: values.verbose,
     beside: values.beside,
+    // For figures beside another cluster's there is nothing but the faults.
+    rekey: values.rekey && target === 'holdfast' && !values.beside && values.only !== 'leader-kill',
   };
 }
 

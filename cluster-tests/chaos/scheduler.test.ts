@@ -22,6 +22,7 @@ const SUMMARY: ChaosSummary = {
   kinds: [],
   notRun: [],
   segments: 0,
+  rekeys: 0,
   violations: [],
   dir: null,
 };
@@ -41,6 +42,7 @@ function pretended(seed: number, strikes = true) {
     random,
     unharmed: () => NAMES.filter((name) => !held.has(name)),
     expectExit: () => undefined,
+    holdKeys: () => Promise.resolve(() => undefined),
     violation: (text) => violations.push(text),
   };
   const kind: FaultKind = {

@@ -48,6 +48,7 @@ describe('a fault on a follower of a cluster that is well', () => {
       random: new SeededChoice(1),
       unharmed: () => target.members(),
       expectExit: () => undefined,
+      holdKeys: () => Promise.resolve(() => undefined),
       violation: (text) => violations.push(text),
     };
     const kind: FaultKind = {

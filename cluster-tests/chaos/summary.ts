@@ -12,9 +12,11 @@ export interface ChaosSummary {
   readonly faults: number;
   readonly faultsPerHour: number;
   readonly kinds: readonly KindSummary[];
-  /** Faults that could not be done on this machine, or wait for something. */
+  /** Faults that could not be done on this machine. */
   readonly notRun: readonly NotRun[];
   readonly segments: number;
+  /** Changes of the control key that were finished meanwhile. */
+  readonly rekeys: number;
   readonly violations: readonly string[];
   /** Where everything is, if it was kept. */
   readonly dir: string | null;
@@ -23,7 +25,7 @@ export interface ChaosSummary {
 export interface NotRun {
   readonly name: string;
   readonly why: string;
-  /** What the machine lacks; empty when something has to be built first. */
+  /** What the machine lacks. */
   readonly missing: readonly Prerequisite[];
 }
 
@@ -109,7 +111,7 @@ export function renderSummary(summary: ChaosSummary): string {
     ...summary.notRun.map(({ name, why }) => `not run: ${name} (${why})`),
     `${summary.target}, ${summary.nodes} nodes, seed ${summary.seed}: ${Math.round(summary.seconds)} s, ` +
       `${summary.operations} operations, ${summary.faults} faults (${summary.faultsPerHour} an hour), ` +
-      `${summary.segments} histories checked, ${summary.violations.length} violations`,
+      `${summary.segments} histories checked, ${summary.rekeys} rekeys finished, ${summary.violations.length} violations`,
     ...summary.violations.map((violation) => `VIOLATION ${violation}`),
     ...(summary.dir === null ? [] : [`everything is kept in ${summary.dir}`]),
   ].join('\n');

@@ -45,6 +45,8 @@ export interface World<T extends Target = Target> {
   unharmed(): readonly string[];
   /** A process that ends while this is said of it has ended for a reason. */
   expectExit(name: string): void;
+  /** Ends the change of keys that is under way, if keys are changed, and lets none begin until the answer is called. */
+  holdKeys(): Promise<() => void>;
   /** What must not be so; the run has failed. */
   violation(text: string): void;
 }

@@ -27,6 +27,7 @@ const STATUS_OF = {
   WATCH_BEHIND: 'info',
   MEMBER_UNKNOWN: 'info',
   MEMBERSHIP_CHANGE_PENDING: 'info',
+  KEY_CHANGE_PENDING: 'info',
   QUORUM_AT_RISK: 'info',
   TOKEN_UNKNOWN: 'info',
   TOKEN_EXPIRED: 'info',

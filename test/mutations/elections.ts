@@ -91,6 +91,22 @@ export const ELECTIONS: readonly Mutation[] = [
     noticedBy: ['simulation', 'test/replication/raft/elections.test.ts', SCENARIOS],
   },
   {
+    name: 'who answered before the quorum check counts in it twice',
+    protects: 'CheckQuorum',
+    file: `${RAFT}/peers.ts`,
+    find: 'progress.silentTicks < state.options.electionTicksMin',
+    replace: 'progress.silentTicks <= state.options.electionTicksMin + 1',
+    noticedBy: ['test/replication/raft/elections.test.ts'],
+  },
+  {
+    name: 'who answers stays silent',
+    protects: 'CheckQuorum',
+    file: `${RAFT}/progress.ts`,
+    find: 'this.#silentTicks = 0;',
+    replace: '',
+    noticedBy: ['simulation', 'test/replication/raft/elections.test.ts', SCENARIOS],
+  },
+  {
     name: 'a stale leader is not told of the later term',
     protects: 'I37',
     file: `${RAFT}/gate.ts`,

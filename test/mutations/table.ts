@@ -1,12 +1,16 @@
 import { COMMITS } from './commits.ts';
+import { CONNECTIONS } from './connections.ts';
 import { ELECTIONS } from './elections.ts';
 import { HOSTS } from './hosts.ts';
+import { KEYS } from './keys.ts';
 import { LOG_ON_DISK } from './logOnDisk.ts';
 import { LOG_READING } from './logReading.ts';
 import { LOGS } from './logs.ts';
 import { MEMBERS } from './members.ts';
 import type { Mutation } from './mutation.ts';
 import { PEER_INPUT } from './peerInput.ts';
+import { PROCESSES } from './processes.ts';
+import { PROOFS } from './proofs.ts';
 import { READS } from './reads.ts';
 import { SNAPSHOTS } from './snapshots.ts';
 import { STATES } from './states.ts';
@@ -29,7 +33,11 @@ export const AREAS: ReadonlyMap<string, readonly Mutation[]> = new Map([
   ['store', STORE],
   ['states', STATES],
   ['transport', TRANSPORT],
+  ['connections', CONNECTIONS],
   ['peerInput', PEER_INPUT],
+  ['proofs', PROOFS],
+  ['processes', PROCESSES],
+  ['keys', KEYS],
 ]);
 
 export const MUTATIONS: readonly Mutation[] = [...AREAS.values()].flat();
