@@ -67,12 +67,6 @@ describe('docs/faults.md', () => {
     expect(kinds.filter(({ name }) => !there.has(name))).toEqual([]);
   });
 
-  it('says of the kinds that do not run yet how they are made to', () => {
-    const waiting = KINDS.filter(({ waitsFor }) => waitsFor !== undefined).map(({ name }) => name);
-    const said = ROWS.flatMap(({ testedBy }) => [...testedBy.matchAll(/`([^`]+)` \(with `--all`\)/g)]);
-    expect(said.map(([, name = '']) => name).toSorted()).toEqual(waiting.toSorted());
-  });
-
   it('names scripts that are there', () => {
     const scripts = namedAfter(/scripts?/);
     expect(scripts.length).toBeGreaterThan(4);
