@@ -11,6 +11,8 @@ FROM node:20-bookworm-slim
 ENV NODE_ENV=production
 # One slow write to disk must not hold up everything else that waits for a file.
 ENV UV_THREADPOOL_SIZE=16
+# Garbage is collected by one thread beside the node's own, and a little at a time: callers wait for either.
+ENV NODE_OPTIONS="--v8-pool-size=1 --max-semi-space-size=4"
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
