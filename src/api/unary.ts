@@ -43,7 +43,10 @@ export function unary<Request, Response>(
         finish(callerError(thrown), null);
       }
     };
-    call.on('cancelled', () => finish(new HoldfastError('CANCELLED', 'the caller gave up'), null));
+    // Comes after every call, also one that was answered.
+    call.on('cancelled', () => {
+      if (!answered) finish(new HoldfastError('CANCELLED', 'the caller gave up'), null);
+    });
     void run();
   };
 }

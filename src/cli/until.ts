@@ -2,7 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../base/clock.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 
-const POLL_MS = 100;
+/** Between two looks: of the time that was waited already so small a part, since each look costs every node something. */
+const POLL_PART = 20;
+const POLL_MS_MIN = 100;
+const POLL_MS_MAX = 1_000;
 
 /**
  * Waits until `holds` says so; what it throws meanwhile counts as "not yet".
@@ -12,9 +15,10 @@ export async function until(
   { withinMs, what, interrupted }: { withinMs: number; what: string; interrupted: AbortSignal },
   holds: () => Promise<boolean>,
 ): Promise<void> {
-  const deadlineMs = systemClock.monotonicMs() + withinMs;
+  const startMs = systemClock.monotonicMs();
+  const waitedMs = (): number => systemClock.monotonicMs() - startMs;
   let reason = '';
-  while (systemClock.monotonicMs() < deadlineMs) {
+  while (waitedMs() < withinMs) {
     if (interrupted.aborted) throw new HoldfastError('CANCELLED', 'interrupted');
     try {
       if (await holds()) return;
@@ -22,7 +26,9 @@ export async function until(
     } catch (thrown) {
       reason = `: ${toHoldfastError(thrown).message}`;
     }
-    await delay(POLL_MS);
+    const pollMs = Math.min(Math.max(waitedMs() / POLL_PART, POLL_MS_MIN), POLL_MS_MAX);
+    // An interruption ends the rest of the pause; the next look says so.
+    await delay(pollMs, undefined, { signal: interrupted }).catch(() => undefined);
   }
   throw new HoldfastError('DEADLINE_EXCEEDED', `${what} not seen within ${withinMs} ms${reason}`);
 }

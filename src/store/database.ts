@@ -30,6 +30,8 @@ export interface DatabaseSnapshot {
 export interface Database {
   batch(): DatabaseBatch;
   getSync(key: Buffer): Buffer | undefined;
+  /** Which of the keys are there; looked for beside the event loop. */
+  has(keys: readonly Buffer[]): Promise<readonly boolean[]>;
   snapshot(): DatabaseSnapshot;
   /**
    * Afterwards all that was written is synced, and the files hold nothing that was overwritten or deleted before, unless a snapshot is open: of the keys behind
@@ -76,6 +78,7 @@ export const openLevelDatabase: OpenDatabase = async ({ path, create }) => {
   return {
     batch: () => levelBatch(database),
     getSync: (key) => database.getSync(key),
+    has: (keys) => database.hasMany([...keys]),
     snapshot: () => levelSnapshot(database),
     compact: (keys) => compactLevel(database, keys),
     close: () => database.close(),

@@ -119,9 +119,9 @@ class Gathered {
 
   add(portion: readonly DatabaseRow[], sealer: RowSealer): void {
     for (const { key, envelope: before } of portion) {
-      const after = sealer.current(parseRowKey(key), before);
-      if (after === before) continue;
-      this.rows.push({ key, before, after });
+      const envelope = sealer.current(parseRowKey(key), before);
+      if (envelope === before) continue;
+      this.rows.push({ key, envelope });
       this.bytes += before.length;
     }
   }

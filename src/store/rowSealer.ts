@@ -1,7 +1,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import type { Sealer } from '../envelope/sealer.ts';
 import { REBUILT_HINT } from './database.ts';
-import { describeRow, encodeRow, plaintextOf, type RowPlace } from './row.ts';
+import { describeRow, plaintextOf, type RowPlace } from './row.ts';
 import { TABLE_SEALING } from './rowCodecs.ts';
 
 /** Seals rows for disk and opens them again, each bound to its place. */
@@ -14,8 +14,7 @@ export class RowSealer {
 
   /** @param encoded place and plaintext */
   seal(place: RowPlace, encoded: Buffer): Buffer {
-    const { codec, purpose } = TABLE_SEALING[place.table];
-    return this.#sealer.seal(codec, plaintextOf(encoded), { purpose, place: envelopePlace(place) });
+    return this.#seal(place, plaintextOf(encoded));
   }
 
   /**
@@ -24,12 +23,17 @@ export class RowSealer {
    */
   current(place: RowPlace, envelope: Buffer): Buffer {
     if (this.#sealer.isCurrent(envelope, TABLE_SEALING[place.table].purpose)) return envelope;
-    const encoded = encodeRow(place, this.openOrCorrupt(place, envelope));
+    const plaintext = this.openOrCorrupt(place, envelope);
     try {
-      return this.seal(place, encoded);
+      return this.#seal(place, plaintext);
     } finally {
-      if (place.table === 's') plaintextOf(encoded).fill(0);
+      if (place.table === 's') plaintext.fill(0);
     }
+  }
+
+  #seal(place: RowPlace, plaintext: Buffer): Buffer {
+    const { codec, purpose } = TABLE_SEALING[place.table];
+    return this.#sealer.seal(codec, plaintext, { purpose, place: envelopePlace(place) });
   }
 
   /** The plaintext. @throws HoldfastError as Sealer.open */

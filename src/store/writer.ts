@@ -17,11 +17,10 @@ export interface EntryChanges {
   readonly bytes: number;
 }
 
-/** A row as it lies on disk, and as it shall lie there. */
+/** A row that lies on disk, as it shall lie there. */
 export interface RewrittenRow {
   readonly key: Buffer;
-  readonly before: Buffer;
-  readonly after: Buffer;
+  readonly envelope: Buffer;
 }
 
 export interface WriterOptions {
@@ -38,7 +37,7 @@ export interface WriterOptions {
   readonly onFatal: (error: HoldfastError) => void;
 }
 
-/** How often a write that is under way is looked at before it is taken for one that hangs. */
+/** How often what is asked of the disk is looked at before it is taken for one that hangs. */
 const STALL_LOOKS = 20;
 /** Sealing goes in slices of about a millisecond, so that the event loop stays free. */
 const SLICE_ROWS = 64;
@@ -89,9 +88,9 @@ export class StateWriter {
   }
 
   /**
-   * Puts rows anew that are on disk exactly as given, in their turn between batches, for which it waits: what an entry has
-   * deleted meanwhile stays deleted (I46). They are on disk for certain with the batch that follows, or once the database is
-   * compacted. One call at a time.
+   * Puts rows anew that are on disk still, in their turn between batches, for which it waits: what an entry has deleted
+   * meanwhile stays deleted (I46), and no place is used twice. They are on disk for certain with the batch that follows, or
+   * once the database is compacted. One call at a time.
    * @returns how many there still were; null when nothing is written any more, which `onFatal` has been told
    */
   rewrite(rows: readonly RewrittenRow[]): Promise<number | null> {
@@ -200,17 +199,15 @@ export class StateWriter {
   }
 
   async #putAnew(rows: readonly RewrittenRow[]): Promise<number> {
+    if (rows.length === 0) return 0;
     const { database } = this.#options;
+    const isThere = await this.#watched(database.has(rows.map(({ key }) => key)));
+    if (this.#failed !== null) return 0;
+    const left = rows.filter((_, at) => isThere[at]);
     const writes = database.batch();
-    let count = 0;
-    for (const { key, before, after } of rows) {
-      if (count % SLICE_ROWS === SLICE_ROWS - 1) await polled(this.#options.scheduler);
-      if (database.getSync(key)?.equals(before) !== true) continue;
-      writes.put(key, after);
-      count += 1;
-    }
-    if (count > 0) await this.#watched(writes.write('later'));
-    return count;
+    for (const { key, envelope } of left) writes.put(key, envelope);
+    if (left.length > 0) await this.#watched(writes.write('later'));
+    return left.length;
   }
 
   #fail(thrown: unknown): void {
@@ -268,14 +265,14 @@ export class StateWriter {
    * A disk that hangs is as good as one that fails: the log would grow for ever behind it. A timer that comes again and
    * again does not count the time in which the whole process stood still.
    */
-  async #watched(write: Promise<void>): Promise<void> {
+  async #watched<T>(work: Promise<T>): Promise<T> {
     let looks = 0;
     const timer = this.#options.scheduler.every(LIMITS.diskStallFatalMs / STALL_LOOKS, () => {
       looks += 1;
       if (looks === STALL_LOOKS) this.#fail(diskStalled());
     });
     try {
-      await write;
+      return await work;
     } finally {
       timer.stop();
     }

@@ -147,8 +147,8 @@ export const KEYS: readonly Mutation[] = [
     name: 'sealing anew brings back what was deleted',
     protects: 'I46',
     file: 'src/store/writer.ts',
-    find: 'if (database.getSync(key)?.equals(before) !== true) continue;',
-    replace: '',
+    find: 'rows.filter((_, at) => isThere[at])',
+    replace: 'rows',
     noticedBy: ['test/store/rewrite.test.ts'],
   },
   {

@@ -90,6 +90,7 @@ export class VirtualState implements Generations {
     return {
       batch: () => this.#batch(rows),
       getSync: (key) => rows.get(key.toString('latin1')),
+      has: (keys) => Promise.resolve(keys.map((key) => rows.has(key.toString('latin1')))),
       snapshot: () => this.#snapshot(new Map(rows)),
       compact: () => Promise.resolve(),
       close: () => Promise.resolve(),

@@ -69,12 +69,14 @@ export class ReadBarriers {
   tick(options: { readonly leaderKnown: boolean }): void {
     this.#held = false;
     const now = this.#clock.monotonicMs();
-    const error = options.leaderKnown
-      ? new HoldfastError('DEADLINE_EXCEEDED', 'no leader confirmed the read in time')
-      : new HoldfastError('NO_LEADER', 'no leader is known');
-    this.#waiting = this.#expire(this.#waiting, now, error);
+    // Made when needed: this runs many times a second, and hardly ever is a read too late.
+    const tooLate = (): HoldfastError =>
+      options.leaderKnown
+        ? new HoldfastError('DEADLINE_EXCEEDED', 'no leader confirmed the read in time')
+        : new HoldfastError('NO_LEADER', 'no leader is known');
+    this.#waiting = this.#expire(this.#waiting, now, tooLate);
     for (const [requestId, waiters] of this.#asked) {
-      this.#asked.set(requestId, this.#expire(waiters, now, error));
+      this.#asked.set(requestId, this.#expire(waiters, now, tooLate));
     }
   }
 
@@ -87,8 +89,9 @@ export class ReadBarriers {
     for (const waiter of all) waiter.reject(error);
   }
 
-  #expire(waiters: Waiter[], now: number, error: HoldfastError): Waiter[] {
+  #expire(waiters: Waiter[], now: number, tooLate: () => HoldfastError): Waiter[] {
     if (!waiters.some((waiter) => waiter.deadlineMs <= now)) return waiters;
+    const error = tooLate();
     const left: Waiter[] = [];
     for (const waiter of waiters) {
       if (waiter.deadlineMs > now) left.push(waiter);
