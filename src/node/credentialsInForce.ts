@@ -13,6 +13,8 @@ export class CredentialsInForce {
   readonly #clock: Clock;
   readonly #takers: ((credentials: NodeCredentials) => void)[] = [];
   #credentials: NodeCredentials;
+  /** Who has signed the certificate of these: asked for twice a second, and a signature to verify. */
+  #signed: { readonly credentials: NodeCredentials; readonly signer: Uint8Array | null } | null = null;
   /** One change at a time: each begins with what the one before it has left. */
   #last: Promise<void> = Promise.resolve();
 
@@ -36,8 +38,12 @@ export class CredentialsInForce {
 
   /** The CA (DER) that has signed the certificate of this node. */
   get signer(): Uint8Array | null {
-    const { certificate, authorities } = this.#credentials;
-    return issuerOf(readCertificate(certificate), authorities);
+    const credentials = this.#credentials;
+    if (this.#signed?.credentials !== credentials) {
+      const signer = issuerOf(readCertificate(credentials.certificate), credentials.authorities);
+      this.#signed = { credentials, signer };
+    }
+    return this.#signed.signer;
   }
 
   /** `take` is called with whatever comes after the present ones. */

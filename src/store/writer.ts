@@ -309,7 +309,7 @@ export class StateWriter {
 function diskStalled(): HoldfastError {
   return new HoldfastError(
     'DISK_FAILED',
-    `a write of the state has not returned for ${LIMITS.diskStallFatalMs} ms`,
+    `what was asked of the disk of the state has not returned for ${LIMITS.diskStallFatalMs} ms`,
     { hint: 'check the disk of the data directory before the node is started again' },
   );
 }

@@ -1,6 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/base/clock.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { SeededRandom } from '../../src/base/random.ts';
 import { type Scheduler, systemScheduler } from '../../src/base/scheduler.ts';
+import { withNewActiveKey } from '../../src/envelope/keyring.ts';
 import { type Database, openLevelDatabase } from '../../src/store/database.ts';
 import { Store } from '../../src/store/store.ts';
 import { command, put, remove, StoreRig, write } from './storeRig.ts';
@@ -11,12 +14,16 @@ class WatchedDisk {
   inFlight = 0;
   mostInFlight = 0;
   failWith: Error | null = null;
-  /** While set, a write waits for it. */
+  /** While set, a write waits for it, and a look at what is there. */
   hang: Promise<void> | null = null;
 
   readonly open = async (options: { path: string; create: boolean }): Promise<Database> => {
     const database = await openLevelDatabase(options);
-    return { ...database, batch: () => this.#batch(database) };
+    const has = async (keys: readonly Buffer[]) => {
+      if (this.hang !== null) await this.hang;
+      return database.has(keys);
+    };
+    return { ...database, has, batch: () => this.#batch(database) };
   };
 
   #batch(database: Database) {
@@ -229,6 +236,30 @@ describe('the way to disk', () => {
     await expect(rig.store.close()).rejects.toMatchObject({ code: 'DISK_FAILED' });
     expect(rig.durable.length).toBe(durable);
     expect(rig.fatal).toHaveLength(1);
+  });
+
+  it('stops the node when a look at what is still there hangs, and writes nothing after it', async () => {
+    disk = new WatchedDisk();
+    const { scheduler, timers } = handDriven();
+    rig = await StoreRig.create({ openDatabase: disk.open, scheduler });
+    rig.run(put('k', 'good'));
+    await rig.store.flushed();
+    const batches = disk.batches.length;
+    let release = (): void => undefined;
+    disk.hang = new Promise((resolve) => {
+      release = resolve;
+    });
+    const sources = { random: new SeededRandom(5), clock: new ManualClock() };
+    rig.sealer.setKeyring(withNewActiveKey(rig.sealer.keyring, sources));
+    const rewritten = rig.store.rewrite(() => Promise.resolve(true));
+    while (timers.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    for (let ms = 0; ms < LIMITS.diskStallFatalMs; ms += timers[0]?.periodMs ?? Number.POSITIVE_INFINITY)
+      timers[0]?.run();
+    expect(rig.fatal).toMatchObject([{ code: 'DISK_FAILED' }]);
+    release();
+    expect(await rewritten).toEqual({ rewritten: 0, whole: false });
+    expect(disk.batches.length).toBe(batches);
+    expect(timers).toEqual([]);
   });
 
   it('is not given up because the whole process stood still', async () => {
