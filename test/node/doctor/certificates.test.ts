@@ -30,7 +30,7 @@ async function presenting(choice: NodeChoice, of: TestCluster = cluster): Promis
 }
 
 /** What is found at an address, that of member n2 unless it is only one of the context. */
-async function found(address: string, { isMember = true } = {}) {
+async function found(address: string, { isMember = true, isAlone = false } = {}) {
   const member = {
     nodeId: NODE_ID,
     name: 'n2',
@@ -41,7 +41,9 @@ async function found(address: string, { isMember = true } = {}) {
     matchIndex: 0,
     reachable: true,
   };
-  const view = { ...clusterView([]), members: isMember ? [member] : [] };
+  const other = { ...member, nodeId: '00000000000000a2', name: 'n1', apiAddress: '' };
+  const members = [...(isMember ? [member] : []), ...(isAlone ? [] : [other])];
+  const view = { ...clusterView([]), members };
   const ca = pemOf(cluster.authority.certificate);
   const seen = await lookAtCertificates(view, { endpoints: [address], ca });
   expect(seen).toHaveLength(1);
@@ -74,6 +76,16 @@ it('is a failure once it has ended, whoever answers no more because of it', asyn
     },
   ]);
 });
+
+it.each([true, false])(
+  'of who leads alone, seen by the leader: %s, is renewed once he runs',
+  async (isMember) => {
+    const address = await presenting({ clock: aged(31 * DAY_MS), lifetimeMs: 30 * DAY_MS });
+    expect(await found(address, { isMember, isAlone: true })).toMatchObject([
+      { severity: 'failure', mend: 'holdfast server' },
+    ]);
+  },
+);
 
 it('is a failure before it begins: a clock is wrong', async () => {
   const address = await presenting({ clock: aged(-DAY_MS) });

@@ -1,12 +1,15 @@
 import { splitAddress } from '../../../base/address.ts';
 import type { Clock } from '../../../base/clock.ts';
-import { checkCertificate, nodeMends } from '../certificate.ts';
+import { checkCertificate, type Mends, nodeMends } from '../certificate.ts';
 import { SET_CLOCK } from '../clock.ts';
 import { type Finding, failure } from '../finding.ts';
 import { type Presented, presentedCertificate } from '../presented.ts';
 import type { ClusterView } from './view.ts';
 
 const CHECK = 'certificates';
+
+/** Whoever leads alone renews his certificate as soon as he runs, whether it has ended or not. */
+const ALONE: Mends = { mendEnding: 'holdfast server', mendEnded: 'holdfast server' };
 
 /** A node's API port, and what it shows there. */
 export interface PresentedAt {
@@ -39,11 +42,12 @@ export function checkCertificates(
   view: ClusterView,
   { seen, clock }: { readonly seen: readonly PresentedAt[]; readonly clock: Clock },
 ): readonly Finding[] {
+  const leadsAlone = view.members.filter(({ role }) => role === 'voter').length <= 1;
   return seen.flatMap(({ address, presented }): Finding[] => {
     const member = view.members.find(({ apiAddress }) => apiAddress === address);
     const whose =
       member === undefined ? `the certificate at ${address}` : `the certificate of ${member.name}`;
-    const mends = nodeMends(member?.name ?? 'NODE');
+    const mends = leadsAlone ? ALONE : nodeMends(member?.name ?? 'NODE');
     if ('certificate' in presented) {
       const uri = `/node/${member?.nodeId}`;
       if (member !== undefined && !presented.names.some((name) => name.endsWith(uri)))
