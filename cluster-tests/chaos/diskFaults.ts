@@ -79,7 +79,7 @@ async function powerCut(world: World, names: readonly string[], downMs: number):
   for (const name of running) {
     world.expectExit(name);
     await world.target.kill(name);
-    disks.boot(world.target.placeOf(name).slot);
+    await disks.boot(world.target.placeOf(name).slot);
   }
   return {
     what: `${running.join(', ')} for ${downMs} ms`,

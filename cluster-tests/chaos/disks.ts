@@ -1,10 +1,12 @@
 import { readdirSync, rmSync, statfsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { until } from '../until.ts';
 import type { Cleanup } from './cleanup.ts';
 import { command, succeeds } from './command.ts';
 
 const IMAGE_BYTES = '3G';
+const FREE_WITHIN_MS = 20_000;
 
 /** A file system of its own for each node, in an image file: its power can be cut, and it can be full. */
 export class Disks {
@@ -42,9 +44,13 @@ export class Disks {
     command('cp', ['--sparse=always', this.#image(slot), this.#image(slot, 1)]);
   }
 
-  boot(slot: number): void {
+  async boot(slot: number): Promise<void> {
     const old = this.#image(slot);
-    command('umount', [this.mountPoint(slot)]);
+    // Whoever looks for old keys on this disk has a file open for a moment.
+    await until(FREE_WITHIN_MS, 'a disk that nobody uses', () => {
+      command('umount', [this.mountPoint(slot)]);
+      return true;
+    });
     this.#generations.set(slot, this.#generation(slot) + 1);
     command('mount', ['-o', 'loop', this.#image(slot), this.mountPoint(slot)]);
     rmSync(old);
