@@ -78,7 +78,7 @@ it('is a failure once it has ended, whoever answers no more because of it', asyn
 });
 
 it.each([true, false])(
-  'of who leads alone, seen by the leader: %s, is renewed once he runs',
+  'a node that leads alone renews it once it runs, known as a member: %s',
   async (isMember) => {
     const address = await presenting({ clock: aged(31 * DAY_MS), lifetimeMs: 30 * DAY_MS });
     expect(await found(address, { isMember, isAlone: true })).toMatchObject([
