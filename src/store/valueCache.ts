@@ -1,4 +1,4 @@
-import { present } from '../base/assert.ts';
+import { assert, present } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Row, unshared } from './row.ts';
 
@@ -23,8 +23,9 @@ export class ValueCache {
     this.#bytesMax = bytesMax;
   }
 
-  /** Takes a row whose `encoded` is set and on disk. */
+  /** Takes a row whose `encoded` is set and on disk, and that is not in the cache. */
   add(row: Row): void {
+    assert(!this.#links.has(row), 'a row is in the cache once');
     const link: Link = { row, older: null, newer: null };
     this.#links.set(row, link);
     this.#append(link);

@@ -157,6 +157,7 @@ describe('the value cache', () => {
     const cache = new ValueCache(200);
     cache.add(first);
     cache.add(second);
+    expect(() => cache.add(second)).toThrow('a row is in the cache once');
     cache.touch(first);
     cache.add(third);
     expect(cache.bytes).toBe(200);

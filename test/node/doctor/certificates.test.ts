@@ -30,18 +30,18 @@ async function presenting(choice: NodeChoice, of: TestCluster = cluster): Promis
 }
 
 /** What is found at an address, that of member n2 unless it is only one of the context. */
-async function found(address: string, { isMember = true, isAlone = false } = {}) {
+async function found(address: string, { isMember = true, isAlone = false, role = 'voter' } = {}) {
   const member = {
     nodeId: NODE_ID,
     name: 'n2',
     peerAddress: '',
     apiAddress: address,
-    role: 'voter',
+    role,
     leader: false,
     matchIndex: 0,
     reachable: true,
   };
-  const other = { ...member, nodeId: '00000000000000a2', name: 'n1', apiAddress: '' };
+  const other = { ...member, role: 'voter', nodeId: '00000000000000a2', name: 'n1', apiAddress: '' };
   const members = [...(isMember ? [member] : []), ...(isAlone ? [] : [other])];
   const view = { ...clusterView([]), members };
   const ca = pemOf(cluster.authority.certificate);
@@ -75,6 +75,11 @@ it('is a failure once it has ended, whoever answers no more because of it', asyn
       mend: 'holdfast member remove n2',
     },
   ]);
+});
+
+it('is not renewed by a learner, though there is one voter only', async () => {
+  const address = await presenting({ clock: aged(31 * DAY_MS), lifetimeMs: 30 * DAY_MS });
+  expect(await found(address, { role: 'learner' })).toMatchObject([{ mend: 'holdfast member remove n2' }]);
 });
 
 it.each([true, false])(

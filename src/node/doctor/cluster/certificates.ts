@@ -8,7 +8,7 @@ import type { ClusterView } from './view.ts';
 
 const CHECK = 'certificates';
 
-/** Whoever leads alone renews his certificate as soon as he runs, whether it has ended or not. */
+/** A node that leads alone renews its certificate as soon as it runs, whether it has ended or not. */
 const ALONE: Mends = { mendEnding: 'holdfast server', mendEnded: 'holdfast server' };
 
 /** A node's API port, and what it shows there. */
@@ -42,12 +42,14 @@ export function checkCertificates(
   view: ClusterView,
   { seen, clock }: { readonly seen: readonly PresentedAt[]; readonly clock: Clock },
 ): readonly Finding[] {
-  const leadsAlone = view.members.filter(({ role }) => role === 'voter').length <= 1;
+  const voters = view.members.filter(({ role }) => role === 'voter');
   return seen.flatMap(({ address, presented }): Finding[] => {
     const member = view.members.find(({ apiAddress }) => apiAddress === address);
     const whose =
       member === undefined ? `the certificate at ${address}` : `the certificate of ${member.name}`;
-    const mends = leadsAlone ? ALONE : nodeMends(member?.name ?? 'NODE');
+    // While nobody says who the members are, nobody can take it out either.
+    const isAlone = voters.every(({ nodeId }) => nodeId === member?.nodeId);
+    const mends = isAlone ? ALONE : nodeMends(member?.name ?? 'NODE');
     if ('certificate' in presented) {
       const uri = `/node/${member?.nodeId}`;
       if (member !== undefined && !presented.names.some((name) => name.endsWith(uri)))
