@@ -61,7 +61,7 @@ async function rewriteStretch(
   const snapshot = database.snapshot();
   const writes = new Writes(writer);
   let stretchBytes = 0;
-  let gathered = new Gathered();
+  let [gathered, written] = [new Gathered(), new Gathered()];
   let end: Buffer | undefined;
   let whole = true;
   try {
@@ -73,7 +73,9 @@ async function rewriteStretch(
       if (!gathered.isEnough) continue;
       whole = await writes.begin(gathered.rows);
       stretchBytes += gathered.bytes;
-      gathered = new Gathered();
+      // What was begun before has ended.
+      [gathered, written] = [written, gathered];
+      gathered.clear();
       if (stretchBytes >= LIMITS.rewriteStretchBytes) end = portion.at(-1)?.key;
       if (!whole || end !== undefined) break;
     }
@@ -111,22 +113,52 @@ class Writes {
   }
 }
 
-/** Rows that were sealed anew and are not written yet: of several portions, since each write takes its turn with others. */
+/**
+ * Rows that were sealed anew and are not written yet: of several portions, since each write takes its turn with others. They
+ * lie in one piece of memory that is used again: V8 counts the bytes of every buffer that outlives its youth, and past 64 MiB
+ * of them marks its heap in the middle of whatever allocates the next.
+ */
 class Gathered {
-  readonly rows: RewrittenRow[] = [];
+  readonly #space = Buffer.alloc(LIMITS.rewriteBatchBytes);
+  readonly #rows: RewrittenRow[] = [];
+  #used = 0;
+  #bytes = 0;
+
+  get rows(): readonly RewrittenRow[] {
+    return this.#rows;
+  }
+
   /** Of what was read for them. */
-  bytes = 0;
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   add(portion: readonly DatabaseRow[], sealer: RowSealer): void {
     for (const { key, envelope: before } of portion) {
       const envelope = sealer.current(parseRowKey(key), before);
       if (envelope === before) continue;
-      this.rows.push({ key, envelope });
-      this.bytes += before.length;
+      this.#rows.push({ key: this.#kept(key), envelope: this.#kept(envelope) });
+      this.#bytes += before.length;
     }
   }
 
+  clear(): void {
+    this.#rows.length = 0;
+    this.#used = 0;
+    this.#bytes = 0;
+  }
+
   get isEnough(): boolean {
-    return this.rows.length >= LIMITS.rewriteBatchRows || this.bytes >= LIMITS.rewriteBatchBytes;
+    return this.#rows.length >= LIMITS.rewriteBatchRows || this.#bytes >= LIMITS.rewriteBatchBytes;
+  }
+
+  /** What does not fit stays where it is. */
+  #kept(bytes: Buffer): Buffer {
+    const end = this.#used + bytes.length;
+    if (end > this.#space.length) return bytes;
+    const kept = this.#space.subarray(this.#used, end);
+    kept.set(bytes);
+    this.#used = end;
+    return kept;
   }
 }

@@ -56,6 +56,19 @@ describe('sealing a state anew', () => {
     expect(rig.store.get('k5')?.value.toString()).toBe('5 '.repeat(50));
   });
 
+  it('keeps rows apart that together, or each alone, are more than a batch', async () => {
+    const large = (i: number): string => `${i} `.repeat(i === 39 ? 200_000 : 10_000);
+    for (let i = 0; i < 40; i += 1) rig.run(put(`large${i}`, large(i)));
+    await rig.store.flushed();
+    const { digest } = rig.store;
+    rotate();
+    expect((await rig.store.rewrite(always))?.rewritten).toBe(ROWS + 40 + 1);
+    rig.sealer.setKeyring(withoutLegacyKeys(rig.sealer.keyring));
+    await rig.reopen();
+    expect(rig.store.digest).toEqual(digest);
+    for (const i of [0, 20, 39]) expect(rig.store.get(`large${i}`)?.value.toString()).toBe(large(i));
+  });
+
   it('leaves out what was overwritten without going through the rows', async () => {
     rotate();
     for (let i = 0; i < ROWS; i += 1) rig.run(put(`k${i}`, 'another'));
