@@ -12,7 +12,7 @@ import { killLeaders } from './leaderKill.ts';
 import { LogTimes } from './logTimes.ts';
 import { PREREQUISITES, type Prerequisite } from './machine.ts';
 import { NETWORK_FAULTS } from './networkFaults.ts';
-import type { ChaosOptions } from './options.ts';
+import { type ChaosOptions, LEADER_KILL } from './options.ts';
 import { PROCESS_FAULTS } from './processFaults.ts';
 import { RecoveryProbe } from './recovery.ts';
 import { REKEY_FAULTS } from './rekeyFaults.ts';
@@ -141,17 +141,19 @@ export class ChaosRun {
   async #harm<T extends Target>(target: T, kinds: readonly FaultKind<T>[]): Promise<ChaosSummary['notRun']> {
     this.#stage.cleanup.add('the run', () => this.#over.abort());
     const { only, rounds } = this.#options;
-    if (only === 'leader-kill') {
+    if (only?.has(LEADER_KILL)) {
       const note = (text: string) => this.#say(text);
       const kills = await killLeaders({ target, rounds, note, seed: this.#options.seed });
       this.#records.push(...kills.records);
       this.#operations += kills.operations;
       return [];
     }
+    const unknown = [...(only ?? [])].filter((name) => kinds.every((kind) => kind.name !== name));
+    if (unknown.length > 0) throw new Error(`there is no fault ${unknown.join(', ')}`);
     const ours = kinds.filter(
       ({ targets, name }) =>
         targets.includes(target.kind) &&
-        (only === null || name === only) &&
+        (only === null || only.has(name)) &&
         (!this.#options.beside || targets === BOTH),
     );
     const notRun = ours.flatMap(({ name, needs }): NotRun[] => {

@@ -6,8 +6,8 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly nodes: number;
   readonly target: TargetKind;
-  /** `leader-kill`: nothing but that, `rounds` times. A fault's name: only faults of that name. */
-  readonly only: string | null;
+  /** `leader-kill`: nothing but that, `rounds` times. Names of faults: only these. */
+  readonly only: ReadonlySet<string> | null;
   readonly rounds: number;
   /** Which program a node is started with: as it ships, with failpoints and small log windows, or now one, now the other. */
   readonly program: 'dist' | 'failpoints' | 'mixed';
@@ -24,6 +24,9 @@ export interface ChaosOptions {
   readonly beside: boolean;
 }
 
+/** Not a fault beside others, but a run of its own. */
+export const LEADER_KILL = 'leader-kill';
+
 export const USAGE = `npm run test:chaos -- [options]
   --minutes N          how long faults go on (default 5)
   --seed S             decides what happens to whom (default 1)
@@ -31,7 +34,7 @@ export const USAGE = `npm run test:chaos -- [options]
   --target NAME        holdfast, or etcd: recovery times only, for comparison (default holdfast)
   --beside             only what can be done to both, first on holdfast and then on etcd, and a table of both
   --only leader-kill   kills the leader --rounds N times (default 30) under load, and nothing else
-  --only FAULT         only faults of this name
+  --only FAULT,FAULT   only faults of these names
   --program NAME       dist, failpoints, or mixed: each start of a node decides (default mixed)
   --no-rekey           the control key stays; else it changes all the time, on holdfast
   --no-namespaces      all nodes on loopback, though the machine could do better
@@ -64,6 +67,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     },
   });
   const { target, program } = values;
+  const only = values.only === undefined ? null : new Set(values.only.split(','));
   if (target !== 'holdfast' && target !== 'etcd') throw new Error('--target is holdfast or etcd');
   if (program !== 'dist' && program !== 'failpoints' && program !== 'mixed')
     throw new Error('--program is dist, failpoints or mixed');
@@ -72,7 +76,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     seed: positive('--seed', values.seed),
     nodes: positive('--nodes', values.nodes),
     target,
-    only: values.only ?? null,
+    only,
     rounds: positive('--rounds', values.rounds),
     program,
     namespaces: values.namespaces,
@@ -82,7 +86,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     verbose: values.verbose,
     beside: values.beside,
     // For figures beside another cluster's there is nothing but the faults.
-    rekey: values.rekey && target === 'holdfast' && !values.beside && values.only !== 'leader-kill',
+    rekey: values.rekey && target === 'holdfast' && !values.beside && only?.has(LEADER_KILL) !== true,
   };
 }
 
