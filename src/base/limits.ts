@@ -18,6 +18,9 @@ export const LIMITS = {
   nameBytesMax: 256,
   addressBytesMax: 300,
 
+  // access
+  patternSegmentsMax: 64,
+
   // exactly-once
   clientsMax: 10_000,
   clientAnswersOutstandingMax: 1_024,
