@@ -20,6 +20,9 @@ export const LIMITS = {
 
   // access
   patternSegmentsMax: 64,
+  passwordBytesMin: 8,
+  passwordBytesMax: 1_024,
+  passwordMemoryBytesMax: 256 * MiB,
 
   // exactly-once
   clientsMax: 10_000,
