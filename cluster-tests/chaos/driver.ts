@@ -182,10 +182,11 @@ export class ChaosRun {
     forMs: number;
   }): Promise<void> {
     const { target, kinds, number, forMs } = options;
+    const { seed, pauseFactor } = this.#options;
     this.#expected.clear();
     const segment =
       target instanceof HoldfastTarget
-        ? await Segment.begin({ target, dir: this.#stage.dir, number, seed: this.#options.seed })
+        ? await Segment.begin({ target, dir: this.#stage.dir, number, seed, pauseFactor })
         : null;
     this.#note = (text) => {
       segment?.note(text);

@@ -18,6 +18,8 @@ export interface ChaosOptions {
   readonly keep: boolean;
   readonly segmentSeconds: number;
   readonly verbose: boolean;
+  /** Between two operations of a client there is so many times the usual pause. */
+  readonly pauseFactor: number;
   /** The control key changes all the time. */
   readonly rekey: boolean;
   /** The same faults on etcd afterwards, and both side by side; only what can be done to both. */
@@ -39,6 +41,7 @@ export const USAGE = `npm run test:chaos -- [options]
   --no-rekey           the control key stays; else it changes all the time, on holdfast
   --no-namespaces      all nodes on loopback, though the machine could do better
   --dir PATH           where data, logs and histories go, on a real disk
+  --pause FACTOR       so many times the usual pause between a client's operations: rekeys come to an end sooner (default 1)
   --segment SECONDS    faults between two quiet phases (default 50)
   --keep               keep everything, also when all went well
   --verbose            every fault as it comes and goes
@@ -60,6 +63,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
       namespaces: { type: 'boolean', default: true },
       dir: { type: 'string' },
       segment: { type: 'string', default: '50' },
+      pause: { type: 'string', default: '1' },
       keep: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
       beside: { type: 'boolean', default: false },
@@ -84,6 +88,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     segmentSeconds: positive('--segment', values.segment),
     keep: values.keep,
     verbose: values.verbose,
+    pauseFactor: positive('--pause', values.pause),
     beside: values.beside,
     // For figures beside another cluster's there is nothing but the faults.
     rekey: values.rekey && target === 'holdfast' && !values.beside && only?.has(LEADER_KILL) !== true,

@@ -50,15 +50,22 @@ export class Segment {
     dir: string;
     number: number;
     seed: number;
+    pauseFactor: number;
   }): Promise<Segment> {
-    const { target, dir, number, seed } = options;
+    const { target, dir, number, seed, pauseFactor } = options;
     const historyPath = join(dir, `history-${number}.ndjson`);
     const recorder = new Recorder(historyPath);
     const client = await target.cluster.client(undefined, 20_000);
     const prefix = `c${number}/`;
     const { revision: after } = await client.get(prefix);
     const { cluster } = target;
-    const traffic = await Traffic.start({ cluster, recorder, prefix, seed: seed * 1_000 + number });
+    const traffic = await Traffic.start({
+      cluster,
+      recorder,
+      prefix,
+      seed: seed * 1_000 + number,
+      pauseFactor,
+    });
     return new Segment({ target, recorder, historyPath, client, prefix, after, traffic });
   }
 

@@ -134,8 +134,9 @@ export class Traffic {
     readonly recorder: Recorder;
     readonly prefix: string;
     readonly seed: number;
+    readonly pauseFactor: number;
   }): Promise<Traffic> {
-    const { cluster, recorder, prefix, seed } = options;
+    const { cluster, recorder, prefix, seed, pauseFactor } = options;
     const traffic = new Traffic();
     setMaxListeners(0, traffic.#over.signal);
     await traffic.#open(options);
@@ -150,7 +151,7 @@ export class Traffic {
         const node = random.chance(0.3) ? random.one(names) : 'any';
         const client = await traffic.#client(cluster, node);
         const actor = new Actor({ recorder, client, node, timeoutMs: OPERATION_TIMEOUT_MS });
-        traffic.#loops.push(traffic.#run({ mix, actor, random, progress, prefix }));
+        traffic.#loops.push(traffic.#run({ mix, actor, random, progress, prefix, pauseFactor }));
       }
     }
     for (const node of names) {
@@ -220,13 +221,14 @@ export class Traffic {
     readonly random: SeededChoice;
     readonly progress: { count: number };
     readonly prefix: string;
+    readonly pauseFactor: number;
   }): Promise<void> {
-    const { mix, actor, random, progress, prefix } = options;
+    const { mix, actor, random, progress, prefix, pauseFactor } = options;
     while (!this.#over.signal.aborted) {
       progress.count += 1;
       await mix.step(actor, { prefix, random, count: progress.count });
       this.counts.operations += 1;
-      await waitFor(random.integer(0, 2 * mix.pauseMs), this.#over.signal);
+      await waitFor(random.integer(0, 2 * mix.pauseMs * pauseFactor), this.#over.signal);
     }
   }
 }
