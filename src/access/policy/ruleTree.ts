@@ -40,9 +40,11 @@ interface Place {
  */
 export class RuleTree {
   readonly #root = newPlace();
+  readonly #patterns: readonly Reach[];
 
   constructor(policies: readonly RulesOfPolicy[]) {
     for (const { policy, rules } of policies) for (const rule of rules) add(this.#root, policy, rule);
+    this.#patterns = [...reachesBelow(this.#root, { prefix: '', isFixed: true })];
   }
 
   /**
@@ -52,7 +54,60 @@ export class RuleTree {
   decisive(name: string): Decisive | null {
     return decisiveFrom(this.#root, name, 0);
   }
+
+  /**
+   * Whether this may be done with every name in a range, be there such a name or not: there is a pattern for all of them, and of
+   * those that are for any of them each allows it. So the answer says nothing of what the store holds. May be no though each name by
+   * itself is allowed, when several patterns share the range or one that denies is for fewer names than its first segments say.
+   * @param range names from `start` up to and without `end`; an empty `end` is no bound
+   */
+  allowsAll(range: NameRange, capability: Capability): boolean {
+    const touching = this.#patterns.filter((reach) => overlap(reach, range));
+    const isWhole = touching.some((reach) => reach.isRest && contains(reach, range));
+    return isWhole && touching.every(({ decisive }) => decisive.capabilities.has(capability));
+  }
 }
+
+export interface NameRange {
+  readonly start: string;
+  readonly end: string;
+}
+
+/** Where the names of a pattern lie: within this range, by the segments before its first `*`. */
+interface Reach extends NameRange {
+  /** It is for all names of the range. */
+  readonly isRest: boolean;
+  readonly decisive: Decisive;
+}
+
+/** `prefix` is what all names of the place begin with; not fixed: behind a `*`. */
+function* reachesBelow(
+  place: Place,
+  { prefix, isFixed }: { readonly prefix: string; readonly isFixed: boolean },
+): Generator<Reach> {
+  const within = { start: prefix, end: behind(prefix) };
+  if (place.rest !== null) yield { ...within, isRest: isFixed, decisive: place.rest };
+  for (const [text, next] of place.literals) {
+    const name = prefix + text;
+    const own = isFixed ? { start: name, end: `${name}\0` } : within;
+    if (next.end !== null) yield { ...own, isRest: false, decisive: next.end };
+    yield* reachesBelow(next, { prefix: isFixed ? `${name}/` : prefix, isFixed });
+  }
+  if (place.any === null) return;
+  if (place.any.end !== null) yield { ...within, isRest: false, decisive: place.any.end };
+  yield* reachesBelow(place.any, { prefix, isFixed: false });
+}
+
+/** The first name behind all that begin with a prefix; its last character is `/`, so there is one above. */
+const behind = (prefix: string): string => (prefix === '' ? '' : `${prefix.slice(0, -1)}0`);
+
+const isBefore = (name: string, end: string): boolean => end === '' || name < end;
+
+const overlap = (one: NameRange, other: NameRange): boolean =>
+  isBefore(one.start, other.end) && isBefore(other.start, one.end);
+
+const contains = (outer: NameRange, inner: NameRange): boolean =>
+  outer.start <= inner.start && (outer.end === '' || (inner.end !== '' && inner.end <= outer.end));
 
 function newPlace(): Place {
   return { literals: new Map(), any: null, rest: null, end: null };

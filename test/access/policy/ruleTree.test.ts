@@ -74,6 +74,75 @@ describe('the rule that decides', () => {
   }, 60_000);
 });
 
+describe('a range of names', () => {
+  const tree = new RuleTree([
+    {
+      policy: 'apps',
+      rules: [
+        rule('prod/**', 'delete', 'list'),
+        rule('prod/db/password', 'list'),
+        rule('prod/*/key', 'delete'),
+        rule('test/**', 'delete'),
+        rule('flat/*', 'delete'),
+      ],
+    },
+  ]);
+
+  it.each<[string, string, string, boolean]>([
+    ['all of a pattern', 'test/', 'test0', true],
+    ['a part of it', 'test/a', 'test/b', true],
+    ['more than it', 'test/', 'test1', false],
+    ['more before it', 'test', 'test0', false],
+    ['no bound', 'test/', '', false],
+    ['everything', '', '', false],
+    ['names that only begin alike', 'prod', 'prod/', false],
+    ['one that is denied among them', 'prod/', 'prod0', false],
+    ['all before the denied one', 'prod/', 'prod/db/password', true],
+    ['the denied one alone', 'prod/db/password', 'prod/db/password\0', false],
+    ['all behind it', 'prod/db/password\0', 'prod0', true],
+    ['names of one segment more', 'flat/', 'flat0', false],
+  ])('with %s', (_, start, end, expected) => {
+    expect(tree.allowsAll({ start, end }, 'delete')).toBe(expected);
+  });
+
+  it('is allowed without a bound to whoever may do it with all names', () => {
+    const all = new RuleTree([{ policy: 'admin', rules: [rule('**', 'delete')] }]);
+    for (const range of [
+      { start: '', end: '' },
+      { start: 'a', end: '' },
+      { start: 'a', end: 'b' },
+    ])
+      expect(all.allowsAll(range, 'delete')).toBe(true);
+    const but = new RuleTree([{ policy: 'admin', rules: [rule('**', 'delete'), rule('*/x')] }]);
+    expect(but.allowsAll({ start: 'a', end: 'b' }, 'delete')).toBe(false);
+  });
+
+  it('is allowed only when each name in it is, in 100,000 cases', () => {
+    const random = new SeededRandom(12);
+    const names = everyName();
+    let allowed = 0;
+    for (let round = 0; round < 10_000; round += 1) {
+      const tree = new RuleTree(somePolicies(random));
+      for (let time = 0; time < 10; time += 1) {
+        const [start, end] = [one(random, names), one(random, [...names, ''])];
+        if (!tree.allowsAll({ start, end }, 'read')) continue;
+        const inside = names.filter((name) => name >= start && (end === '' || name < end));
+        const denied = inside.filter((name) => tree.decisive(name)?.capabilities.has('read') !== true);
+        expect(denied, `${start} to ${end}`).toEqual([]);
+        if (inside.length > 1) allowed += 1;
+      }
+    }
+    expect(allowed).toBeGreaterThan(100);
+  }, 60_000);
+});
+
+/** All of up to three segments. */
+function everyName(): readonly string[] {
+  const more = (names: readonly string[]) => names.flatMap((name) => TEXTS.map((text) => `${name}/${text}`));
+  const [first, second] = [TEXTS, more(TEXTS)];
+  return [...first, ...second, ...more(second)];
+}
+
 const TEXTS = ['a', 'b', 'ab', ''] as const;
 
 function somePolicies(random: SeededRandom): readonly RulesOfPolicy[] {
