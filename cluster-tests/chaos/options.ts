@@ -72,6 +72,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
   });
   const { target, program } = values;
   const only = values.only === undefined ? null : new Set(values.only.split(','));
+  if (only?.has(LEADER_KILL) && only.size > 1) throw new Error(`--only ${LEADER_KILL} stands alone`);
   if (target !== 'holdfast' && target !== 'etcd') throw new Error('--target is holdfast or etcd');
   if (program !== 'dist' && program !== 'failpoints' && program !== 'mixed')
     throw new Error('--program is dist, failpoints or mixed');

@@ -56,8 +56,8 @@ export async function hashPassword(
 }
 
 /**
- * Whether a password is the one that was hashed; `outdated`: it is, and should be hashed anew. Takes as long for null, where there
- * is nobody with a password, as for a wrong one: who asks does not learn which.
+ * Whether a password is the one that was hashed; `outdated`: it is, and should be hashed anew. For null, where there is nobody
+ * with a password, it takes as long as for a wrong one that was hashed at today's cost: who asks does not learn which.
  * @throws HoldfastError STATE_CORRUPT for anything that hashPassword did not make
  */
 export async function verifyPassword(
