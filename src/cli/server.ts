@@ -2,8 +2,6 @@ import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import type { HoldfastError } from '../base/errors.ts';
-import { HoldfastNode } from '../node/holdfastNode.ts';
-import { createLogger } from '../node/logger.ts';
 import { type Invocation, outputOf } from './invocation.ts';
 import { addSettingOptions, settingsOf } from './offline/settingOptions.ts';
 import { programVersion } from './version.ts';
@@ -19,7 +17,11 @@ export function addServerCommand(program: Command, invocation: Invocation): void
   addSettingOptions(program.command('server').description('run this node')).action(
     async (_options: unknown, command: Command) => {
       setFlagsFromString(HEAP_GROWTH);
-      const configuration = settingsOf(command, invocation);
+      const [{ HoldfastNode }, { createLogger }] = await Promise.all([
+        import('../node/holdfastNode.ts'),
+        import('../node/logger.ts'),
+      ]);
+      const configuration = await settingsOf(command, invocation);
       const logger = createLogger({ level: configuration.logLevel, node: configuration.name });
       const stopped = stopRequested(invocation.interrupted);
       const node = await HoldfastNode.start(configuration, {

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { initCluster } from '../../node/initCluster.ts';
 import { contextPath, readContextFile, saveContext } from '../context.ts';
 import { type Invocation, outputOf } from '../invocation.ts';
 import { orInterrupted } from './interrupted.ts';
@@ -19,7 +18,9 @@ export function addInitCommand(program: Command, invocation: Invocation): void {
       const path = options.contextFile ?? contextPath(invocation.environment);
       // Before anything is made: a file that cannot take the context would end it halfway.
       readContextFile(path);
-      const work = initCluster(settingsOf(command, invocation), async ({ endpoint, ...secrets }) => {
+      const { initCluster } = await import('../../node/initCluster.ts');
+      const settings = await settingsOf(command, invocation);
+      const work = initCluster(settings, async ({ endpoint, ...secrets }) => {
         await saveContext(path, { name: options.contextName, endpoints: [endpoint], ...secrets });
       });
       const made = await orInterrupted(work, invocation.interrupted);

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
-import { joinNode } from '../../node/joinNode.ts';
 import { type Invocation, outputOf } from '../invocation.ts';
 import { orInterrupted } from './interrupted.ts';
 import { addSettingOptions, settingsOf } from './settingOptions.ts';
@@ -15,10 +14,9 @@ export function addJoinCommand(program: Command, invocation: Invocation): void {
     .option('--token-file <path>', 'read the token from a file; - for standard input')
     .action(async (token: string | undefined, options: { tokenFile?: string }, command: Command) => {
       const text = await tokenText(token, options.tokenFile, invocation);
-      const joined = await orInterrupted(
-        joinNode(settingsOf(command, invocation), text),
-        invocation.interrupted,
-      );
+      const { joinNode } = await import('../../node/joinNode.ts');
+      const settings = await settingsOf(command, invocation);
+      const joined = await orInterrupted(joinNode(settings, text), invocation.interrupted);
       outputOf(invocation, command).result(
         { clusterId: joined.clusterId, nodeId: joined.nodeId, role: joined.role },
         [

@@ -1,6 +1,4 @@
 import type { Command } from 'commander';
-import { confirmKeyBackup } from '../../node/keyBackup.ts';
-import { generateKeyFiles, loadControl, loadKeys } from '../../node/keys.ts';
 import { type Invocation, outputOf } from '../invocation.ts';
 import { addSettingOptions, settingsOf } from './settingOptions.ts';
 
@@ -13,8 +11,9 @@ export function addKeyCommands(program: Command, invocation: Invocation): void {
   addSettingOptions(
     key.command('generate').description('make a control key and a JWT secret, each in a file of mode 0600'),
     KEY_SETTINGS,
-  ).action((_options: unknown, command: Command) => {
-    const settings = settingsOf(command, invocation);
+  ).action(async (_options: unknown, command: Command) => {
+    const { generateKeyFiles, loadKeys } = await import('../../node/keys.ts');
+    const settings = await settingsOf(command, invocation);
     const files = generateKeyFiles(settings);
     const { control, jwt } = loadKeys({ ...settings, keyEnvironment: new Map() });
     outputOf(invocation, command).result(
@@ -31,8 +30,9 @@ export function addKeyCommands(program: Command, invocation: Invocation): void {
   addSettingOptions(
     key.command('fingerprint').description('show the fingerprints of the keys that this node would use'),
     KEY_SETTINGS,
-  ).action((_options: unknown, command: Command) => {
-    const { control, jwt } = loadKeys(settingsOf(command, invocation));
+  ).action(async (_options: unknown, command: Command) => {
+    const { loadKeys } = await import('../../node/keys.ts');
+    const { control, jwt } = loadKeys(await settingsOf(command, invocation));
     const others = [
       ...control.prepared.map(({ fingerprint }) => ({ fingerprint, state: 'prepared' })),
       ...control.legacy.map(({ fingerprint }) => ({ fingerprint, state: 'legacy' })),
@@ -60,7 +60,11 @@ export function addKeyCommands(program: Command, invocation: Invocation): void {
     ['controlKeyPath', 'dataDir'],
   ).action(async (options: { fingerprint: string }, command: Command) => {
     const { fingerprint } = options;
-    const settings = settingsOf(command, invocation);
+    const [{ loadControl }, { confirmKeyBackup }] = await Promise.all([
+      import('../../node/keys.ts'),
+      import('../../node/keyBackup.ts'),
+    ]);
+    const settings = await settingsOf(command, invocation);
     const control = loadControl(settings);
     const file = await confirmKeyBackup({ control, controlKeyPath: settings.controlKeyPath }, fingerprint);
     outputOf(invocation, command).result({ confirmed: fingerprint, file }, [

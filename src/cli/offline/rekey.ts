@@ -1,7 +1,6 @@
 import { type Command, Option } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import type { HoldfastClient, KeyChangeStatus } from '../../client/index.ts';
-import { copyControlKey } from '../../node/keyCopies.ts';
 import { type Invocation, outputOf, withClient } from '../invocation.ts';
 import { abortKeyChange, afterwards, showCurrent } from '../keyChangeEnd.ts';
 import { isUnderWay, leadersKeyChange } from '../keyChangeView.ts';
@@ -99,7 +98,8 @@ interface Confirming {
 async function confirm(client: HoldfastClient, confirming: Confirming): Promise<void> {
   const { options, invocation, command } = confirming;
   const change = await prepared(client, confirming);
-  const settings = settingsOf(command, invocation);
+  const { copyControlKey } = await import('../../node/keyCopies.ts');
+  const settings = await settingsOf(command, invocation);
   const output = outputOf(invocation, command);
   const { id, newFingerprint, previousFingerprint } = change;
   const { acceptFingerprint } = options;
