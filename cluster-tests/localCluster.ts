@@ -8,7 +8,7 @@ import { present } from '../src/base/assert.ts';
 import { type Context, resolveContext } from '../src/cli/context.ts';
 import { NODE_FLAGS } from '../src/cli/dev/processes.ts';
 import { connect, type HoldfastClient, type StatusResponse } from '../src/client/index.ts';
-import { freePort } from './freePort.ts';
+import { freePort } from '../test/freePort.ts';
 import { RecordingProxy } from './recordingProxy.ts';
 import { until } from './until.ts';
 

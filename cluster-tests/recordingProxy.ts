@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { freePort } from './freePort.ts';
+import { freePort } from '../test/freePort.ts';
 
 /** Passes TCP on to one address and keeps every byte of both directions, for tests that search the traffic. */
 export class RecordingProxy {

@@ -1,5 +1,5 @@
 import type { Toxiproxy } from 'toxiproxy-node-client';
-import { freePort } from '../freePort.ts';
+import { freePort } from '../../test/freePort.ts';
 import type { Cleanup } from './cleanup.ts';
 import { command, succeeds } from './command.ts';
 

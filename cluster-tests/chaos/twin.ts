@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { copyFileSync, cpSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { freePort } from '../freePort.ts';
+import { freePort } from '../../test/freePort.ts';
 import type { ClusterNode } from '../localCluster.ts';
 import { until } from '../until.ts';
 import { comeBack } from './comeBack.ts';

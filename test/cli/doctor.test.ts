@@ -19,6 +19,7 @@ import type { Finding } from '../../src/node/doctor/finding.ts';
 import { damageText } from '../../src/store/stateMark.ts';
 import { issueClientCertificate } from '../../src/trust/certificates.ts';
 import { pemOf } from '../../src/trust/tls.ts';
+import { freePort } from '../freePort.ts';
 import { DAY_MS, newCluster, newNode } from '../trust/cluster.ts';
 import { runHere } from './rig.ts';
 
@@ -60,13 +61,6 @@ afterEach(async () => {
   servers.clear();
   rmSync(folder, { recursive: true, force: true });
 });
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  const port = await listening(server, 0);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function listening(server: net.Server, port: number): Promise<number> {
   await new Promise<void>((resolve) => {

@@ -1,5 +1,4 @@
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HoldfastError } from '../../src/base/errors.ts';
@@ -8,19 +7,7 @@ import { connect, type HoldfastClient } from '../../src/client/index.ts';
 import { loadConfiguration, type NodeConfiguration } from '../../src/node/configuration.ts';
 import { HoldfastNode } from '../../src/node/holdfastNode.ts';
 import { type AdminContext, initCluster } from '../../src/node/initCluster.ts';
-
-/** Ports that are free now. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
-    const address = server.address();
-    if (address !== null && typeof address === 'object') ports.push(address.port);
-  }
-  for (const server of servers) await new Promise((resolve) => server.close(resolve));
-  return ports;
-}
+import { freePort } from '../freePort.ts';
 
 /** Keeps what a node logs. */
 export class FakeLogger implements Logger {
@@ -60,7 +47,7 @@ export class NodeFolders {
   }
 
   async folder(name: string, flags: Readonly<Record<string, string>> = {}): Promise<NodeFolder> {
-    const [api = 0, peer = 0] = await freePorts(2);
+    const [api, peer] = [await freePort(), await freePort()];
     const folder = join(this.root, name);
     mkdirSync(folder, { recursive: true });
     const settings = {
