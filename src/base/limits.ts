@@ -23,6 +23,14 @@ export const LIMITS = {
   passwordBytesMin: 8,
   passwordBytesMax: 1_024,
   passwordMemoryBytesMax: 256 * MiB,
+  policiesMax: 256,
+  policyRulesMax: 1_000,
+  policyWordsMax: 16,
+  rolesMax: 16,
+  rightsCachedMax: 256,
+  accessTokensMax: 10_000,
+  accessTokenTtlMsMax: 10 * 365 * 86_400_000,
+  accessTokenKeptMs: 7 * 86_400_000,
 
   // exactly-once
   clientsMax: 10_000,

@@ -4,8 +4,10 @@ import type {
   Bootstrap,
   Command,
   ConfirmKeyChange,
+  CreateAccessToken,
   CreateToken,
   NoteKeyChange,
+  Policy,
   RotateAuthority,
   RotationStep,
   Transaction,
@@ -29,9 +31,16 @@ export type CommandBody =
   | { readonly kind: 'noteKeyChange'; readonly note: NoteKeyChange }
   | { readonly kind: 'rotateAuthority'; readonly next: RotateAuthority }
   | { readonly kind: 'switchAuthority'; readonly step: RotationStep }
-  | { readonly kind: 'finishAuthorityRotation'; readonly step: RotationStep };
+  | { readonly kind: 'finishAuthorityRotation'; readonly step: RotationStep }
+  | { readonly kind: 'putPolicy'; readonly policy: Policy }
+  | { readonly kind: 'deletePolicy'; readonly role: string }
+  | { readonly kind: 'createAccessToken'; readonly create: CreateAccessToken }
+  | { readonly kind: 'revokeAccessToken'; readonly id: string };
 
 export type CommandKind = CommandBody['kind'];
+
+/** Of a command that gives none: refused, since no role has an empty name. */
+const NO_POLICY: Policy = { role: '', rules: [], admin: [] };
 
 const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ transaction }) => (transaction ? { kind: 'transaction', transaction } : null),
@@ -50,6 +59,11 @@ const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ rotateAuthority }) => (rotateAuthority ? { kind: 'rotateAuthority', next: rotateAuthority } : null),
   ({ switchAuthority }) => (switchAuthority ? { kind: 'switchAuthority', step: switchAuthority } : null),
   ({ finishAuthorityRotation: step }) => (step ? { kind: 'finishAuthorityRotation', step } : null),
+  ({ putPolicy }) => (putPolicy ? { kind: 'putPolicy', policy: putPolicy.policy ?? NO_POLICY } : null),
+  ({ deletePolicy }) => (deletePolicy ? { kind: 'deletePolicy', role: deletePolicy.role } : null),
+  ({ createAccessToken: create }) => (create ? { kind: 'createAccessToken', create } : null),
+  ({ revokeAccessToken }) =>
+    revokeAccessToken ? { kind: 'revokeAccessToken', id: revokeAccessToken.id } : null,
 ];
 
 /** The one body of a command. @throws HoldfastError INVALID_ARGUMENT when there is none, or more than one */

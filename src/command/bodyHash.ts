@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
-import type { Member, Operation, Transaction } from '../proto/storage.ts';
+import type { Member, Operation, Policy, Transaction } from '../proto/storage.ts';
 import type { CommandBody, CommandKind } from './body.ts';
 import { bytesField } from './keys.ts';
 
@@ -22,6 +22,10 @@ const KIND_BYTE = {
   rotateAuthority: 14,
   switchAuthority: 15,
   finishAuthorityRotation: 16,
+  putPolicy: 17,
+  deletePolicy: 18,
+  createAccessToken: 19,
+  revokeAccessToken: 20,
 } as const satisfies Record<CommandKind, number>;
 const PUT_BYTE = 1;
 const DELETE_BYTE = 2;
@@ -118,6 +122,7 @@ function writeBody(body: CommandBody): void {
       return writer.bytes(body.useToken.csrKeyHash);
     case 'revokeToken':
     case 'abortKeyChange':
+    case 'revokeAccessToken':
       return writer.text(body.id);
     case 'beginKeyChange':
       return writeTexts([body.begin.id, body.begin.kind, body.begin.encryption, body.begin.source]);
@@ -135,9 +140,18 @@ function writeBody(body: CommandBody): void {
     case 'switchAuthority':
     case 'finishAuthorityRotation':
       writer.bytes(body.step.certificateHash);
-      writer.count(body.step.confirmed.length);
-      for (const nodeId of body.step.confirmed) writer.text(nodeId);
-      return undefined;
+      return writeList(body.step.confirmed);
+    case 'putPolicy':
+      return writePolicy(body.policy);
+    case 'deletePolicy':
+      return writer.text(body.role);
+    case 'createAccessToken': {
+      const { id, secretHash, description, roles, ttlMs } = body.create;
+      writeTexts([id, description]);
+      writer.bytes(secretHash);
+      writeList(roles);
+      return writer.count(ttlMs);
+    }
     case 'registerClient':
     case 'advanceTime':
       return undefined;
@@ -146,6 +160,23 @@ function writeBody(body: CommandBody): void {
   }
 }
 
+function writePolicy({ role, rules, admin }: Policy): void {
+  writer.text(role);
+  writer.count(rules.length);
+  for (const { path, capabilities } of rules) {
+    writer.text(path);
+    writeList(capabilities);
+  }
+  writeList(admin);
+}
+
+/** As many as there are. */
+function writeList(texts: readonly string[]): void {
+  writer.count(texts.length);
+  writeTexts(texts);
+}
+
+/** A number of them that the kind says. */
 function writeTexts(texts: readonly string[]): void {
   for (const text of texts) writer.text(text);
 }

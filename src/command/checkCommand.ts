@@ -14,6 +14,7 @@ import type {
   UseToken,
 } from '../proto/storage.ts';
 import type { CommandBody } from './body.ts';
+import { checkAccessTokenId, checkCreateAccessToken, checkPolicy, checkRole } from './checkAccess.ts';
 import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
 import { checkTransaction } from './checkTransaction.ts';
 
@@ -80,6 +81,14 @@ export function checkBody(body: CommandBody): Reason {
     case 'switchAuthority':
     case 'finishAuthorityRotation':
       return checkRotationStep(body.step);
+    case 'putPolicy':
+      return checkPolicy(body.policy);
+    case 'deletePolicy':
+      return checkRole(body.role, 'role');
+    case 'createAccessToken':
+      return checkCreateAccessToken(body.create);
+    case 'revokeAccessToken':
+      return checkAccessTokenId(body.id);
     case 'registerClient':
     case 'advanceTime':
       return null;
@@ -104,7 +113,7 @@ export function checkMember(member: Member, field = 'member'): Reason {
     checkText(member.name, `${field}.name`) ??
     checkAddress(member.peerAddress, `${field}.peer_address`) ??
     checkAddress(member.apiAddress, `${field}.api_address`) ??
-    checkRole(member.wantedRole, `${field}.wanted_role`)
+    checkMemberRole(member.wantedRole, `${field}.wanted_role`)
   );
 }
 
@@ -132,7 +141,7 @@ export function checkCreateToken(create: CreateToken): Reason {
   const reason =
     checkText(create.id, 'id') ??
     checkHash(create.secretHash, 'secret_hash') ??
-    checkRole(create.role, 'role') ??
+    checkMemberRole(create.role, 'role') ??
     checkCount(create.ttlMs, 'ttl_ms', 1);
   if (reason !== null || create.ttlMs <= LIMITS.joinTokenTtlMsMax) return reason;
   return invalid('ttl_ms', `must be at most ${LIMITS.joinTokenTtlMsMax}`);
@@ -209,6 +218,6 @@ function checkHash(hash: Uint8Array, field: string): Reason {
   return hash.length === HASH_BYTES ? null : invalid(field, `must have ${HASH_BYTES} bytes`);
 }
 
-function checkRole(role: string, field: string): Reason {
+function checkMemberRole(role: string, field: string): Reason {
   return ROLES.has(role) ? null : invalid(field, 'must be "voter" or "learner"');
 }

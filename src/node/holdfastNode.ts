@@ -14,6 +14,7 @@ import type { WalContents } from '../replication/wal/types.ts';
 import type { Store } from '../store/store.ts';
 import { type CertificateIdentity, certificateIdentity } from '../trust/identity.ts';
 import { requireTls13, serverCredentials } from '../trust/tls.ts';
+import { Authorisation } from './authorisation.ts';
 import { Certification } from './certification.ts';
 import { NodeClusterPort } from './clusterPort.ts';
 import type { NodeConfiguration } from './configuration.ts';
@@ -267,11 +268,13 @@ interface ApiParts extends Served {
 function createApi(parts: ApiParts): ApiServer {
   const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
   const { identity, sealer, keyring, warnings } = opened;
+  const authorisation = new Authorisation({ store, read: core.read });
   return new ApiServer({
     kv: new NodeKvPort({
       store,
       submit: core.submit,
       read: core.read,
+      authorisation,
       refusal: () => core.guard.refusal,
     }),
     cluster: new NodeClusterPort({

@@ -1,3 +1,4 @@
+import { decide } from '../access/policy/decide.ts';
 import type { Caller, KvPort, WatchHandle, WatchSink } from '../api/ports.ts';
 import { present } from '../base/assert.ts';
 import type { HoldfastError } from '../base/errors.ts';
@@ -16,6 +17,7 @@ import type {
 import type { KeyRange, Outcome, RequestId, Transaction } from '../proto/storage.ts';
 import { decodePageToken, encodePageToken } from '../store/pageToken.ts';
 import type { Store } from '../store/store.ts';
+import type { Authorisation } from './authorisation.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Read } from './read.ts';
 import type { Submission, Submit } from './submit.ts';
@@ -24,6 +26,7 @@ export interface KvPortParts {
   readonly store: Store;
   readonly submit: Submit;
   readonly read: Read;
+  readonly authorisation: Authorisation;
   /** Why nothing is served from this node's state now, or null. */
   readonly refusal: () => HoldfastError | null;
 }
@@ -35,9 +38,11 @@ export class NodeKvPort implements KvPort {
   readonly #store: Store;
   readonly #submit: Submit;
   readonly #read: Read;
+  readonly #authorisation: Authorisation;
   readonly #refusal: () => HoldfastError | null;
 
-  constructor({ store, submit, read, refusal }: KvPortParts) {
+  constructor({ store, submit, read, authorisation, refusal }: KvPortParts) {
+    this.#authorisation = authorisation;
     this.#refusal = refusal;
     this.#store = store;
     this.#submit = submit;
@@ -51,6 +56,8 @@ export class NodeKvPort implements KvPort {
     this.#requireState();
     const problem = checkTransaction(command.transaction);
     if (problem !== null) throw problem;
+    const { transaction } = command;
+    await this.#authorisation.require(caller, (asker) => decide(asker, { kind: 'transaction', transaction }));
     const { principal, deadlineMs } = caller;
     return this.#submit.submit({ principal, ...command }, deadlineMs);
   }
@@ -76,7 +83,9 @@ export class NodeKvPort implements KvPort {
     if (request.serializable) this.#requireState();
     else await this.#linearizable(caller);
     await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
-    const item = this.#store.get(keyFromBytes(request.key), request.revision);
+    const key = keyFromBytes(request.key);
+    this.#authorisation.requireValue(caller.principal, key);
+    const item = this.#store.get(key, request.revision);
     return { revision: this.#store.revision, item };
   }
 
@@ -91,7 +100,9 @@ export class NodeKvPort implements KvPort {
     const revision = page?.revision ?? (request.revision === 0 ? this.#store.revision : request.revision);
     const { limit, keysOnly, countOnly } = request;
     const from = page === null ? {} : { from: page.next, count: page.count };
-    const result = this.#store.range({ ...whole, limit, keysOnly, countOnly, revision, ...from });
+    const what = keysOnly || countOnly ? 'names' : 'values';
+    const visible = this.#authorisation.visible(caller.principal, what);
+    const result = this.#store.range({ ...whole, limit, keysOnly, countOnly, revision, visible, ...from });
     const { items, count, next } = result;
     const nextPageToken = next === null ? NO_TOKEN : encodePageToken({ revision, count, next }, whole);
     return { revision: this.#store.revision, items, count, nextPageToken };
@@ -99,10 +110,13 @@ export class NodeKvPort implements KvPort {
 
   async history(caller: Caller, request: HistoryRequest): Promise<HistoryResponse> {
     await this.#linearizable(caller);
-    return this.#store.history({ ...request, key: keyFromBytes(request.key) });
+    const key = keyFromBytes(request.key);
+    if (request.keysOnly) this.#authorisation.requireListed(caller.principal, key);
+    else this.#authorisation.requireValue(caller.principal, key);
+    return this.#store.history({ ...request, key });
   }
 
-  watch(_caller: Caller, request: WatchCreate, sink: WatchSink): WatchHandle {
+  watch({ principal }: Caller, request: WatchCreate, sink: WatchSink): WatchHandle {
     const range: KeyRange = present(request.range, 'watch range');
     const { startRevision, previous, progress } = request;
     const query = {
@@ -111,6 +125,7 @@ export class NodeKvPort implements KvPort {
       startRevision,
       previous,
       progress,
+      visible: this.#authorisation.visible(principal, 'values'),
     };
     this.#requireState();
     return this.#store.watch(query, sink);

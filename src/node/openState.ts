@@ -7,7 +7,8 @@ import type { Configuration } from '../replication/raft/types.ts';
 import type { WalContents } from '../replication/wal/types.ts';
 import { StateFolder } from '../store/stateFolder.ts';
 import type { Damage } from '../store/stateMark.ts';
-import { Store, type StoreOptions } from '../store/store.ts';
+import { Store } from '../store/store.ts';
+import type { StoreOptions } from '../store/storeOptions.ts';
 
 export interface OpenStateOptions {
   readonly nodeId: NodeId;

@@ -62,6 +62,33 @@ export interface Command {
   readonly rotateAuthority?: RotateAuthority | Unset;
   readonly switchAuthority?: RotationStep | Unset;
   readonly finishAuthorityRotation?: RotationStep | Unset;
+  readonly putPolicy?: { readonly policy: Policy | Unset } | Unset;
+  readonly deletePolicy?: { readonly role: string } | Unset;
+  readonly createAccessToken?: CreateAccessToken | Unset;
+  readonly revokeAccessToken?: { readonly id: string } | Unset;
+}
+
+/** What a role may do. */
+export interface Policy {
+  readonly role: string;
+  readonly rules: readonly PolicyRule[];
+  /** What it administers. */
+  readonly admin: readonly string[];
+}
+
+export interface PolicyRule {
+  readonly path: string;
+  readonly capabilities: readonly string[];
+}
+
+export interface CreateAccessToken {
+  readonly id: string;
+  /** SHA-256, 32 bytes. */
+  readonly secretHash: Uint8Array;
+  readonly description: string;
+  readonly roles: readonly string[];
+  /** 0: until it is revoked. */
+  readonly ttlMs: number;
 }
 
 export interface BeginKeyChange {
@@ -289,6 +316,25 @@ export interface TokenRow {
   readonly createdMs: number;
 }
 
+export interface PolicyRow {
+  readonly policy: Policy | Unset;
+  /** Log time. */
+  readonly changedMs: number;
+}
+
+export interface AccessTokenRow {
+  readonly id: string;
+  /** SHA-256, 32 bytes. */
+  readonly secretHash: Uint8Array;
+  readonly description: string;
+  readonly roles: readonly string[];
+  /** Log time. */
+  readonly createdMs: number;
+  /** Log time; 0: it does not expire. */
+  readonly expiresMs: number;
+  readonly createdBy: Principal | Unset;
+}
+
 export interface AuthorityRow {
   /** DER. */
   readonly certificate: Uint8Array;
@@ -336,6 +382,8 @@ export const clientRowCodec = codec<ClientRow>(`${PACKAGE}.ClientRow`);
 export const answersRowCodec = codec<AnswersRow>(`${PACKAGE}.AnswersRow`);
 export const tokenRowCodec = codec<TokenRow>(`${PACKAGE}.TokenRow`);
 export const keyChangeRowCodec = codec<KeyChangeRow>(`${PACKAGE}.KeyChangeRow`);
+export const policyRowCodec = codec<PolicyRow>(`${PACKAGE}.PolicyRow`);
+export const accessTokenRowCodec = codec<AccessTokenRow>(`${PACKAGE}.AccessTokenRow`);
 export const memberRowCodec = codec<{ readonly member: Member | Unset }>(`${PACKAGE}.MemberRow`);
 export const removedRowCodec = codec<{ readonly nodeId: string }>(`${PACKAGE}.RemovedRow`);
 export const authorityRowCodec = codec<AuthorityRow>(`${PACKAGE}.AuthorityRow`);

@@ -18,10 +18,12 @@ type LoadRow = (state: State, row: Row, encoded: Buffer) => void;
 
 /** In this order: the answers need the clients. */
 const LOADERS: readonly { readonly table: Exclude<Table, 'h'>; readonly load: LoadRow }[] = [
+  { table: 'b', load: (state, row, encoded) => state.access.loadToken(row, encoded) },
   { table: 'c', load: (state, row, encoded) => state.clients.loadClient(row, encoded) },
   { table: 'a', load: (state, row, encoded) => state.clients.loadAnswers(row, encoded) },
   { table: 'k', load: (state, row, encoded) => state.records.load(row, encoded) },
   { table: 'm', load: (state, row, encoded) => state.membership.loadMember(row, encoded) },
+  { table: 'p', load: (state, row, encoded) => state.access.loadPolicy(row, encoded) },
   { table: 'r', load: (state, row, encoded) => state.keyChanges.load(row, encoded) },
   { table: 's', load: (state, row, encoded) => state.membership.loadAuthority(row, encoded) },
   { table: 't', load: (state, row, encoded) => state.tokens.load(row, encoded) },

@@ -7,7 +7,7 @@ import { RowSealer } from './rowSealer.ts';
 import { type SealedRows, writeRows } from './snapshot.ts';
 import { State } from './state.ts';
 import { type Generations, StateFolder } from './stateFolder.ts';
-import type { StoreOptions } from './store.ts';
+import type { StoreOptions } from './storeOptions.ts';
 import type { AppliedPlace } from './types.ts';
 import { writeHead } from './writer.ts';
 

@@ -84,7 +84,7 @@ class PageScan {
   visit(entry: KeyEntry): boolean {
     const { revision, countOnly, count } = this.#query;
     const version = revision === 0 ? live(entry) : versionAt(entry, revision);
-    if (version === undefined) return true;
+    if (version === undefined || this.#query.visible?.(entry.key) === false) return true;
     this.#counted += 1;
     if (countOnly || this.#next !== null || entry.key < this.#from) return true;
     if (this.#fits(version)) this.#take(version);

@@ -3,12 +3,14 @@ import type { SealedCodec } from '../envelope/codec.ts';
 import type { Purpose } from '../envelope/format.ts';
 import type { Codec } from '../proto/registry.ts';
 import {
+  accessTokenRowCodec,
   answersRowCodec,
   authorityRowCodec,
   clientRowCodec,
   headRowCodec,
   keyChangeRowCodec,
   memberRowCodec,
+  policyRowCodec,
   recordRowCodec,
   removedRowCodec,
   tokenRowCodec,
@@ -37,10 +39,12 @@ function sealing<T extends object>(codec: Codec<T>, purpose: Purpose = 'record')
 
 export const TABLE_SEALING: Readonly<Record<Table, TableSealing>> = {
   a: sealing(answersRowCodec),
+  b: sealing(accessTokenRowCodec),
   c: sealing(clientRowCodec),
   h: sealing(headRowCodec),
   k: sealing(recordRowCodec),
   m: sealing(memberRowCodec),
+  p: sealing(policyRowCodec),
   r: sealing(keyChangeRowCodec),
   s: sealing(authorityRowCodec, 'trust'),
   t: sealing(tokenRowCodec),

@@ -1,11 +1,12 @@
-import { decide, STORE } from '../access/policy.ts';
+import { type Asker, decide } from '../access/policy/decide.ts';
+import { requireAllowed } from '../access/policy/decision.ts';
 import { assert, present, unreachable } from '../base/assert.ts';
-import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type CommandBody, commandBody } from '../command/body.ts';
 import { bodyHash } from '../command/bodyHash.ts';
 import { checkBody, checkPrincipal, checkRequestId } from '../command/checkCommand.ts';
 import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
+import { Access, type AccessChange } from './access.ts';
 import { Clients } from './clients.ts';
 import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
 import { KeyChanges } from './keyChanges.ts';
@@ -43,6 +44,19 @@ interface CommandPlace {
   readonly sub: number;
 }
 
+/** A command that may be executed. */
+interface Asked {
+  readonly body: CommandBody;
+  readonly principal: Principal;
+  readonly asker: Asker;
+  readonly place: CommandPlace;
+}
+
+type AccessBody = Extract<
+  CommandBody,
+  { kind: 'putPolicy' | 'deletePolicy' | 'createAccessToken' | 'revokeAccessToken' }
+>;
+
 /**
  * The state machine. `apply` is a pure, synchronous function of the state and the entry: no clock, no random
  * number, no promise; time comes from the entry. So every node has the same rows and the same digest at the same
@@ -51,6 +65,7 @@ interface CommandPlace {
 export class State {
   readonly changes = new RowChanges();
   readonly records: Records;
+  readonly access = new Access(this.changes);
   readonly clients = new Clients(this.changes);
   readonly tokens = new Tokens(this.changes);
   readonly membership = new Membership(this.changes);
@@ -75,7 +90,12 @@ export class State {
 
   /** The log time from which an entry, of whatever kind, has something to expire or compact; or null. */
   get dueMs(): number | null {
-    const due = [this.clients.dueMs, this.tokens.dueMs, compactionDueMs(this.records, this.#bounds)];
+    const due = [
+      this.access.dueMs,
+      this.clients.dueMs,
+      this.tokens.dueMs,
+      compactionDueMs(this.records, this.#bounds),
+    ];
     const times = due.filter((timeMs) => timeMs !== null);
     return times.length === 0 ? null : Math.min(...times);
   }
@@ -146,6 +166,7 @@ export class State {
     this.#timeMs = Math.max(this.#timeMs, timeMs);
     this.clients.expire(this.#timeMs);
     this.tokens.expire(this.#timeMs);
+    this.access.expire(this.#timeMs);
   }
 
   #applyCommand(command: Command, place: CommandPlace): Outcome {
@@ -156,29 +177,25 @@ export class State {
         checkPrincipal(command.principal) ?? checkBody(body) ?? (request ? checkRequestId(request) : null);
       if (reason !== null) throw reason;
       const principal = present(command.principal, 'checked principal');
-      const decision = decide(principal, body.kind, STORE);
-      if (!decision.allowed) throw new HoldfastError('PERMISSION_DENIED', decision.reason);
-      return request
-        ? this.#once(request, { body, principal, place })
-        : this.#execute(body, { principal, place });
+      const asker = this.access.asker(principal, this.#timeMs);
+      requireAllowed(decide(asker, body));
+      const asked: Asked = { body, principal, asker, place };
+      return request ? this.#once(request, asked) : this.#execute(asked);
     });
   }
 
   /** Refusals of a new request are answers too, and kept. */
-  #once(
-    request: RequestId,
-    asked: { body: CommandBody; principal: Principal; place: CommandPlace },
-  ): Outcome {
+  #once(request: RequestId, asked: Asked): Outcome {
     const hash = bodyHash(asked.body);
     const verdict = this.clients.judge(request, { principal: asked.principal, bodyHash: hash });
     if (verdict.kind === 'replay') return verdict.outcome;
-    const outcome = outcomeOf(() => this.#execute(asked.body, asked));
+    const outcome = outcomeOf(() => this.#execute(asked));
     this.clients.keep(request, { bodyHash: hash, outcome, timeMs: this.#timeMs });
     return outcome;
   }
 
   /** Changes the state or throws a refusal, never both. */
-  #execute(body: CommandBody, { principal, place }: { principal: Principal; place: CommandPlace }): Outcome {
+  #execute({ body, principal, asker, place }: Asked): Outcome {
     const timeMs = this.#timeMs;
     switch (body.kind) {
       case 'transaction': {
@@ -225,8 +242,35 @@ export class State {
       case 'noteKeyChange':
         this.keyChanges.note(body.note, this.#atKeyChange(place));
         return DONE;
+      case 'putPolicy':
+      case 'deletePolicy':
+      case 'createAccessToken':
+      case 'revokeAccessToken':
+        this.#changeAccess(body, {
+          number: place.index,
+          sub: place.sub,
+          principal,
+          rights: asker.rights,
+          timeMs,
+        });
+        return DONE;
       default:
         return unreachable(body, 'command body');
+    }
+  }
+
+  #changeAccess(body: AccessBody, at: AccessChange): void {
+    switch (body.kind) {
+      case 'putPolicy':
+        return this.access.putPolicy(body.policy, at);
+      case 'deletePolicy':
+        return this.access.deletePolicy(body.role);
+      case 'createAccessToken':
+        return this.access.createToken(body.create, at);
+      case 'revokeAccessToken':
+        return this.access.revokeToken(body.id);
+      default:
+        return unreachable(body, 'change of access');
     }
   }
 

@@ -1,8 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
-import { type Scheduler, systemScheduler } from '../base/scheduler.ts';
-import type { Sealer } from '../envelope/sealer.ts';
+import { systemScheduler } from '../base/scheduler.ts';
 import type {
   AuthorityRow,
   HeadRow,
@@ -12,8 +11,8 @@ import type {
   StoredConfiguration,
   TokenRow,
 } from '../proto/storage.ts';
-import type { HistoryBounds } from './compaction.ts';
-import { diskFailed, type OpenDatabase } from './database.ts';
+import type { AccessView } from './access.ts';
+import { diskFailed } from './database.ts';
 import type { Generation } from './generation.ts';
 import {
   assertExpected,
@@ -30,6 +29,7 @@ import { compactState, type RewrittenState, rewriteState } from './rewrite.ts';
 import { type ScrubbedState, type ScrubPace, scrubState } from './scrub.ts';
 import { type SealedRows, type StoreSnapshot, snapshotOf } from './snapshot.ts';
 import type { Generations } from './stateFolder.ts';
+import type { StoreOptions } from './storeOptions.ts';
 import type {
   AppliedEntry,
   AppliedOutcomes,
@@ -43,29 +43,7 @@ import type {
   WatchQuery,
   WatchSink,
 } from './types.ts';
-import { type Schedule, WatchHub } from './watchHub.ts';
-
-export interface StoreOptions {
-  /** The node's data directory; the state lies in its folder `state`. */
-  readonly directory: string;
-  readonly sealer: Sealer;
-  /** Everything up to this place is on disk. */
-  readonly onDurable: (place: AppliedPlace) => void;
-  /** DISK_FAILED or STATE_CORRUPT, once: the node must stop at once, without closing anything. */
-  readonly onFatal: (error: HoldfastError) => void;
-  /** Default: LevelDB. */
-  readonly openDatabase?: OpenDatabase;
-  /** Default: LIMITS. The same on every node, since it decides what apply does. */
-  readonly history?: HistoryBounds;
-  /** Default: LIMITS.valueCacheBytesMax. */
-  readonly cacheBytesMax?: number;
-  /** Default: the folder `state` of the directory. */
-  readonly generations?: Generations;
-  /** Default: the event loop's own. */
-  readonly scheduler?: Scheduler;
-  /** When watches are told of history. Default: the scheduler's next turn. */
-  readonly schedule?: Schedule;
-}
+import { WatchHub } from './watchHub.ts';
 
 /**
  * The state of a node: keys and their history, clients, tokens, members. The log drives it through `apply`;
@@ -204,6 +182,11 @@ export class Store {
   /** Applied plaintext that is not on disk yet, bytes: slow down above LIMITS.unflushedBytesMax. */
   get unflushedBytes(): number {
     return this.#generation.writer.unflushedBytes;
+  }
+
+  /** Roles and access tokens, as they are now. */
+  get access(): AccessView {
+    return this.#generation.state.access;
   }
 
   /** Numbers for status and metrics. */

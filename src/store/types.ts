@@ -51,6 +51,8 @@ export interface RangeQuery {
   readonly countOnly: boolean;
   /** 0: the newest. */
   readonly revision: Revision;
+  /** Keys that are not visible are as if they were not there. Absent: all are. */
+  readonly visible?: ((key: string) => boolean) | null;
   /** From a page token: the key where this page begins; `start` stays the start of the whole range. */
   readonly from?: string;
   /** From a page token: the keys of the whole range, which are then not counted again. */
@@ -94,6 +96,8 @@ export interface WatchQuery {
   readonly startRevision: Revision;
   readonly previous: boolean;
   readonly progress: boolean;
+  /** Asked when something is told: of other keys nothing is. Absent: all are. */
+  readonly visible?: ((key: string) => boolean) | null;
 }
 
 /** Where a watch delivers. One call is one or more whole revisions, in order. */

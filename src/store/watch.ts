@@ -113,10 +113,15 @@ export class Watch {
   }
 
   #deliver(records: Records, versions: readonly RecordVersion[]): void {
-    const events = versions.map((version) => this.#event(records, version));
+    const { visible } = this.query;
+    const told = visible ? versions.filter(({ entry }) => visible(entry.key)) : versions;
     const revision = versions.at(-1)?.number ?? 0;
     this.next = revision + 1;
-    this.#call(revision, events);
+    if (told.length === 0) return;
+    this.#call(
+      revision,
+      told.map((version) => this.#event(records, version)),
+    );
   }
 
   #call(revision: number, events: readonly WatchEvent[]): void {

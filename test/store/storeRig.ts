@@ -15,7 +15,8 @@ import type {
   RequestId,
   Transaction,
 } from '../../src/proto/storage.ts';
-import { Store, type StoreOptions } from '../../src/store/store.ts';
+import { Store } from '../../src/store/store.ts';
+import type { StoreOptions } from '../../src/store/storeOptions.ts';
 import type { AppliedEntry, AppliedPlace } from '../../src/store/types.ts';
 import { JWT_FINGERPRINT } from '../envelope/fixtures.ts';
 

@@ -1,4 +1,5 @@
 import { present } from '../../base/assert.ts';
+import { behindPrefix, contains, type NameRange, overlap } from './nameRange.ts';
 import type { PathPattern } from './pathPattern.ts';
 
 export const CAPABILITIES = ['list', 'read', 'write', 'delete', 'reveal', 'rollback'] as const;
@@ -68,11 +69,6 @@ export class RuleTree {
   }
 }
 
-export interface NameRange {
-  readonly start: string;
-  readonly end: string;
-}
-
 /** Where the names of a pattern lie: within this range, by the segments before its first `*`. */
 interface Reach extends NameRange {
   /** It is for all names of the range. */
@@ -85,7 +81,7 @@ function* reachesBelow(
   place: Place,
   { prefix, isFixed }: { readonly prefix: string; readonly isFixed: boolean },
 ): Generator<Reach> {
-  const within = { start: prefix, end: behind(prefix) };
+  const within = { start: prefix, end: behindPrefix(prefix) };
   if (place.rest !== null) yield { ...within, isRest: isFixed, decisive: place.rest };
   for (const [text, next] of place.literals) {
     const name = prefix + text;
@@ -97,17 +93,6 @@ function* reachesBelow(
   if (place.any.end !== null) yield { ...within, isRest: false, decisive: place.any.end };
   yield* reachesBelow(place.any, { prefix, isFixed: false });
 }
-
-/** The first name behind all that begin with a prefix; its last character is `/`, so there is one above. */
-const behind = (prefix: string): string => (prefix === '' ? '' : `${prefix.slice(0, -1)}0`);
-
-const isBefore = (name: string, end: string): boolean => end === '' || name < end;
-
-const overlap = (one: NameRange, other: NameRange): boolean =>
-  isBefore(one.start, other.end) && isBefore(other.start, one.end);
-
-const contains = (outer: NameRange, inner: NameRange): boolean =>
-  outer.start <= inner.start && (outer.end === '' || (inner.end !== '' && inner.end <= outer.end));
 
 function newPlace(): Place {
   return { literals: new Map(), any: null, rest: null, end: null };

@@ -1,0 +1,51 @@
+/** Checks of what roles and tokens are given, whatever the state is. What a path means, access/policy says. */
+import { LIMITS } from '../base/limits.ts';
+import type { CreateAccessToken, Policy } from '../proto/storage.ts';
+import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
+
+const ROLE_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const TOKEN_ID_PATTERN = /^[0-9a-f]{16}$/;
+const HASH_BYTES = 32;
+
+export function checkPolicy({ role, rules, admin }: Policy): Reason {
+  const reason = checkRole(role, 'role');
+  if (reason !== null) return reason;
+  if (rules.length > LIMITS.policyRulesMax)
+    return invalid('rules', `must be at most ${LIMITS.policyRulesMax}`);
+  if (admin.length > LIMITS.policyWordsMax)
+    return invalid('admin', `must be at most ${LIMITS.policyWordsMax}`);
+  const long = rules.findIndex(({ capabilities }) => capabilities.length > LIMITS.policyWordsMax);
+  if (long === -1) return null;
+  return invalid(`rules[${long}].capabilities`, `must be at most ${LIMITS.policyWordsMax}`);
+}
+
+export function checkRole(role: string, field: string): Reason {
+  if (ROLE_PATTERN.test(role)) return null;
+  return invalid(field, 'must have 1 to 63 characters of a-z 0-9 . _ -, the first a letter or digit');
+}
+
+export function checkCreateAccessToken(create: CreateAccessToken): Reason {
+  const { id, secretHash, description, roles, ttlMs } = create;
+  const reason = checkAccessTokenId(id) ?? checkCount(ttlMs, 'ttl_ms', 0);
+  if (reason !== null) return reason;
+  if (secretHash.length !== HASH_BYTES) return invalid('secret_hash', `must have ${HASH_BYTES} bytes`);
+  const bytes = Buffer.byteLength(description);
+  if (bytes > LIMITS.nameBytesMax) return tooLarge('description', { bytes, most: LIMITS.nameBytesMax });
+  if (ttlMs > LIMITS.accessTokenTtlMsMax)
+    return invalid('ttl_ms', `must be at most ${LIMITS.accessTokenTtlMsMax}`);
+  return checkRoles(roles);
+}
+
+export function checkAccessTokenId(id: string): Reason {
+  return TOKEN_ID_PATTERN.test(id) ? null : invalid('id', 'must be 16 lower-case hex digits');
+}
+
+function checkRoles(roles: readonly string[]): Reason {
+  if (roles.length === 0) return invalid('roles', 'must name one role at least');
+  if (roles.length > LIMITS.rolesMax) return invalid('roles', `must be at most ${LIMITS.rolesMax}`);
+  for (const role of roles) {
+    const reason = checkRole(role, 'roles');
+    if (reason !== null) return reason;
+  }
+  return null;
+}

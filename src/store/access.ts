@@ -1,0 +1,299 @@
+import { BUILT_IN_POLICIES, BUILT_IN_ROLES } from '../access/policy/builtInRoles.ts';
+import type { Asker } from '../access/policy/decide.ts';
+import { requireAllowed } from '../access/policy/decision.ts';
+import { type ParsedPolicy, parsePolicy } from '../access/policy/policy.ts';
+import { ALL_RIGHTS, NO_RIGHTS, Rights } from '../access/policy/rights.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import {
+  type AccessTokenRow,
+  accessTokenRowCodec,
+  type CreateAccessToken,
+  type Policy,
+  type Principal,
+  policyRowCodec,
+} from '../proto/storage.ts';
+import { plaintextOf, type Row, type RowPlace } from './row.ts';
+import type { RowChanges } from './rowChanges.ts';
+
+interface KeptPolicy {
+  readonly row: Row;
+  readonly policy: Policy;
+  readonly parsed: ParsedPolicy;
+}
+
+interface KeptToken {
+  readonly row: Row;
+  readonly token: AccessTokenRow;
+}
+
+/** What others than apply may see of it. */
+export type AccessView = Pick<Access, 'asker' | 'requireToken' | 'token' | 'tokens' | 'policies'>;
+
+/** Where and when a command is applied, and by whose rights. */
+export interface AccessChange {
+  readonly number: number;
+  readonly sub: number;
+  readonly timeMs: number;
+  readonly principal: Principal;
+  readonly rights: Rights;
+}
+
+/**
+ * Policies by role, and access tokens by id. Invariant I50: every role of a token has a policy, so that what somebody may do
+ * never hangs on what is missing.
+ */
+export class Access {
+  readonly #changes: RowChanges;
+  readonly #policies = new Map<string, KeptPolicy>();
+  readonly #tokens = new Map<string, KeptToken>();
+  /** Made of the policies when first asked for, by role names; never part of the state. */
+  readonly #rights = new Map<string, Rights>();
+
+  /** Not above the end of any token. */
+  #dueMs = Number.POSITIVE_INFINITY;
+
+  constructor(changes: RowChanges) {
+    this.#changes = changes;
+  }
+
+  /** The next log time at which a token goes, or one before it; or null. */
+  get dueMs(): number | null {
+    return this.#dueMs === Number.POSITIVE_INFINITY ? null : this.#dueMs;
+  }
+
+  /** Who asks, as the state is. @throws HoldfastError UNAUTHENTICATED, PERMISSION_DENIED */
+  asker({ kind, name }: Principal, timeMs: number): Asker {
+    switch (kind) {
+      case 'client':
+        return { kind, rights: ALL_RIGHTS };
+      case 'node':
+        return { kind, rights: NO_RIGHTS };
+      case 'token':
+        return { kind, rights: this.#rightsOf(this.requireToken(name, timeMs).roles) };
+      default:
+        throw new HoldfastError('PERMISSION_DENIED', 'this kind of principal is not known');
+    }
+  }
+
+  /** A token that is good at this log time. @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it */
+  requireToken(id: string, timeMs: number): AccessTokenRow {
+    const token = this.token(id);
+    if (token !== null && (token.expiresMs === 0 || timeMs < token.expiresMs)) return token;
+    throw unknownToken();
+  }
+
+  /** As it is kept, be it past its time or not; null when there is none. */
+  token(id: string): AccessTokenRow | null {
+    return this.#tokens.get(id)?.token ?? null;
+  }
+
+  /** The oldest first. */
+  get tokens(): readonly AccessTokenRow[] {
+    return [...this.#tokens.values()]
+      .map(({ token }) => token)
+      .toSorted((left, right) => left.createdMs - right.createdMs || (left.id < right.id ? -1 : 1));
+  }
+
+  /** Those that every cluster has, then the others by name. */
+  get policies(): readonly Policy[] {
+    const own = [...this.#policies.values()].map(({ policy }) => policy);
+    return [...BUILT_IN_POLICIES, ...own.toSorted((left, right) => (left.role < right.role ? -1 : 1))];
+  }
+
+  /**
+   * Makes a policy, or puts another one in its place. What those have who have the role already must be within the rights of
+   * who does it, with the new policy and without the old one.
+   * @throws HoldfastError INVALID_ARGUMENT, PERMISSION_DENIED, OVERLOADED
+   */
+  putPolicy(policy: Policy, change: AccessChange): void {
+    const parsed = parsePolicy(policy);
+    const { role } = parsed;
+    refuseBuiltIn(role);
+    const known = this.#policies.get(role);
+    if (known === undefined && this.#policies.size >= LIMITS.policiesMax) {
+      throw full('policies', LIMITS.policiesMax, 'delete those that are not needed');
+    }
+    requireGrantable(change.rights, parsed);
+    const others = this.#rolesBeside(role);
+    for (const other of others) requireGrantable(change.rights, this.#parsed(other));
+    if (known !== undefined) this.#changes.drop(known.row);
+    const kept = ownPolicy(policy);
+    const row = this.#changes.create(
+      { table: 'p', number: change.number, sub: change.sub },
+      policyRowCodec.encode({ policy: kept, changedMs: change.timeMs }),
+    );
+    this.#policies.set(role, { row, policy: kept, parsed });
+    this.#rights.clear();
+  }
+
+  /** @throws HoldfastError INVALID_ARGUMENT, NOT_FOUND, IN_USE */
+  deletePolicy(role: string): void {
+    refuseBuiltIn(role);
+    const known = this.#policies.get(role);
+    if (known === undefined) throw noPolicy(role);
+    const users = this.tokens.filter(({ roles }) => roles.includes(role)).length;
+    if (users > 0) {
+      throw new HoldfastError('IN_USE', `${users} access tokens have the role ${role}`, {
+        field: 'role',
+        hint: 'revoke them first: holdfast token list',
+      });
+    }
+    this.#changes.drop(known.row);
+    this.#policies.delete(role);
+    this.#rights.clear();
+  }
+
+  /** @throws HoldfastError INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, OVERLOADED */
+  createToken(create: CreateAccessToken, change: AccessChange): void {
+    const { id, secretHash, description, ttlMs } = create;
+    if (this.#tokens.has(id))
+      throw new HoldfastError('INVALID_ARGUMENT', 'id is that of another access token', { field: 'id' });
+    if (this.#tokens.size >= LIMITS.accessTokensMax)
+      throw full('access tokens', LIMITS.accessTokensMax, 'revoke those that are not needed');
+    const roles = [...new Set(create.roles)];
+    for (const role of roles) requireGrantable(change.rights, this.#parsed(role));
+    this.#keepToken(
+      { table: 'b', number: change.number, sub: change.sub },
+      {
+        id,
+        secretHash: Buffer.from(secretHash),
+        description,
+        roles,
+        createdMs: change.timeMs,
+        expiresMs: ttlMs === 0 ? 0 : change.timeMs + ttlMs,
+        createdBy: change.principal,
+      },
+    );
+  }
+
+  /** @throws HoldfastError NOT_FOUND */
+  revokeToken(id: string): void {
+    const known = this.#tokens.get(id);
+    if (known === undefined)
+      throw new HoldfastError('NOT_FOUND', `there is no access token ${id}`, {
+        field: 'id',
+        hint: 'holdfast token list',
+      });
+    this.#dropToken(known);
+  }
+
+  /** Tokens go some time after their end; until then it is known whose they were. */
+  expire(timeMs: number): void {
+    if (timeMs < this.#dueMs) return;
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    for (const known of this.#tokens.values()) {
+      if (goneMs(known.token) <= timeMs) this.#dropToken(known);
+      else this.#dueMs = Math.min(this.#dueMs, goneMs(known.token));
+    }
+  }
+
+  loadPolicy(row: Row, encoded: Buffer): void {
+    const { policy } = policyRowCodec.decode(plaintextOf(encoded));
+    if (!policy) throw new HoldfastError('STATE_CORRUPT', 'a policy row holds no policy');
+    const kept = ownPolicy(policy);
+    this.#policies.set(kept.role, {
+      row: this.#changes.loaded(row),
+      policy: kept,
+      parsed: parsePolicy(kept),
+    });
+  }
+
+  loadToken(row: Row, encoded: Buffer): void {
+    const token = accessTokenRowCodec.decode(plaintextOf(encoded));
+    const { createdBy } = token;
+    this.#dueMs = Math.min(this.#dueMs, goneMs(token));
+    this.#tokens.set(token.id, {
+      row: this.#changes.loaded(row),
+      token: {
+        ...token,
+        roles: [...token.roles],
+        secretHash: Buffer.from(token.secretHash),
+        createdBy: createdBy ? { ...createdBy } : null,
+      },
+    });
+  }
+
+  #keepToken(place: RowPlace, token: AccessTokenRow): void {
+    this.#dueMs = Math.min(this.#dueMs, goneMs(token));
+    this.#tokens.set(token.id, {
+      row: this.#changes.create(place, accessTokenRowCodec.encode(token)),
+      token,
+    });
+  }
+
+  #dropToken({ row, token }: KeptToken): void {
+    this.#changes.drop(row);
+    this.#tokens.delete(token.id);
+  }
+
+  /** The other roles of those who have this one. */
+  #rolesBeside(role: string): ReadonlySet<string> {
+    const holders = [...this.#tokens.values()].filter(({ token }) => token.roles.includes(role));
+    return new Set(holders.flatMap(({ token }) => token.roles.filter((other) => other !== role)));
+  }
+
+  #parsed(role: string): ParsedPolicy {
+    const parsed = BUILT_IN_ROLES.get(role) ?? this.#policies.get(role)?.parsed;
+    if (parsed === undefined) throw noPolicy(role);
+    return parsed;
+  }
+
+  #rightsOf(roles: readonly string[]): Rights {
+    const name = roles.join(' ');
+    const known = this.#rights.get(name);
+    if (known !== undefined) return known;
+    const rights = new Rights(roles.map((role) => this.#parsed(role)));
+    if (this.#rights.size >= LIMITS.rightsCachedMax) this.#rights.clear();
+    this.#rights.set(name, rights);
+    return rights;
+  }
+}
+
+const goneMs = ({ expiresMs }: AccessTokenRow): number =>
+  expiresMs === 0 ? Number.POSITIVE_INFINITY : expiresMs + LIMITS.accessTokenKeptMs;
+
+/** In memory of its own: what was decoded shares that of its entry. */
+function ownPolicy({ role, rules, admin }: Policy): Policy {
+  return {
+    role,
+    rules: rules.map(({ path, capabilities }) => ({ path, capabilities: [...capabilities] })),
+    admin: [...admin],
+  };
+}
+
+function requireGrantable(rights: Rights, policy: ParsedPolicy): void {
+  if (rights.includes(policy)) return;
+  requireAllowed({
+    allowed: false,
+    reason: `the role ${policy.role} allows more than who grants it may do`,
+    field: 'role',
+  });
+}
+
+function refuseBuiltIn(role: string): void {
+  if (!BUILT_IN_ROLES.has(role)) return;
+  throw new HoldfastError('INVALID_ARGUMENT', `${role} is a role that every cluster has`, {
+    field: 'role',
+    hint: 'choose another name',
+  });
+}
+
+function noPolicy(role: string): HoldfastError {
+  return new HoldfastError('NOT_FOUND', `there is no role ${role}`, {
+    field: 'role',
+    hint: 'holdfast policy list shows which there are',
+  });
+}
+
+/** The same whatever is wrong with it: an id alone must tell nothing. */
+export function unknownToken(): HoldfastError {
+  return new HoldfastError('UNAUTHENTICATED', 'the access token is unknown, revoked or past its time', {
+    field: 'token',
+    hint: 'ask an administrator for another one: holdfast token create',
+  });
+}
+
+function full(what: string, most: number, hint: string): HoldfastError {
+  return new HoldfastError('OVERLOADED', `${most} ${what} are kept already`, { hint });
+}
