@@ -13,6 +13,7 @@ import { Writers } from './writers.ts';
  */
 const LIMIT_MS = 60_000;
 const WRITERS = 4;
+const PAUSE_MS = 25;
 
 let created: LocalCluster | undefined;
 let failing: FailpointCluster;
@@ -25,7 +26,7 @@ beforeAll(async () => {
     created = early;
   });
   cluster = failing.cluster;
-  writers = await Writers.start(cluster, WRITERS);
+  writers = await Writers.start(cluster, { count: WRITERS, pauseMs: PAUSE_MS });
   // More revisions than are kept: compaction has something to do all the time.
   await writers.untilMore(600, LIMIT_MS);
 }, 2 * LIMIT_MS);

@@ -23,7 +23,7 @@ it(
   `loses no acknowledged write and applies none twice over ${ROUNDS} rounds of kill -9`,
   async () => {
     const random = new SeededRandom(SEED);
-    const writers = await Writers.start(cluster, WRITERS);
+    const writers = await Writers.start(cluster, { count: WRITERS });
     for (let round = 0; round < ROUNDS; round += 1) {
       await writers.untilMore(50, ROUND_LIMIT_MS);
       // Every third round hits the leader for certain.

@@ -11,6 +11,7 @@ import { Writers } from './writers.ts';
 /* One cluster for all: in each test a node dies at one boundary of a rekey, under writers, and the rekey is finished. */
 const LIMIT_MS = 90_000;
 const WRITERS = 2;
+const PAUSE_MS = 25;
 
 let created: LocalCluster | undefined;
 let failing: FailpointCluster;
@@ -23,7 +24,7 @@ beforeAll(async () => {
     created = early;
   });
   cluster = failing.cluster;
-  writers = await Writers.start(cluster, WRITERS);
+  writers = await Writers.start(cluster, { count: WRITERS, pauseMs: PAUSE_MS });
   await writers.untilMore(300, LIMIT_MS);
 }, 2 * LIMIT_MS);
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { toHoldfastError } from '../src/base/errors.ts';
 import { compare, get, type HoldfastClient, type HoldfastError, put } from '../src/client/index.ts';
 import type { LocalCluster } from './localCluster.ts';
@@ -25,10 +26,19 @@ export class Writers {
   readonly #promised = new Map<string, string>();
   /** Per writer: counter raises that were acknowledged, and those whose outcome is not known. */
   readonly #raises: { acknowledged: number; unknown: number }[] = [];
+  readonly #pauseMs: number;
   #stopped = false;
 
-  static async start(cluster: LocalCluster, count: number): Promise<Writers> {
-    const writers = new Writers();
+  private constructor(pauseMs: number) {
+    this.#pauseMs = pauseMs;
+  }
+
+  /** `pauseMs`: what each leaves between its writes, where a test is of something else than load. */
+  static async start(
+    cluster: LocalCluster,
+    { count, pauseMs = 0 }: { readonly count: number; readonly pauseMs?: number },
+  ): Promise<Writers> {
+    const writers = new Writers(pauseMs);
     for (let i = 0; i < count; i += 1) {
       const client = await cluster.client();
       writers.#clients.push(client);
@@ -92,6 +102,7 @@ export class Writers {
   }
 
   async #attempt(write: () => Promise<void>, failed: () => void): Promise<void> {
+    if (this.#pauseMs > 0) await delay(this.#pauseMs);
     try {
       await write();
     } catch (thrown) {
