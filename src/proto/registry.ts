@@ -11,6 +11,7 @@ const FILES = [
   'holdfast/peer/v1/peer.proto',
   'holdfast/v1/kv.proto',
   'holdfast/v1/cluster.proto',
+  'holdfast/v1/access.proto',
 ];
 
 /** 64-bit integers are JavaScript numbers here; codecs refuse what is beyond 2^53 - 1. */
