@@ -28,7 +28,22 @@ interface KeptToken {
 }
 
 /** What others than apply may see of it. */
-export type AccessView = Pick<Access, 'asker' | 'requireToken' | 'token' | 'tokens' | 'policies'>;
+export type AccessView = Pick<Access, 'asker' | 'requireToken' | 'token' | 'tokens' | 'policies' | 'explain'>;
+
+export interface Question {
+  readonly who: string;
+  readonly what: string;
+  /** Latin-1, one character for each byte. */
+  readonly name: string | null;
+}
+
+export interface Explanation {
+  readonly allowed: boolean;
+  /** Empty: none is for the name. */
+  readonly pattern: string;
+  readonly roles: readonly string[];
+  readonly capabilities: readonly string[];
+}
 
 /** Where and when a command is applied, and by whose rights. */
 export interface AccessChange {
@@ -74,6 +89,24 @@ export class Access {
       default:
         throw new HoldfastError('PERMISSION_DENIED', 'this kind of principal is not known');
     }
+  }
+
+  /**
+   * Which rules decide whether somebody may do this. `who`: a role, or the id of an access token; `name` null: `what` is an
+   * area, and else a capability. @throws HoldfastError NOT_FOUND
+   */
+  explain({ who, what, name }: Question): Explanation {
+    const roles = this.token(who)?.roles ?? [who];
+    const parsed = roles.map((role) => this.#parsed(role));
+    if (name === null) {
+      const administrators = parsed.filter(({ areas }) => [...areas].some((area) => area === what));
+      const allowed = administrators.length > 0;
+      return { allowed, pattern: '', roles: administrators.map(({ role }) => role), capabilities: [] };
+    }
+    const decisive = new Rights(parsed).decisive(name);
+    const capabilities: readonly string[] = [...(decisive?.capabilities ?? [])];
+    const { pattern = '', policies = [] } = decisive ?? {};
+    return { allowed: capabilities.includes(what), pattern, roles: policies, capabilities };
   }
 
   /** A token that is good at this log time. @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it */

@@ -1,0 +1,241 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
+import type { Command, CreateAccessToken, Outcome, Policy, Principal } from '../../src/proto/storage.ts';
+import { bytes, codeOf, command, put, read, StoreRig, transaction } from './storeRig.ts';
+
+const ID = '00000000000000a1';
+const OTHER_ID = '00000000000000a2';
+const token = (name: string): Principal => ({ kind: 'token', name, address: '127.0.0.1:3' });
+
+let rig: StoreRig;
+beforeEach(async () => {
+  rig = await StoreRig.create();
+});
+afterEach(() => rig.destroy());
+
+const apply = (body: Omit<Partial<Command>, 'origin' | 'sequence'>, by?: Principal): Outcome | undefined =>
+  rig.apply(command(body, by))[0];
+const policy = (role: string, rules: Record<string, string[]>, admin: string[] = []): Policy => ({
+  role,
+  rules: Object.entries(rules).map(([path, capabilities]) => ({ path, capabilities })),
+  admin,
+});
+const putPolicy = (wanted: Policy, by?: Principal) => apply({ putPolicy: { policy: wanted } }, by);
+const deletePolicy = (role: string, by?: Principal) => apply({ deletePolicy: { role } }, by);
+const create = (given: Partial<CreateAccessToken> = {}, by?: Principal) =>
+  apply(
+    {
+      createAccessToken: {
+        id: ID,
+        secretHash: Buffer.alloc(32, 1),
+        description: 'ci',
+        roles: ['viewer'],
+        ttlMs: 0,
+        ...given,
+      },
+    },
+    by,
+  );
+const write = (key: string, by: Principal) => apply({ transaction: transaction(put(key)) }, by);
+const codes = (...outcomes: readonly (Outcome | undefined)[]) =>
+  outcomes.map((outcome) => outcome && codeOf(outcome));
+
+describe('a token', () => {
+  it('may have done what its roles allow, and nothing once it is revoked', () => {
+    expect(
+      codes(putPolicy(policy('apps', { 'apps/**': ['write'] })), create({ roles: ['apps', 'viewer'] })),
+    ).toEqual(['none', 'none']);
+    expect(codes(write('apps/x', token(ID)), write('x', token(ID)))).toEqual(['none', 'PERMISSION_DENIED']);
+    expect(codes(apply({ transaction: transaction(read('x')) }, token(ID)))).toEqual(['none']);
+    expect(codes(apply({ revokeAccessToken: { id: ID } }))).toEqual(['none']);
+    expect(codes(write('apps/x', token(ID)), write('apps/x', token(OTHER_ID)))).toEqual([
+      'UNAUTHENTICATED',
+      'UNAUTHENTICATED',
+    ]);
+    expect(codes(apply({ revokeAccessToken: { id: ID } }))).toEqual(['NOT_FOUND']);
+  });
+
+  it('has what the policy of its role is now', () => {
+    putPolicy(policy('apps', { 'apps/**': ['write'] }));
+    create({ roles: ['apps'] });
+    expect(codes(write('apps/x', token(ID)))).toEqual(['none']);
+    putPolicy(policy('apps', { 'apps/**': ['write'], 'apps/x': [] }));
+    expect(codes(write('apps/x', token(ID)), write('apps/y', token(ID)))).toEqual([
+      'PERMISSION_DENIED',
+      'none',
+    ]);
+  });
+
+  it('is nobody from its end on, is known for a while, and then gone', () => {
+    create({ ttlMs: 1_000 });
+    rig.timeMs += 999;
+    expect(codes(apply({ transaction: transaction(read('x')) }, token(ID)))).toEqual(['none']);
+    rig.timeMs += 1;
+    expect(codes(apply({ transaction: transaction(read('x')) }, token(ID)))).toEqual(['UNAUTHENTICATED']);
+    rig.timeMs += LIMITS.accessTokenKeptMs - 1;
+    rig.apply(command({ transaction: transaction() }));
+    expect(rig.store.access.token(ID)).toMatchObject({ id: ID });
+    expect(rig.store.dueMs).toBe(rig.timeMs + 1);
+    rig.timeMs += 1;
+    rig.apply(command({ transaction: transaction() }));
+    expect(rig.store.access.token(ID)).toBeNull();
+  });
+
+  it.each<[string, Partial<CreateAccessToken>, string, string]>([
+    ['the id of another', {}, 'INVALID_ARGUMENT', 'id'],
+    ['no id', { id: 'x' }, 'INVALID_ARGUMENT', 'id'],
+    ['no role', { id: OTHER_ID, roles: [] }, 'INVALID_ARGUMENT', 'roles'],
+    ['a role that there is not', { id: OTHER_ID, roles: ['viewer', 'nobody'] }, 'NOT_FOUND', 'role'],
+    ['a role of a prototype', { id: OTHER_ID, roles: ['constructor'] }, 'NOT_FOUND', 'role'],
+    [
+      'too many roles',
+      { id: OTHER_ID, roles: Array.from({ length: 17 }, (_, at) => `r${at}`) },
+      'INVALID_ARGUMENT',
+      'roles',
+    ],
+    ['a hash that is none', { id: OTHER_ID, secretHash: bytes('x') }, 'INVALID_ARGUMENT', 'secret_hash'],
+    [
+      'a time without end',
+      { id: OTHER_ID, ttlMs: LIMITS.accessTokenTtlMsMax + 1 },
+      'INVALID_ARGUMENT',
+      'ttl_ms',
+    ],
+    ['a long description', { id: OTHER_ID, description: 'x'.repeat(257) }, 'TOO_LARGE', 'description'],
+  ])('is refused with %s', (_what, given, code, field) => {
+    create();
+    const digest = rig.store.digest;
+    expect(create(given)?.failure).toMatchObject({ code, field });
+    expect(rig.store.access.tokens).toHaveLength(1);
+    expect(rig.store.digest).toEqual(digest);
+  });
+});
+
+describe('nobody', () => {
+  beforeEach(() => {
+    putPolicy(policy('granter', { 'a/**': ['read', 'write'] }, ['access']));
+    create({ roles: ['granter'] });
+  });
+
+  it('grants what he does not have, by a token or by a policy', () => {
+    const by = token(ID);
+    expect(codes(create({ id: OTHER_ID, roles: ['admin'] }, by))).toEqual(['PERMISSION_DENIED']);
+    expect(codes(create({ id: OTHER_ID, roles: ['granter', 'viewer'] }, by))).toEqual(['PERMISSION_DENIED']);
+    expect(codes(putPolicy(policy('more', { 'a/**': ['delete'] }), by))).toEqual(['PERMISSION_DENIED']);
+    expect(codes(putPolicy(policy('granter', { '**': ['read', 'write'] }, ['access']), by))).toEqual([
+      'PERMISSION_DENIED',
+    ]);
+    expect(codes(putPolicy(policy('less', { 'a/b': ['read'] }), by))).toEqual(['none']);
+    expect(codes(create({ id: OTHER_ID, roles: ['less', 'granter'] }, by))).toEqual(['none']);
+  });
+
+  it('gains by taking a denial away that stands beside other roles', () => {
+    const by = token(ID);
+    putPolicy(policy('denial', { 'z/**': [] }));
+    create({ id: OTHER_ID, roles: ['viewer', 'denial'] });
+    expect(codes(putPolicy(policy('denial', {}), by))).toEqual(['PERMISSION_DENIED']);
+    expect(codes(deletePolicy('denial', by))).toEqual(['IN_USE']);
+    expect(codes(write('z/x', token(OTHER_ID)))).toEqual(['PERMISSION_DENIED']);
+  });
+
+  it('touches what every cluster has', () => {
+    expect(putPolicy(policy('admin', {}))?.failure).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      field: 'role',
+    });
+    expect(deletePolicy('viewer')?.failure).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'role' });
+  });
+
+  it('without the right to administer access changes it', () => {
+    create({ id: OTHER_ID, roles: ['operator'] });
+    const by = token(OTHER_ID);
+    const outcomes = [
+      putPolicy(policy('x', {}), by),
+      deletePolicy('granter', by),
+      create({ id: '00000000000000a3', roles: ['operator'] }, by),
+      apply({ revokeAccessToken: { id: ID } }, by),
+    ];
+    expect(codes(...outcomes)).toEqual(Array.from(outcomes, () => 'PERMISSION_DENIED'));
+  });
+});
+
+describe('policies and tokens', () => {
+  it('are there after a restart, with the same digest', async () => {
+    putPolicy(policy('apps', { 'apps/**': ['write'], 'apps/x': [] }, ['audit']));
+    create({ roles: ['apps', 'viewer'], ttlMs: 5_000 });
+    const { policies, tokens } = rig.store.access;
+    await rig.reopen();
+    expect(rig.store.access.policies).toEqual(policies);
+    expect(rig.store.access.tokens).toEqual(tokens);
+    expect(codes(write('apps/y', token(ID)), write('apps/x', token(ID)))).toEqual([
+      'none',
+      'PERMISSION_DENIED',
+    ]);
+    rig.timeMs += 5_000;
+    expect(codes(write('apps/y', token(ID)))).toEqual(['UNAUTHENTICATED']);
+  });
+
+  it('are few', () => {
+    for (let at = 0; at < LIMITS.policiesMax; at += 1) putPolicy(policy(`r${at}`, {}));
+    expect(codes(putPolicy(policy('more', {})), putPolicy(policy('r0', { a: ['read'] })))).toEqual([
+      'OVERLOADED',
+      'none',
+    ]);
+    expect(codes(deletePolicy('r0'), putPolicy(policy('more', {})), deletePolicy('r0'))).toEqual([
+      'none',
+      'none',
+      'NOT_FOUND',
+    ]);
+  });
+
+  it.each<[string, Policy, string]>([
+    ['a name with capitals', policy('Apps', {}), 'role'],
+    ['no name', policy('', {}), 'role'],
+    ['a path that is none', policy('apps', { 'a**': ['read'] }), 'rules[0].path'],
+    [
+      'too many rules',
+      policy('apps', Object.fromEntries(Array.from({ length: 1_001 }, (_, at) => [`a${at}`, ['read']]))),
+      'rules',
+    ],
+    [
+      'too many words',
+      policy('apps', { a: Array.from({ length: 17 }, () => 'read') }),
+      'rules[0].capabilities',
+    ],
+  ])('are refused with %s', (_what, wanted, field) => {
+    expect(putPolicy(wanted)?.failure).toMatchObject({ code: 'INVALID_ARGUMENT', field });
+  });
+
+  it('say which rule decides', () => {
+    putPolicy(policy('apps', { 'apps/**': ['write'], 'apps/x': [] }));
+    create({ roles: ['apps', 'viewer'] });
+    const explain = (what: string, name: string | null, who = ID) =>
+      rig.store.access.explain({ who, what, name });
+    expect(explain('write', 'apps/y')).toEqual({
+      allowed: true,
+      pattern: 'apps/**',
+      roles: ['apps'],
+      capabilities: ['write'],
+    });
+    expect(explain('write', 'apps/x')).toEqual({
+      allowed: false,
+      pattern: 'apps/x',
+      roles: ['apps'],
+      capabilities: [],
+    });
+    expect(explain('read', 'y')).toMatchObject({ allowed: true, pattern: '**', roles: ['viewer'] });
+    expect(explain('keys', null, 'operator')).toEqual({
+      allowed: true,
+      pattern: '',
+      roles: ['operator'],
+      capabilities: [],
+    });
+    expect(explain('keys', null)).toMatchObject({ allowed: false, roles: [] });
+    expect(explain('read', 'y', 'apps')).toEqual({
+      allowed: false,
+      pattern: '',
+      roles: [],
+      capabilities: [],
+    });
+    expect(() => explain('read', 'y', 'nobody')).toThrow('there is no role nobody');
+  });
+});
