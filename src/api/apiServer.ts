@@ -1,4 +1,4 @@
-/** The API port: TLS 1.3 with a client certificate on every connection; Kv, Cluster, health and reflection. */
+/** The API port: TLS 1.3, every call of a client certificate or an access token; Kv, Cluster, Access, health and reflection. */
 import tls from 'node:tls';
 import {
   logVerbosity,
@@ -10,17 +10,20 @@ import {
 import { type Clock, systemClock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { accessService } from '../proto/access.ts';
 import { clusterService } from '../proto/cluster.ts';
 import { kvService } from '../proto/kv.ts';
+import { accessMethods } from './accessService.ts';
 import { Callers, type Identify } from './caller.ts';
 import { clusterMethods } from './clusterService.ts';
 import { boundConnections } from './connectionBound.ts';
 import { KvCalls } from './kvCalls.ts';
 import { kvUnaryMethods } from './kvService.ts';
 import { OpenStreams } from './openStreams.ts';
-import type { ClusterPort, KvPort } from './ports.ts';
+import type { AccessPort, ClusterPort, KvPort } from './ports.ts';
 import { addReflection, Health } from './serverInformation.ts';
 import { sessionMethod } from './sessionService.ts';
+import { Unproved } from './unproved.ts';
 import { watchMethod } from './watchService.ts';
 
 // grpc-js passes no version to TLS, so the process-wide floor is the only place; it must be set before the first socket.
@@ -31,12 +34,15 @@ setLogVerbosity(logVerbosity.NONE);
 export interface ApiServerOptions {
   readonly kv: KvPort;
   readonly cluster: ClusterPort;
+  readonly access: AccessPort;
   readonly identify: Identify;
-  /** Must ask each client for a certificate of this cluster's authority, and refuse one without. */
+  /** Must ask each client for a certificate of this cluster's authority, and accept one without: it may show a token. */
   readonly credentials: ServerCredentials;
   readonly clock?: Clock;
   /** Default: LIMITS.apiConnectionsMax. */
   readonly connectionsMax?: number;
+  /** Default: LIMITS.apiProofWithinMs. */
+  readonly proofWithinMs?: number | undefined;
 }
 
 /** Room for what a message holds beside keys and values: ids, field tags, compares. */
@@ -58,6 +64,7 @@ export class ApiServer {
   readonly #server = new Server(SERVER_OPTIONS);
   readonly #health = new Health();
   readonly #streams = new OpenStreams();
+  readonly #unproved: Unproved;
   readonly #credentials: ServerCredentials;
   readonly #connectionsMax: number;
   readonly #callers: Callers;
@@ -67,11 +74,19 @@ export class ApiServer {
     this.#credentials = options.credentials;
     this.#connectionsMax = options.connectionsMax ?? LIMITS.apiConnectionsMax;
     const { clock = systemClock } = options;
-    const callers = new Callers({ identify: options.identify, clock });
+    const { access } = options;
+    const holderOf = (token: string, deadlineMs: number) => access.holderOf(token, deadlineMs);
+    this.#unproved = new Unproved({ withinMs: options.proofWithinMs });
+    const callers = new Callers({
+      identify: options.identify,
+      holderOf,
+      clock,
+      onProved: (peer) => this.#unproved.proved(peer),
+    });
     this.#judging = setInterval(() => this.#streams.drainExpired(clock.wallMs()), LIMITS.apiJudgeIntervalMs);
     this.#judging.unref();
     this.#callers = callers;
-    const context = { callers, leaderApiAddress: () => options.cluster.leaderApiAddress() };
+    const context = { callers, access, leaderApiAddress: () => options.cluster.leaderApiAddress() };
     const calls = new KvCalls(options.kv);
     this.#server.addService(kvService, {
       ...kvUnaryMethods(context, { calls, port: options.kv }),
@@ -79,6 +94,7 @@ export class ApiServer {
       watch: watchMethod(context, { port: options.kv, streams: this.#streams }),
     });
     this.#server.addService(clusterService, clusterMethods(context, options.cluster));
+    this.#server.addService(accessService, accessMethods(context, access));
     this.#health.addTo(this.#server, callers);
     addReflection(this.#server, callers);
   }
@@ -95,7 +111,10 @@ export class ApiServer {
           reject(listenError(thrown, `${host}:${address.port}`));
           return;
         }
-        boundConnections(this.#server, this.#connectionsMax);
+        boundConnections(this.#server, {
+          most: this.#connectionsMax,
+          onOpened: (socket) => this.#unproved.opened(socket),
+        });
         resolve(port);
       });
     });

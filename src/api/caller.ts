@@ -20,9 +20,16 @@ export type Identify = (certificateDer: Uint8Array) => Identity;
 
 /** The part of a server call that this folder reads. */
 export interface IncomingCall {
+  readonly metadata: { get(name: string): readonly (string | Buffer)[] };
   getPeer(): string;
   getAuthContext(): { readonly sslPeerCertificate?: PeerCertificate | undefined };
 }
+
+/** Whose access token this is, by its id. @throws HoldfastError UNAUTHENTICATED, and what a linearizable read throws */
+export type HolderOf = (token: string, deadlineMs: number) => Promise<string>;
+
+/** RFC 6750, section 2.1. */
+const BEARER = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i;
 
 /** More distinct certificates than this at one time cost a parse each, nothing else. */
 const IDENTITIES_CACHED_MAX = 1_024;
@@ -37,21 +44,50 @@ interface Identified {
 
 export class Callers {
   readonly #identify: Identify;
+  readonly #holderOf: HolderOf;
+  readonly #onProved: (peer: string) => void;
   readonly #clock: Clock;
   readonly #identities = new Map<string, Identified>();
 
-  constructor(options: { readonly identify: Identify; readonly clock: Clock }) {
+  constructor(options: {
+    readonly identify: Identify;
+    readonly holderOf: HolderOf;
+    readonly clock: Clock;
+    /** The peer has shown an access token that is good. */
+    readonly onProved?: (peer: string) => void;
+  }) {
+    this.#onProved = options.onProved ?? (() => undefined);
     this.#identify = options.identify;
+    this.#holderOf = options.holderOf;
     this.#clock = options.clock;
   }
 
+  /**
+   * Whoever shows an access token is its holder, also on a connection with a certificate that may do more.
+   * @throws HoldfastError UNAUTHENTICATED; with a token also what a linearizable read throws
+   */
+  async principal(call: IncomingCall, deadlineMs: number): Promise<Principal> {
+    const [authorization] = call.metadata.get('authorization');
+    if (authorization === undefined) return this.certified(call);
+    const [, token] = (typeof authorization === 'string' && BEARER.exec(authorization)) || [];
+    if (token === undefined) {
+      throw new HoldfastError('UNAUTHENTICATED', 'the authorization of the call is not Bearer and a token', {
+        field: 'authorization',
+      });
+    }
+    const name = await this.#holderOf(token, deadlineMs);
+    const address = call.getPeer();
+    this.#onProved(address);
+    return { kind: 'token', name, address };
+  }
+
   /** @throws HoldfastError UNAUTHENTICATED when the connection proves no client identity */
-  principal(call: IncomingCall): Principal {
+  certified(call: IncomingCall): Principal {
     const certificate = call.getAuthContext().sslPeerCertificate;
     const identity = certificate === undefined ? NO_CERTIFICATE : this.#identityNow(certificate);
     if (identity.kind === 'client') return { kind: 'client', name: identity.name, address: call.getPeer() };
     throw new HoldfastError('UNAUTHENTICATED', `not a client of this cluster: ${identity.reason}`, {
-      hint: 'connect with a client certificate that this cluster has issued',
+      hint: 'connect with a client certificate that this cluster has issued, or with an access token',
     });
   }
 
@@ -62,7 +98,7 @@ export class Callers {
     throw new HoldfastError('UNAUTHENTICATED', 'the connection shows no certificate');
   }
 
-  /** When the certificate of the caller ends, on the wall clock: for streams, which `principal` is asked of once. */
+  /** When the certificate of the caller ends, on the wall clock: for streams, whose caller is asked for once. */
   endMs(call: IncomingCall): number {
     const certificate = call.getAuthContext().sslPeerCertificate;
     return certificate === undefined ? Number.NEGATIVE_INFINITY : this.#identified(certificate).endMs;
@@ -75,9 +111,13 @@ export class Callers {
 
   /** A caller whose answer is of use for `timeoutMs` (0: the default) from now, at most `requestTimeoutMsMax`. */
   caller(principal: Principal, timeoutMs: number): Caller {
+    return { principal, deadlineMs: this.deadlineMs(timeoutMs) };
+  }
+
+  /** On the monotonic clock. */
+  deadlineMs(timeoutMs: number): number {
     const wantedMs = timeoutMs === 0 ? LIMITS.requestTimeoutMs : timeoutMs;
-    const boundedMs = Math.min(wantedMs, LIMITS.requestTimeoutMsMax);
-    return { principal, deadlineMs: this.#clock.monotonicMs() + boundedMs };
+    return this.#clock.monotonicMs() + Math.min(wantedMs, LIMITS.requestTimeoutMsMax);
   }
 
   /** The gRPC deadline of a unary call (wall clock, Infinity when absent) as a timeout for `caller`. */

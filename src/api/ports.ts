@@ -1,4 +1,14 @@
+import type { Area } from '../access/policy/policy.ts';
 import type { HoldfastError } from '../base/errors.ts';
+import type {
+  AccessTokenListResponse,
+  CreateAccessTokenRequest,
+  CreateAccessTokenResponse,
+  ExplainPolicyRequest,
+  ExplainPolicyResponse,
+  PolicyListResponse,
+  WhoAmIResponse,
+} from '../proto/access.ts';
 import type {
   AddTokenRequest,
   AddTokenResponse,
@@ -23,7 +33,7 @@ import type {
   WatchCreate,
   WatchEvent,
 } from '../proto/kv.ts';
-import type { Outcome, Principal, RequestId, Transaction } from '../proto/storage.ts';
+import type { Outcome, Policy, Principal, RequestId, Transaction } from '../proto/storage.ts';
 
 /** Who asks, and until when an answer is of use. */
 export interface Caller {
@@ -70,6 +80,24 @@ export interface WatchHandle {
   readonly startedAfterRevision: number;
   resume(): void;
   close(): void;
+}
+
+/** Who somebody is, and what he may do. Every method but `isKnown` rejects only with a HoldfastError. */
+export interface AccessPort {
+  /** The id of an access token. UNAUTHENTICATED when it is none, or not good any more. */
+  holderOf(token: string, deadlineMs: number): Promise<string>;
+  /** Whether this is still somebody. */
+  isKnown(principal: Principal): boolean;
+  /** PERMISSION_DENIED unless he administers this. */
+  requireArea(caller: Caller, area: Area): Promise<void>;
+  whoAmI(caller: Caller): Promise<WhoAmIResponse>;
+  putPolicy(caller: Caller, policy: Policy): Promise<void>;
+  deletePolicy(caller: Caller, request: { readonly role: string }): Promise<void>;
+  policyList(caller: Caller): Promise<PolicyListResponse>;
+  explainPolicy(caller: Caller, request: ExplainPolicyRequest): Promise<ExplainPolicyResponse>;
+  createAccessToken(caller: Caller, request: CreateAccessTokenRequest): Promise<CreateAccessTokenResponse>;
+  accessTokenList(caller: Caller): Promise<AccessTokenListResponse>;
+  revokeAccessToken(caller: Caller, request: { readonly id: string }): Promise<void>;
 }
 
 export interface ClusterPort {

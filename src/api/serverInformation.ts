@@ -16,7 +16,7 @@ import type { Callers, IncomingCall } from './caller.ts';
 import { callerError, grpcStatus } from './status.ts';
 
 /** '' is the server as a whole, by the health protocol. */
-const HEALTH_SERVICES = ['', 'holdfast.v1.Kv', 'holdfast.v1.Cluster'];
+const HEALTH_SERVICES = ['', 'holdfast.v1.Kv', 'holdfast.v1.Cluster', 'holdfast.v1.Access'];
 
 /** grpc.health.v1: SERVING only while the node says that it is ready. */
 export class Health {
@@ -74,10 +74,15 @@ interface ReadyMethod {
 /** What the package would add to a server, by path. */
 function reflectionMethods(): ReadonlyMap<string, ReadyMethod> {
   const definition = loadSync(
-    ['holdfast/v1/kv.proto', 'holdfast/v1/cluster.proto', 'health/v1/health.proto'],
+    [
+      'holdfast/v1/kv.proto',
+      'holdfast/v1/cluster.proto',
+      'holdfast/v1/access.proto',
+      'health/v1/health.proto',
+    ],
     { includeDirs: [PROTO_FOLDER, dirname(dirname(dirname(healthProtoPath)))] },
   );
-  const services = ['holdfast.v1.Kv', 'holdfast.v1.Cluster', 'grpc.health.v1.Health'];
+  const services = ['holdfast.v1.Kv', 'holdfast.v1.Cluster', 'holdfast.v1.Access', 'grpc.health.v1.Health'];
   const methods = new Map<string, ReadyMethod>();
   new ReflectionService(definition, { services }).addToServer({
     addService: (service: ServiceDefinition, implementation: UntypedServiceImplementation) => {
@@ -109,15 +114,18 @@ type AnyHandler = (call: AnyCall, callback?: (status: object) => void) => void;
 function guardedHandler(handler: UntypedHandleCall, callers: Callers): UntypedHandleCall {
   const run = handler as unknown as AnyHandler;
   const withCheck: AnyHandler = (call, callback) => {
-    try {
-      callers.principal(call);
-    } catch (thrown) {
-      const status = grpcStatus(callerError(thrown), null);
-      if (callback) callback(status);
-      else call.emit('error', status);
-      return;
-    }
-    run(call, callback);
+    const begin = async (): Promise<void> => {
+      try {
+        await callers.principal(call, callers.deadlineMs(0));
+      } catch (thrown) {
+        const status = grpcStatus(callerError(thrown), null);
+        if (callback) callback(status);
+        else call.emit('error', status);
+        return;
+      }
+      run(call, callback);
+    };
+    void begin();
   };
   return withCheck as unknown as UntypedHandleCall;
 }

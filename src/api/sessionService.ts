@@ -12,6 +12,7 @@ import type { Answer, Call, SessionRequest, SessionResponse } from '../proto/kv.
 import type { Principal } from '../proto/storage.ts';
 import { AnswerRoom } from './answerRoom.ts';
 import type { KvCalls } from './kvCalls.ts';
+import { letInStream } from './letIn.ts';
 import { answerBytes, callBytes } from './messageBytes.ts';
 import type { OpenStreams } from './openStreams.ts';
 import type { Caller } from './ports.ts';
@@ -28,15 +29,19 @@ export function sessionMethod(
   parts: { readonly calls: KvCalls; readonly streams: OpenStreams },
 ): handleBidiStreamingCall<SessionRequest, SessionResponse> {
   return (stream) => {
-    try {
-      const principal = context.callers.principal(stream);
-      const session = new Session({ context, calls: parts.calls, stream, principal });
-      const forget = parts.streams.add(session, context.callers.endMs(stream));
-      stream.on('cancelled', forget);
-      stream.on('close', forget);
-    } catch (thrown) {
-      stream.emit('error', grpcStatus(callerError(thrown), null));
-    }
+    const begin = async (): Promise<void> => {
+      try {
+        const { principal, isGood } = await letInStream(context, stream);
+        if (stream.cancelled) return;
+        const session = new Session({ context, calls: parts.calls, stream, principal });
+        const forget = parts.streams.add(session, isGood);
+        stream.on('cancelled', forget);
+        stream.on('close', forget);
+      } catch (thrown) {
+        stream.emit('error', grpcStatus(callerError(thrown), null));
+      }
+    };
+    void begin();
   };
 }
 

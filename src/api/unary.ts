@@ -2,11 +2,13 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import { HoldfastError } from '../base/errors.ts';
 import type { Callers } from './caller.ts';
-import type { Caller } from './ports.ts';
+import { letIn } from './letIn.ts';
+import type { AccessPort, Caller } from './ports.ts';
 import { callerError, grpcStatus } from './status.ts';
 
 export interface HandlerContext {
   readonly callers: Callers;
+  readonly access: AccessPort;
   /** host:port of the leader's API as far as this node knows, or null. */
   readonly leaderApiAddress: () => string | null;
 }
@@ -35,8 +37,10 @@ export function unary<Request, Response>(
     const run = async (): Promise<void> => {
       try {
         const { callers } = context;
-        const caller = callers.caller(callers.principal(call), callers.timeoutMs(call.getDeadline()));
-        timer = setTimeout(() => finish(deadlineExceeded(), null), caller.deadlineMs - callers.nowMs());
+        const deadlineMs = callers.deadlineMs(callers.timeoutMs(call.getDeadline()));
+        timer = setTimeout(() => finish(deadlineExceeded(), null), deadlineMs - callers.nowMs());
+        const caller = await letIn(context, call, deadlineMs);
+        if (answered) return;
         const shown = (): Uint8Array => callers.certificate(call);
         finish(null, await work(caller, call.request, shown));
       } catch (thrown) {

@@ -7,6 +7,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { checkCount, checkRange } from '../command/checkKeys.ts';
 import type { WatchCreate, WatchEvent, WatchRequest, WatchResponse } from '../proto/kv.ts';
 import type { Principal } from '../proto/storage.ts';
+import { letInStream } from './letIn.ts';
 import type { OpenStreams } from './openStreams.ts';
 import type { KvPort, WatchHandle, WatchSink } from './ports.ts';
 import { refuse } from './refuse.ts';
@@ -20,15 +21,19 @@ export function watchMethod(
   parts: { readonly port: KvPort; readonly streams: OpenStreams },
 ): handleBidiStreamingCall<WatchRequest, WatchResponse> {
   return (stream) => {
-    try {
-      const principal = context.callers.principal(stream);
-      const watches = new Watches({ context, port: parts.port, stream, principal });
-      const forget = parts.streams.add(watches, context.callers.endMs(stream));
-      stream.on('cancelled', forget);
-      stream.on('close', forget);
-    } catch (thrown) {
-      stream.emit('error', grpcStatus(callerError(thrown), null));
-    }
+    const begin = async (): Promise<void> => {
+      try {
+        const { principal, isGood } = await letInStream(context, stream);
+        if (stream.cancelled) return;
+        const watches = new Watches({ context, port: parts.port, stream, principal });
+        const forget = parts.streams.add(watches, isGood);
+        stream.on('cancelled', forget);
+        stream.on('close', forget);
+      } catch (thrown) {
+        stream.emit('error', grpcStatus(callerError(thrown), null));
+      }
+    };
+    void begin();
   };
 }
 

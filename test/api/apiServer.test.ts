@@ -89,15 +89,16 @@ describe('who may call', () => {
   });
 
   it('refuses a connection without a certificate, and one of another authority', async () => {
-    await expect(unaryCall(raw(null), put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    const refused = { code: status.UNAUTHENTICATED };
+    await expect(unaryCall(raw(null), put())).rejects.toMatchObject(refused);
     const stranger = await (await TestAuthority.create()).client('alice');
-    await expect(unaryCall(raw(stranger), put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    await expect(unaryCall(raw(stranger), put())).rejects.toMatchObject(refused);
     expect(running.node.calls).toBe(0);
   });
 
   it.each(['no longer', 'not yet'] as const)('refuses a certificate that is valid %s', async (valid) => {
     const untimely = raw(await rig.authority.client('alice', valid));
-    await expect(unaryCall(untimely, put())).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    await expect(unaryCall(untimely, put())).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
     expect(running.node.calls).toBe(0);
   });
 

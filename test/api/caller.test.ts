@@ -16,38 +16,42 @@ beforeAll(async () => {
 
 let clock: ManualClock;
 let callers: Callers;
+let authorization: readonly string[];
+const holderOf = (token: string) => Promise.resolve(`holder of ${token}`);
 let reads: number;
 beforeEach(() => {
   clock = new ManualClock(endMs - 1);
   reads = 0;
+  authorization = [];
   const counted: typeof identify = (der) => {
     reads += 1;
     return identify(der);
   };
-  callers = new Callers({ identify: counted, clock });
+  callers = new Callers({ identify: counted, holderOf, clock });
 });
 
 function callBy(shown: X509Certificate | null): IncomingCall {
   const { raw, fingerprint256 } = shown ?? certificate;
   const sslPeerCertificate = shown === null ? undefined : ({ raw, fingerprint256 } as PeerCertificate);
-  return { getPeer: () => '127.0.0.1:1', getAuthContext: () => ({ sslPeerCertificate }) };
+  const metadata = { get: () => authorization };
+  return { metadata, getPeer: () => '127.0.0.1:1', getAuthContext: () => ({ sslPeerCertificate }) };
 }
 
 describe('a caller', () => {
   it('is who the certificate names, which is read once', () => {
     const principal = { kind: 'client', name: 'alice', address: '127.0.0.1:1' };
-    expect(callers.principal(callBy(certificate))).toEqual(principal);
-    expect(callers.principal(callBy(certificate))).toEqual(principal);
+    expect(callers.certified(callBy(certificate))).toEqual(principal);
+    expect(callers.certified(callBy(certificate))).toEqual(principal);
     expect(reads).toBe(1);
   });
 
   it('is nobody on a connection that stands when its certificate has ended', () => {
     const call = callBy(certificate);
-    callers.principal(call);
+    callers.certified(call);
     clock.jumpWall(1);
-    callers.principal(call);
+    callers.certified(call);
     clock.jumpWall(1);
-    expect(() => callers.principal(call)).toThrow(
+    expect(() => callers.certified(call)).toThrow(
       expect.objectContaining({
         code: 'UNAUTHENTICATED',
         message: `not a client of this cluster: the certificate expired at ${new Date(endMs).toISOString()}`,
@@ -56,8 +60,28 @@ describe('a caller', () => {
     expect(reads).toBe(1);
     // The clock was wrong.
     clock.jumpWall(-1);
-    callers.principal(call);
+    callers.certified(call);
   });
+});
+
+describe('a caller with an access token', () => {
+  it('is the holder of the token, whatever certificate the connection shows', async () => {
+    authorization = ['Bearer hft_1'];
+    const principal = { kind: 'token', name: 'holder of hft_1', address: '127.0.0.1:1' };
+    await expect(callers.principal(callBy(certificate), 0)).resolves.toEqual(principal);
+    await expect(callers.principal(callBy(null), 0)).resolves.toEqual(principal);
+    expect(reads).toBe(0);
+  });
+
+  it.each(['', 'hft_1', 'Basic hft_1', 'Bearer', 'Bearer a b', 'Bearer \0', `Bearer ${'a'.repeat(513)}`])(
+    'is nobody with the authorization %j, also with a certificate',
+    async (text) => {
+      authorization = [text];
+      await expect(callers.principal(callBy(certificate), 0)).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+      });
+    },
+  );
 });
 
 describe('a stream', () => {
@@ -66,7 +90,8 @@ describe('a stream', () => {
     const streams = new OpenStreams();
     const endsMs = [callers.endMs(callBy(certificate)), Number.POSITIVE_INFINITY];
     expect(endsMs[0]).toBe(endMs);
-    for (const [at, ends] of endsMs.entries()) streams.add({ drain: () => drained.push(`${at}`) }, ends);
+    for (const [at, ends] of endsMs.entries())
+      streams.add({ drain: () => drained.push(`${at}`) }, (wallMs) => wallMs <= ends);
     streams.drainExpired(endMs);
     expect(drained).toEqual([]);
     streams.drainExpired(endMs + 1);

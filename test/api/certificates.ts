@@ -98,7 +98,7 @@ export function serverCredentials(authority: TestAuthority, server: Pem): Server
     cert: Buffer.from(server.certificate),
     key: Buffer.from(server.privateKey),
   };
-  return nodeServerCredentials(new TlsMaterialHolder(material), { clientWithoutCertificate: 'refused' });
+  return nodeServerCredentials(new TlsMaterialHolder(material), { clientWithoutCertificate: 'accepted' });
 }
 
 /** What the trust folder does for a real node: the one URI SAN of the certificate. */

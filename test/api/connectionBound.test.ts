@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net';
-import { Server } from '@grpc/grpc-js';
+import { connectivityState, Server } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { boundConnections } from '../../src/api/connectionBound.ts';
+import { rawClient } from './rawClient.ts';
 import { Rig } from './rig.ts';
 import { until } from './until.ts';
 
@@ -33,7 +34,31 @@ describe('the API port', () => {
     expect((await client.put('k', 'v')).revision).toBeGreaterThan(0);
   });
 
+  it('closes a connection on which nobody shows who he is, and no other', async () => {
+    const { endpoint, node } = await rig.start({ proofWithinMs: 300 });
+    node.access.tokens.set('hft_1', '1');
+    const rawClients = {
+      stranger: rawClient(endpoint, rig.authority, null),
+      certified: rawClient(endpoint, rig.authority, rig.clientPem),
+    };
+    const withToken = rig.client([endpoint], {
+      certificate: undefined,
+      privateKey: undefined,
+      token: 'hft_1',
+    });
+    await withToken.access.whoAmI();
+    const channels = Object.values(rawClients).map((client) => client.getChannel());
+    for (const channel of channels) channel.getConnectivityState(true);
+    const states = () => channels.map((channel) => channel.getConnectivityState(false));
+    const { READY, IDLE } = connectivityState;
+    await until(() => states().every((state) => state === READY), 'both to be connected');
+    await until(() => states()[0] === IDLE, 'the stranger to be gone');
+    expect(states()[1]).toBe(READY);
+    await withToken.access.whoAmI();
+    for (const client of Object.values(rawClients)) client.close();
+  });
+
   it('is bounded only when it listens', () => {
-    expect(boundConnections(new Server(), 1)).toBe(false);
+    expect(boundConnections(new Server(), { most: 1, onOpened: () => undefined })).toBe(false);
   });
 });

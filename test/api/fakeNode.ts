@@ -31,6 +31,7 @@ import {
   type RequestId,
   type Transaction,
 } from '../../src/proto/storage.ts';
+import { FakeAccess } from './fakeAccess.ts';
 import { EMPTY_STATUS, type FakeState, FakeWatch, isWithin, text } from './fakeState.ts';
 import { answerAfter } from './until.ts';
 
@@ -46,6 +47,7 @@ export interface Fault {
 /** A fake of the node behind the API: one process's memory, no log, no disk. It applies a request id once. */
 export class FakeNode implements KvPort, ClusterPort {
   readonly state: FakeState;
+  readonly access = new FakeAccess();
   readonly faults = new Map<string, Fault>();
   readonly callers: Caller[] = [];
   readonly requests: RequestId[] = [];

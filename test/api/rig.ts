@@ -36,15 +36,17 @@ export class Rig {
   }
 
   async start(
-    options: { port?: number; node?: FakeNode; connectionsMax?: number } = {},
+    options: { port?: number; node?: FakeNode; connectionsMax?: number; proofWithinMs?: number } = {},
   ): Promise<RunningNode> {
     const node = options.node ?? new FakeNode(this.state);
     const credentials = serverCredentials(this.authority, this.serverPem);
     const server = new ApiServer({
       kv: node,
       cluster: node,
+      access: node.access,
       identify,
       credentials,
+      proofWithinMs: options.proofWithinMs,
       ...(options.connectionsMax === undefined ? {} : { connectionsMax: options.connectionsMax }),
     });
     this.#servers.add(server);

@@ -32,13 +32,16 @@ const PLACES: Readonly<
   trust: { from: ['envelope', 'proto'], packages: ['@grpc/grpc-js', '@peculiar/x509', 'reflect-metadata'] },
   snapshot: { from: ['envelope', 'store'], packages: [] },
   api: {
-    from: ['proto', 'command'],
+    from: ['proto', 'command', 'access/policy'],
     packages: ['@grpc/grpc-js', '@grpc/proto-loader', '@grpc/reflection', 'grpc-health-check'],
   },
   client: { from: ['proto'], packages: ['@grpc/grpc-js'] },
   node: { from: ['*'], packages: ['pino', 'yaml', 'zod'] },
   cli: { from: ['client', 'proto'], packages: ['cli-table3', 'commander', 'picocolors', 'yaml', 'zod'] },
-  'cli/offline': { from: ['cli', 'client', 'proto', 'node'], packages: ['commander'] },
+  'cli/offline': {
+    from: ['cli', 'client', 'proto', 'node', 'command', 'access/policy'],
+    packages: ['commander'],
+  },
   'cli/server': { from: ['cli', 'cli/offline', 'client', 'proto', 'node'], packages: ['commander'] },
 };
 

@@ -1,0 +1,57 @@
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Principal } from '../proto/storage.ts';
+import type { Callers, IncomingCall } from './caller.ts';
+import type { AccessPort, Caller } from './ports.ts';
+import { RPC_RULES } from './rpcRules.ts';
+
+/** A call that says which method it is for. */
+export interface GuardedCall extends IncomingCall {
+  getPath(): string;
+}
+
+interface Guards {
+  readonly callers: Callers;
+  readonly access: AccessPort;
+}
+
+/**
+ * Who calls, once it is known that he may use this method at all.
+ * @throws HoldfastError UNAUTHENTICATED, PERMISSION_DENIED; and what a linearizable read throws, before either is said
+ */
+export async function letIn(
+  { callers, access }: Guards,
+  call: GuardedCall,
+  deadlineMs: number,
+): Promise<Caller> {
+  const caller = { principal: await callers.principal(call, deadlineMs), deadlineMs };
+  const rule = RPC_RULES.get(call.getPath());
+  switch (rule) {
+    case 'anyone':
+    case 'names':
+      return caller;
+    case 'certificate':
+      if (caller.principal.kind === 'client') return caller;
+      throw new HoldfastError(
+        'PERMISSION_DENIED',
+        'only a client with a certificate of its own asks for this',
+      );
+    case undefined:
+      throw new HoldfastError('PERMISSION_DENIED', 'nothing is known of who may call this method');
+    default:
+      await access.requireArea(caller, rule);
+      return caller;
+  }
+}
+
+/** Who opens a stream, and how it is known whether he is still somebody: asked about once a second. */
+export async function letInStream(
+  guards: Guards,
+  call: GuardedCall,
+): Promise<{ readonly principal: Principal; readonly isGood: (wallMs: number) => boolean }> {
+  const { callers, access } = guards;
+  const { principal } = await letIn(guards, call, callers.deadlineMs(LIMITS.requestTimeoutMs));
+  if (principal.kind === 'token') return { principal, isGood: () => access.isKnown(principal) };
+  const endMs = callers.endMs(call);
+  return { principal, isGood: (wallMs) => wallMs <= endMs };
+}
