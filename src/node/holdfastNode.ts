@@ -14,6 +14,7 @@ import type { WalContents } from '../replication/wal/types.ts';
 import type { Store } from '../store/store.ts';
 import { type CertificateIdentity, certificateIdentity } from '../trust/identity.ts';
 import { requireTls13, serverCredentials } from '../trust/tls.ts';
+import { NodeAccessPort } from './accessPort.ts';
 import { Authorisation } from './authorisation.ts';
 import { Certification } from './certification.ts';
 import { NodeClusterPort } from './clusterPort.ts';
@@ -293,8 +294,15 @@ function createApi(parts: ApiParts): ApiServer {
       divergedStates: diverged,
       scrubber,
     }),
+    access: new NodeAccessPort({
+      store,
+      submit: core.submit,
+      read: core.read,
+      authorisation,
+      random: systemRandom,
+    }),
     identify: (der) => clientOrNobody(certificateIdentity(der, certification.identityContext)),
-    credentials: serverCredentials(certification.apiMaterial, { clientWithoutCertificate: 'refused' }),
+    credentials: serverCredentials(certification.apiMaterial, { clientWithoutCertificate: 'accepted' }),
     clock: systemClock,
   });
 }
