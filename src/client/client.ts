@@ -12,8 +12,9 @@ import type {
   TxnResponse,
 } from '../proto/kv.ts';
 import type { Compare, Operation } from '../proto/storage.ts';
+import { AccessClient } from './accessClient.ts';
 import { ClusterClient } from './clusterClient.ts';
-import { type ClientIdentity, secureContext } from './connection.ts';
+import { type ClientIdentity, securityOf } from './connection.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { type Bytes, type Item, type KeySelector, toBytes, toItem, toItemOrNull, toRange } from './keys.ts';
 import { Route } from './route.ts';
@@ -101,6 +102,7 @@ export async function connect(options: ConnectOptions): Promise<HoldfastClient> 
 /** A client of one cluster. Every method throws HoldfastError with a stable `code`. */
 export class HoldfastClient {
   readonly cluster: ClusterClient;
+  readonly access: AccessClient;
   readonly #dispatcher: Dispatcher;
   readonly #watches = new Set<Watch>();
   #closed = false;
@@ -111,13 +113,14 @@ export class HoldfastClient {
     checkEndpoints(endpoints);
     const firstIndex = random.integer({ min: 0, max: endpoints.length });
     this.#dispatcher = new Dispatcher({
-      context: secureContext(options),
+      security: securityOf(options),
       route: new Route({ endpoints, clock, firstIndex }),
       clock,
       random,
       defaultTimeoutMs: options.requestTimeoutMs ?? LIMITS.requestTimeoutMs,
     });
     this.cluster = new ClusterClient({ dispatcher: this.#dispatcher, endpoints });
+    this.access = new AccessClient(this.#dispatcher);
   }
 
   /** Puts a value. `previous` in the result is null unless asked for and there. */

@@ -1,18 +1,32 @@
 /** One address: its gRPC channel, its session stream, its unary calls. */
 import { isIP } from 'node:net';
 import { checkServerIdentity, createSecureContext, type SecureContext } from 'node:tls';
-import { Client, connectivityState, credentials, type StatusObject } from '@grpc/grpc-js';
+import {
+  CallCredentials,
+  Client,
+  connectivityState,
+  credentials,
+  Metadata,
+  type StatusObject,
+} from '@grpc/grpc-js';
 import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { accessService } from '../proto/access.ts';
 import { clusterService } from '../proto/cluster.ts';
 import { kvService } from '../proto/kv.ts';
 import { failureOfStatus, unreachableNode } from './failure.ts';
-import { attemptBody, type Outgoing } from './outgoing.ts';
+import { attemptBody, type Outgoing, type Service } from './outgoing.ts';
 import { type AttemptEvents, SessionStream } from './sessionStream.ts';
 
 /** A larger call goes as a unary call of its own: on the session it would hold up all the others. */
 const SESSION_CALL_BYTES_MAX = 262_144;
+
+const SERVICES = {
+  'holdfast.v1.Kv': kvService,
+  'holdfast.v1.Cluster': clusterService,
+  'holdfast.v1.Access': accessService,
+} as const satisfies Record<Service, object>;
 
 /** Sent as the TLS server name for an address that is an IP, which RFC 6066 does not allow there. */
 const NAME_FOR_ADDRESSES = 'address.holdfast.invalid';
@@ -33,22 +47,45 @@ const CHANNEL_OPTIONS = {
   'grpc-node.flow_control_window': 4_194_304,
 } as const;
 
-/** PEM texts. */
+/** How a client knows the cluster, and how it shows who it is: by a certificate, an access token, or both: then the token counts. */
 export interface ClientIdentity {
-  /** The only root that a server's certificate is verified against. */
+  /** The only root that a server's certificate is verified against. PEM. */
   readonly ca: string;
-  readonly certificate: string;
-  readonly privateKey: string;
+  /** PEM, with `privateKey`. */
+  readonly certificate?: string | undefined;
+  /** PEM. */
+  readonly privateKey?: string | undefined;
+  /** An access token. */
+  readonly token?: string | undefined;
 }
 
-/** @throws HoldfastError CERTIFICATE_INVALID when the texts are not PEM or do not belong together */
-export function secureContext(identity: ClientIdentity): SecureContext {
+/** What every connection of a client is made with. */
+export interface Security {
+  readonly context: SecureContext;
+  readonly token: string | null;
+}
+
+/** @throws HoldfastError CERTIFICATE_INVALID when the texts are not PEM or do not belong together; INVALID_ARGUMENT */
+export function securityOf({ ca, certificate, privateKey, token }: ClientIdentity): Security {
+  if (token !== undefined && !TOKEN_CHARACTERS.test(token)) {
+    throw new HoldfastError('INVALID_ARGUMENT', 'the access token is mistyped or cut', {
+      field: 'token',
+      hint: 'give it as holdfast token create has shown it',
+    });
+  }
+  return { context: secureContext({ ca, certificate, privateKey }), token: token ?? null };
+}
+
+/** What may stand in a header. */
+const TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]{1,512}$/;
+
+function secureContext({ ca, certificate, privateKey }: ClientIdentity): SecureContext {
   try {
     return createSecureContext({
-      ca: identity.ca,
-      cert: identity.certificate,
-      key: identity.privateKey,
+      ca,
       minVersion: 'TLSv1.3',
+      ...(certificate === undefined ? {} : { cert: certificate }),
+      ...(privateKey === undefined ? {} : { key: privateKey }),
     });
   } catch (cause) {
     throw new HoldfastError('CERTIFICATE_INVALID', 'the client certificate or its key cannot be used', {
@@ -69,7 +106,7 @@ export class Connection {
 
   constructor(options: {
     readonly address: string;
-    readonly context: SecureContext;
+    readonly security: Security;
     readonly events: AttemptEvents;
     readonly clock: Clock;
   }) {
@@ -83,7 +120,7 @@ export class Connection {
         for (const outgoing of unsent) this.#sendUnary(outgoing);
       },
     };
-    this.client = openClient(options.address, options.context);
+    this.client = openClient(options.address, options.security);
   }
 
   /** Begins an attempt. Its outcome comes through the events, never synchronously. */
@@ -129,8 +166,7 @@ export class Connection {
   }
 
   #call(outgoing: Outgoing, isCurrent: () => boolean): void {
-    const service = outgoing.service === 'holdfast.v1.Kv' ? kvService : clusterService;
-    const method = present(service[outgoing.method], outgoing.method);
+    const method = present(SERVICES[outgoing.service][outgoing.method], outgoing.method);
     this.client.makeUnaryRequest(
       method.path,
       method.requestSerialize,
@@ -172,17 +208,26 @@ function whenConnected(client: Client, wallDeadlineMs: number, done: (reason: st
   look();
 }
 
-function openClient(address: string, context: SecureContext): Client {
+function openClient(address: string, { context, token }: Security): Client {
   const host = hostOf(address);
-  if (isIP(host) === 0) {
-    return new Client(address, credentials.createFromSecureContext(context), CHANNEL_OPTIONS);
-  }
-  const channelCredentials = credentials.createFromSecureContext(context, {
-    checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate),
-  });
-  return new Client(address, channelCredentials, {
+  const isName = isIP(host) === 0;
+  const secured = isName
+    ? credentials.createFromSecureContext(context)
+    : credentials.createFromSecureContext(context, {
+        checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate),
+      });
+  return new Client(address, token === null ? secured : secured.compose(bearer(token)), {
     ...CHANNEL_OPTIONS,
-    'grpc.ssl_target_name_override': NAME_FOR_ADDRESSES,
+    ...(isName ? {} : { 'grpc.ssl_target_name_override': NAME_FOR_ADDRESSES }),
+  });
+}
+
+/** RFC 6750, section 2.1. */
+function bearer(token: string): CallCredentials {
+  return CallCredentials.createFromMetadataGenerator((_options, done) => {
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${token}`);
+    done(null, metadata);
   });
 }
 

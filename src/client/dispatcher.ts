@@ -3,16 +3,16 @@
  *
  * One sweep every 20 ms serves all deadlines, attempts and pauses, so that a request costs no timer.
  */
-import type { SecureContext } from 'node:tls';
+
 import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { StatusResponse } from '../proto/cluster.ts';
-import { Connection } from './connection.ts';
+import { Connection, type Security } from './connection.ts';
 import { type AttemptFailure, isTransient, leavesOutcomeOpen, unreachableNode } from './failure.ts';
-import { Outgoing } from './outgoing.ts';
+import { Outgoing, type Service } from './outgoing.ts';
 import type { Route } from './route.ts';
 import type { AttemptEvents } from './sessionStream.ts';
 import { WriteNumbers } from './writeNumbers.ts';
@@ -28,7 +28,7 @@ const LEADER_SEARCH_INTERVAL_MS = 500;
 const DECIDED_BY_REQUEST = new Set(['INVALID_ARGUMENT', 'TOO_LARGE', 'REQUEST_MISMATCH']);
 
 export interface RequestOptions {
-  readonly service?: 'holdfast.v1.Kv' | 'holdfast.v1.Cluster';
+  readonly service?: Service;
   readonly method: string;
   readonly inSession?: boolean;
   readonly repeat: 'read' | 'write' | 'once';
@@ -39,7 +39,7 @@ export interface RequestOptions {
 }
 
 export class Dispatcher {
-  readonly #context: SecureContext;
+  readonly #security: Security;
   readonly #clock: Clock;
   readonly #random: RandomSource;
   readonly #defaultTimeoutMs: number;
@@ -56,13 +56,13 @@ export class Dispatcher {
   #lastFailure: HoldfastError | null = null;
 
   constructor(options: {
-    readonly context: SecureContext;
+    readonly security: Security;
     readonly route: Route;
     readonly clock: Clock;
     readonly random: RandomSource;
     readonly defaultTimeoutMs: number;
   }) {
-    this.#context = options.context;
+    this.#security = options.security;
     this.route = options.route;
     this.#clock = options.clock;
     this.#random = options.random;
@@ -116,7 +116,7 @@ export class Dispatcher {
     if (known !== undefined) return known;
     const connection = new Connection({
       address,
-      context: this.#context,
+      security: this.#security,
       events: this.#events,
       clock: this.#clock,
     });

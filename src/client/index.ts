@@ -1,6 +1,14 @@
 /** holdfast/client: what applications import. */
 export { type ErrorCode, HoldfastError } from '../base/errors.ts';
 export type {
+  AccessTokenListResponse,
+  AccessTokenStatus,
+  CreateAccessTokenResponse,
+  ExplainPolicyResponse,
+  PolicyListResponse,
+  WhoAmIResponse,
+} from '../proto/access.ts';
+export type {
   AddTokenResponse,
   AuthorityStatus,
   FencedMember,
@@ -12,6 +20,8 @@ export type {
   StatusResponse,
   TokenListResponse,
 } from '../proto/cluster.ts';
+export type { Policy, PolicyRule } from '../proto/storage.ts';
+export type { AccessClient } from './accessClient.ts';
 export { certificateRequest } from './certificateRequest.ts';
 export {
   type ConnectOptions,
