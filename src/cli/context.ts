@@ -10,8 +10,11 @@ export interface Context {
   readonly endpoints: readonly string[];
   /** PEM. */
   readonly ca: string;
+  /** PEM, with `privateKey`; both empty: who is asked for shows a token. */
   readonly certificate: string;
   readonly privateKey: string;
+  /** An access token: counts rather than the certificate. Never in the file. */
+  readonly token?: string;
 }
 
 interface ContextFile {
@@ -35,7 +38,9 @@ export function resolveContext(environment: NodeJS.ProcessEnv, name: string | un
   const ca = pemFile(environment['HOLDFAST_CA'], 'HOLDFAST_CA') ?? fromFile?.ca;
   const certificate = pemFile(environment['HOLDFAST_CERT'], 'HOLDFAST_CERT') ?? fromFile?.certificate;
   const privateKey = pemFile(environment['HOLDFAST_KEY'], 'HOLDFAST_KEY') ?? fromFile?.privateKey;
-  if (endpoints === undefined || ca === undefined || certificate === undefined || privateKey === undefined) {
+  const token = environment['HOLDFAST_TOKEN']?.trim();
+  const isSomebody = token !== undefined || (certificate !== undefined && privateKey !== undefined);
+  if (endpoints === undefined || ca === undefined || !isSomebody) {
     throw new HoldfastError(
       'CONFIG_INVALID',
       `no client context: ${contextPath(environment)} does not exist`,
@@ -45,7 +50,14 @@ export function resolveContext(environment: NodeJS.ProcessEnv, name: string | un
       },
     );
   }
-  return { name: fromFile?.name ?? 'environment', endpoints, ca, certificate, privateKey };
+  return {
+    name: fromFile?.name ?? 'environment',
+    endpoints,
+    ca,
+    certificate: certificate ?? '',
+    privateKey: privateKey ?? '',
+    ...(token === undefined ? {} : { token }),
+  };
 }
 
 function pemFile(path: string | undefined, variable: string): string | undefined {

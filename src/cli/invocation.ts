@@ -67,12 +67,12 @@ export async function withClient<T>(
 
 /** A client of one context. */
 export function connectTo(context: Context, requestTimeoutMs?: number): Promise<HoldfastClient> {
-  const { endpoints, ca, certificate, privateKey } = context;
+  const { endpoints, ca, certificate, privateKey, token } = context;
   return connect({
     endpoints,
     ca,
-    certificate,
-    privateKey,
+    token,
+    ...(certificate === '' ? {} : { certificate, privateKey }),
     ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
   });
 }

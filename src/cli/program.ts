@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { addAccessCommands } from './access/accessCommands.ts';
 import { addClusterCommands } from './clusterCommands.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addContextCommands } from './contextCommands.ts';
@@ -38,6 +39,7 @@ export function buildProgram(invocation: Invocation): Command {
   addDoctorCommand(program, invocation);
   addKvCommands(program, invocation);
   addMemberCommands(program, invocation);
+  addAccessCommands(program, invocation);
   addKeyCommands(program, invocation);
   addKeyChangeCommands(program, invocation);
   addRotateAuthorityCommand(program, invocation);
