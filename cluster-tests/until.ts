@@ -2,6 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const POLL_MS = 50;
 
+/** What a load leaves between two of its requests; never a wait for something to happen. */
+export const pause = (ms: number): Promise<void> => delay(ms);
+
 /** Waits for a condition with a deadline; what the condition throws meanwhile counts as "not yet". */
 export async function until(
   withinMs: number,

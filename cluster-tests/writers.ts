@@ -1,8 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { toHoldfastError } from '../src/base/errors.ts';
 import { compare, get, type HoldfastClient, type HoldfastError, put } from '../src/client/index.ts';
 import type { LocalCluster } from './localCluster.ts';
-import { until } from './until.ts';
+import { pause, until } from './until.ts';
 
 /** What a write under faults may honestly answer besides success. */
 const HONEST = new Set([
@@ -102,7 +101,7 @@ export class Writers {
   }
 
   async #attempt(write: () => Promise<void>, failed: () => void): Promise<void> {
-    if (this.#pauseMs > 0) await delay(this.#pauseMs);
+    if (this.#pauseMs > 0) await pause(this.#pauseMs);
     try {
       await write();
     } catch (thrown) {

@@ -3,6 +3,7 @@ import type { Asker } from '../access/policy/decide.ts';
 import { requireAllowed } from '../access/policy/decision.ts';
 import { type ParsedPolicy, parsePolicy } from '../access/policy/policy.ts';
 import { ALL_RIGHTS, NO_RIGHTS, Rights } from '../access/policy/rights.ts';
+import { present } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import {
@@ -267,16 +268,21 @@ export class Access {
   }
 
   #parsed(role: string): ParsedPolicy {
-    const parsed = BUILT_IN_ROLES.get(role) ?? this.#policies.get(role)?.parsed;
+    const parsed = this.#find(role);
     if (parsed === undefined) throw noPolicy(role);
     return parsed;
+  }
+
+  #find(role: string): ParsedPolicy | undefined {
+    return BUILT_IN_ROLES.get(role) ?? this.#policies.get(role)?.parsed;
   }
 
   #rightsOf(roles: readonly string[]): Rights {
     const name = roles.join(' ');
     const known = this.#rights.get(name);
     if (known !== undefined) return known;
-    const rights = new Rights(roles.map((role) => this.#parsed(role)));
+    const policies = roles.map((role) => present(this.#find(role), `I50: the policy of role ${role}`));
+    const rights = new Rights(policies);
     if (this.#rights.size >= LIMITS.rightsCachedMax) this.#rights.clear();
     this.#rights.set(name, rights);
     return rights;

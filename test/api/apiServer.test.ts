@@ -92,7 +92,9 @@ describe('who may call', () => {
     const refused = { code: status.UNAUTHENTICATED };
     await expect(unaryCall(raw(null), put())).rejects.toMatchObject(refused);
     const stranger = await (await TestAuthority.create()).client('alice');
-    await expect(unaryCall(raw(stranger), put())).rejects.toMatchObject(refused);
+    // Its CA has the name of ours: the handshake itself may end there.
+    const { code } = await unaryCall(raw(stranger), put()).catch((thrown: { code: number }) => thrown);
+    expect([status.UNAUTHENTICATED, status.UNAVAILABLE]).toContain(code);
     expect(running.node.calls).toBe(0);
   });
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Caller } from '../../src/api/ports.ts';
+import type { Context } from '../../src/cli/context.ts';
 import { run } from '../../src/cli/run.ts';
 import type { GetRequest, RangeRequest } from '../../src/proto/kv.ts';
 import type { KeyValue } from '../../src/proto/storage.ts';
@@ -89,20 +90,21 @@ export class CliRig {
   readonly folder = mkdtempSync(join(tmpdir(), 'holdfast-cli-'));
   readonly node: HistoricNode;
   readonly environment: NodeJS.ProcessEnv;
+  readonly context: Context;
   readonly #rig: Rig;
 
   private constructor(rig: Rig, parts: { node: HistoricNode; endpoint: string }) {
     this.#rig = rig;
     this.node = parts.node;
     const path = join(this.folder, 'context.json');
-    const context = {
+    this.context = {
       name: 'test',
       endpoints: [parts.endpoint],
       ca: rig.authority.pem,
       certificate: rig.clientPem.certificate,
       privateKey: rig.clientPem.privateKey,
     };
-    const file = { schema: 1, current: 'test', contexts: [context] };
+    const file = { schema: 1, current: 'test', contexts: [this.context] };
     writeFileSync(path, JSON.stringify(file), { mode: 0o600 });
     this.environment = { HOLDFAST_CONFIG: path };
   }

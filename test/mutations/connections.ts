@@ -139,8 +139,8 @@ export const CONNECTIONS: readonly Mutation[] = [
     name: 'a stream outlives the certificate of its caller',
     protects: 'names',
     file: 'src/api/openStreams.ts',
-    find: 'if (wallMs > endMs) stream.drain();',
-    replace: 'if (endMs === 0) stream.drain();',
+    find: 'if (!isGood(wallMs)) stream.drain();',
+    replace: 'if (wallMs === 0) stream.drain();',
     noticedBy: [CALLER],
   },
 ];

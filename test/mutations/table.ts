@@ -1,3 +1,4 @@
+import { ACCESS } from './access.ts';
 import { COMMITS } from './commits.ts';
 import { CONNECTIONS } from './connections.ts';
 import { ELECTIONS } from './elections.ts';
@@ -38,6 +39,7 @@ export const AREAS: ReadonlyMap<string, readonly Mutation[]> = new Map([
   ['proofs', PROOFS],
   ['processes', PROCESSES],
   ['keys', KEYS],
+  ['access', ACCESS],
 ]);
 
 export const MUTATIONS: readonly Mutation[] = [...AREAS.values()].flat();

@@ -73,7 +73,8 @@ const TIMER_PROMISES = 'node:timers/promises';
 const PURE_PLACES = [
   'src/replication/raft',
   'src/command',
-  'src/access/policy.ts',
+  'src/access/policy',
+  'src/store/access.ts',
   'src/store/apply*',
   'src/store/compaction.ts',
   'src/store/keyIndex.ts',

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { parseDocument } from 'yaml';
+import { type Document, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
@@ -20,11 +20,19 @@ export function readPolicyFile(path: string): Policy {
   const document = parseDocument(textOf(path), { prettyErrors: true, uniqueKeys: true });
   const [problem] = document.errors;
   if (problem !== undefined) throw notAPolicy(path, problem.message.split('\n')[0] ?? 'not YAML', 'file');
-  const parsed = POLICY.safeParse(document.toJS({ maxAliasCount: 0 }));
+  const parsed = POLICY.safeParse(plain(document, path));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const field = issue === undefined ? '' : issue.path.map(String).join('.');
   throw notAPolicy(path, issue?.message ?? 'not a policy', field === '' ? 'file' : field);
+}
+
+function plain(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw notAPolicy(path, 'it has aliases', 'file');
+  }
 }
 
 function textOf(path: string): string {
