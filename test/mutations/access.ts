@@ -4,6 +4,7 @@ const DECIDE = 'test/access/policy/decide.test.ts';
 const STORE_ACCESS = 'test/store/access.test.ts';
 const TOKENS = 'test/node/accessTokens.test.ts';
 const MATRIX = 'test/node/permissionMatrix.test.ts';
+const AUTHORISATION = 'test/node/authorisation.test.ts';
 const CALLER = 'test/api/caller.test.ts';
 
 /** Who may do what, and see what. */
@@ -102,7 +103,15 @@ export const ACCESS: readonly Mutation[] = [
     file: 'src/node/authorisation.ts',
     find: '    if (!isGood()) await this.#read.linearizable(deadlineMs);\n',
     replace: '',
-    noticedBy: [TOKENS],
+    noticedBy: [AUTHORISATION],
+  },
+  {
+    name: 'a command that was allowed elsewhere is refused at once',
+    protects: 'access',
+    file: 'src/node/authorisation.ts',
+    find: '    await this.#read.linearizable(caller.deadlineMs);\n    requireAllowed',
+    replace: '    requireAllowed',
+    noticedBy: [AUTHORISATION],
   },
   {
     name: 'a name is read by whoever asks',

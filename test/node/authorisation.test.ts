@@ -1,0 +1,106 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createAccessToken } from '../../src/access/accessToken.ts';
+import { decide } from '../../src/access/policy/decide.ts';
+import { ALL_RIGHTS } from '../../src/access/policy/rights.ts';
+import { SeededRandom } from '../../src/base/random.ts';
+import { Authorisation } from '../../src/node/authorisation.ts';
+import type { Principal } from '../../src/proto/storage.ts';
+import { Access } from '../../src/store/access.ts';
+import { RowChanges } from '../../src/store/rowChanges.ts';
+
+const made = createAccessToken(new SeededRandom(1));
+const principal: Principal = { kind: 'token', name: made.id, address: '' };
+const caller = { principal, deadlineMs: 7 };
+const COMPACT = { kind: 'compact', revision: 1 } as const;
+
+let access: Access;
+let deadlines: number[];
+/** What this node has not applied yet: it has, once it has caught up. */
+let ahead: () => void;
+let authorisation: Authorisation;
+beforeEach(() => {
+  access = new Access(new RowChanges());
+  deadlines = [];
+  ahead = () => undefined;
+  const linearizable = (deadlineMs: number): Promise<void> => {
+    deadlines.push(deadlineMs);
+    ahead();
+    return Promise.resolve();
+  };
+  const store = { access, logTimeMs: 100 };
+  authorisation = new Authorisation({ store, read: { linearizable } });
+});
+
+function create(...roles: readonly string[]): void {
+  const { id, secretHash } = made;
+  const create = { id, secretHash, description: '', roles, ttlMs: 0 };
+  const at = { number: 1, sub: 0, timeMs: 100, rights: ALL_RIGHTS };
+  access.createToken(create, { ...at, principal: { kind: 'client', name: 'admin', address: '' } });
+}
+
+const compacts = () => authorisation.require(caller, (asker) => decide(asker, COMPACT));
+
+describe('a token', () => {
+  it('that is known here is taken at once', async () => {
+    create('viewer');
+    expect(await authorisation.holderOf(made.text, 7)).toBe(made.id);
+    expect(deadlines).toEqual([]);
+  });
+
+  it('that was made elsewhere a moment ago is taken, once this node has caught up', async () => {
+    ahead = () => create('viewer');
+    expect(await authorisation.holderOf(made.text, 7)).toBe(made.id);
+    expect(deadlines).toEqual([7]);
+  });
+
+  it('that there is not, or has another secret, is refused with the same words', async () => {
+    create('viewer');
+    const other = createAccessToken(new SeededRandom(2)).text;
+    const unchecked = `hft_${made.id}_${other.split('_').slice(2).join('_')}`;
+    for (const text of [other, unchecked, 'hft_', '']) {
+      await expect(authorisation.holderOf(text, 7)).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+        message: 'the access token is unknown, revoked or past its time',
+      });
+    }
+  });
+});
+
+describe('a command', () => {
+  it('that is allowed here is let in at once', async () => {
+    create('operator');
+    await compacts();
+    expect(deadlines).toEqual([]);
+  });
+
+  it('that was allowed elsewhere a moment ago is let in, once this node has caught up', async () => {
+    create('viewer');
+    ahead = () => {
+      access.revokeToken(made.id);
+      create('operator');
+    };
+    await compacts();
+    expect(deadlines).toEqual([7]);
+  });
+
+  it('that is not allowed is refused, once this node has caught up', async () => {
+    create('viewer');
+    await expect(compacts()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    expect(deadlines).toEqual([7]);
+  });
+
+  it('of nobody is refused, once this node has caught up', async () => {
+    await expect(compacts()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(deadlines).toEqual([7]);
+  });
+});
+
+it('what somebody may see is asked each time, and is nothing once he is nobody', () => {
+  create('viewer');
+  const visible = authorisation.visible(principal, 'values');
+  expect([visible?.('a'), visible?.('secrets/a')]).toEqual([true, false]);
+  expect(authorisation.visible(principal, 'names')?.('secrets/a')).toBe(true);
+  access.revokeToken(made.id);
+  expect(visible?.('a')).toBe(false);
+  expect(authorisation.visible({ kind: 'client', name: 'admin', address: '' }, 'values')).toBeNull();
+});
