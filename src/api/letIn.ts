@@ -26,22 +26,15 @@ export async function letIn(
 ): Promise<Caller> {
   const caller = { principal: await callers.principal(call, deadlineMs), deadlineMs };
   const rule = RPC_RULES.get(call.getPath());
-  switch (rule) {
-    case 'anyone':
-    case 'names':
-      return caller;
-    case 'certificate':
-      if (caller.principal.kind === 'client') return caller;
-      throw new HoldfastError(
-        'PERMISSION_DENIED',
-        'only a client with a certificate of its own asks for this',
-      );
-    case undefined:
-      throw new HoldfastError('PERMISSION_DENIED', 'nothing is known of who may call this method');
-    default:
-      await access.requireArea(caller, rule);
-      return caller;
+  if (rule === undefined)
+    throw new HoldfastError('PERMISSION_DENIED', 'nothing is known of who may call this method');
+  if (rule === 'anyone' || rule === 'names') return caller;
+  if (rule !== 'certificate') {
+    await access.requireArea(caller, rule);
+    return caller;
   }
+  if (caller.principal.kind === 'client') return caller;
+  throw new HoldfastError('PERMISSION_DENIED', 'only a client with a certificate of its own asks for this');
 }
 
 /** Who opens a stream, and how it is known whether he is still somebody: asked about once a second. */

@@ -125,7 +125,7 @@ export const ACCESS: readonly Mutation[] = [
     name: 'a method is let in without its rule',
     protects: 'access',
     file: 'src/api/letIn.ts',
-    find: '      await access.requireArea(caller, rule);\n',
+    find: '    await access.requireArea(caller, rule);\n',
     replace: '',
     noticedBy: [MATRIX],
   },

@@ -128,7 +128,7 @@ it(
     let ended: unknown = null;
     const watching = (async () => {
       for await (const { events } of watch)
-        seen.push(...events.map(({ item }) => `${item.key} ${item.value}`));
+        seen.push(...events.map(({ item }) => `${item.key.toString()} ${item.value.toString()}`));
     })().catch((thrown: unknown) => {
       ended = thrown;
     });
