@@ -2,10 +2,45 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { SeededRandom } from '../../src/base/random.ts';
 import { type Command, commandBatchCodec, outcomeCodec } from '../../src/proto/storage.ts';
 import type { AppliedEntry } from '../../src/store/types.ts';
-import { command, NODE, placeAt, put, read, remove, StoreRig, sealerOf, write } from './storeRig.ts';
+import {
+  command,
+  NODE,
+  placeAt,
+  put,
+  read,
+  remove,
+  StoreRig,
+  sealerOf,
+  transaction,
+  write,
+} from './storeRig.ts';
 
 const HISTORY = { revisionsKept: 30, revisionsMax: 60, ageMs: 5_000, bytesMax: 2_000, stepRecordsMax: 4 };
 const ENTRIES = 150;
+
+/** Few names, so that they meet. */
+const tokenId = (pick: (max: number) => number): string => `00000000000000a${pick(4)}`;
+const roleName = (pick: (max: number) => number): string => ['role1', 'role2', 'viewer'][pick(3)] ?? '';
+
+function accessCommand(pick: (max: number) => number): Command {
+  switch (pick(5)) {
+    case 0:
+      return command({ deletePolicy: { role: roleName(pick) } });
+    case 1:
+      return command({ revokeAccessToken: { id: tokenId(pick) } });
+    case 2: {
+      const rules = [
+        { path: pick(2) === 0 ? '**' : `k${pick(12)}`, capabilities: pick(3) === 0 ? [] : ['write'] },
+      ];
+      return command({ putPolicy: { policy: { role: roleName(pick), rules, admin: [] } } });
+    }
+    default: {
+      const roles = Array.from({ length: 1 + pick(3) }, () => roleName(pick));
+      const hash = { secretHash: Buffer.alloc(32, pick(9)), description: 'x'.repeat(pick(9)) };
+      return command({ createAccessToken: { id: tokenId(pick), ...hash, roles, ttlMs: pick(2) * 3_000 } });
+    }
+  }
+}
 
 /** A mixture of everything, the same for the same seed. Client ids are guessed as the store makes them. */
 function entriesOf(seed: number): readonly AppliedEntry[] {
@@ -21,7 +56,7 @@ function entriesOf(seed: number): readonly AppliedEntry[] {
     const request =
       clientId === 0 ? null : { clientId, number: Math.max(number, 1), floor: Math.max(1, number - pick(4)) };
     if (request !== null) numbers.set(clientId, number);
-    switch (pick(9)) {
+    switch (pick(12)) {
       case 0:
         numbers.set(index * 4096 + sub, 0);
         return command({ registerClient: {} });
@@ -39,6 +74,13 @@ function entriesOf(seed: number): readonly AppliedEntry[] {
         return pick(4) === 0 && clientId > 0
           ? command({ closeClient: { clientId } })
           : command({ advanceTime: {} }, NODE);
+      case 6:
+        return accessCommand(pick);
+      case 7:
+        return command(
+          { transaction: transaction(put(key, 'by a token')), request },
+          { kind: 'token', name: tokenId(pick), address: '' },
+        );
       default:
         return write([put(key, 'x'.repeat(pick(60)))], request);
     }
@@ -101,6 +143,10 @@ describe('apply', () => {
       expect(flushed).toEqual(atOnce);
       expect(restarted).toEqual(atOnce);
       expect(new Set(atOnce.digests).size).toBeGreaterThan(80);
+      for (const code of ['PERMISSION_DENIED', 'UNAUTHENTICATED']) {
+        const inHex = Buffer.from(code).toString('hex');
+        expect(atOnce.outcomes.filter((outcome) => outcome.includes(inHex)).length, code).toBeGreaterThan(0);
+      }
     },
   );
 

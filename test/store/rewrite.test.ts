@@ -10,7 +10,7 @@ import {
   withToggle,
 } from '../../src/envelope/keyring.ts';
 import type { DatabaseRow } from '../../src/store/database.ts';
-import { put, remove, StoreRig } from './storeRig.ts';
+import { codeOf, command, put, remove, StoreRig, transaction } from './storeRig.ts';
 
 const ROWS = 700;
 const always = (): Promise<boolean> => Promise.resolve(true);
@@ -54,6 +54,31 @@ describe('sealing a state anew', () => {
     await rig.reopen();
     expect(rig.store.digest).toEqual(digest);
     expect(rig.store.get('k5')?.value.toString()).toBe('5 '.repeat(50));
+  });
+
+  it('leaves none of policies and access tokens either', async () => {
+    const rules = [{ path: 'k1', capabilities: ['write'] }];
+    rig.apply(command({ putPolicy: { policy: { role: 'own', rules, admin: [] } } }));
+    const create = {
+      id: '00000000000000a1',
+      secretHash: Buffer.alloc(32),
+      description: '',
+      roles: ['own'],
+      ttlMs: 0,
+    };
+    rig.apply(command({ createAccessToken: create }));
+    await rig.store.flushed();
+    rotate();
+    expect(await rig.store.rewrite(always)).toMatchObject({ rewritten: ROWS + 3, whole: true });
+    expect(foundOnDisk(oldKeyId)).toBe(0);
+    rig.sealer.setKeyring(withoutLegacyKeys(rig.sealer.keyring));
+    await rig.reopen();
+    const byToken = command(
+      { transaction: transaction(put('k1'), put('k2')) },
+      { kind: 'token', name: create.id, address: '' },
+    );
+    expect(rig.apply(byToken).map(codeOf)).toEqual(['PERMISSION_DENIED']);
+    expect(rig.store.access.tokens).toHaveLength(1);
   });
 
   it('keeps rows apart that together, or each alone, are more than a batch', async () => {
