@@ -41,11 +41,19 @@ interface Place {
  */
 export class RuleTree {
   readonly #root = newPlace();
+  /** By where they begin. */
   readonly #patterns: readonly Reach[];
+  readonly #byStart = new Map<string, Reach[]>();
 
   constructor(policies: readonly RulesOfPolicy[]) {
     for (const { policy, rules } of policies) for (const rule of rules) add(this.#root, policy, rule);
-    this.#patterns = [...reachesBelow(this.#root, { prefix: '', isFixed: true })];
+    const patterns = [...reachesBelow(this.#root, { prefix: '', isFixed: true })];
+    this.#patterns = patterns.toSorted((one, other) => (one.start < other.start ? -1 : 1));
+    for (const reach of patterns) {
+      const others = this.#byStart.get(reach.start);
+      if (others === undefined) this.#byStart.set(reach.start, [reach]);
+      else others.push(reach);
+    }
   }
 
   /**
@@ -63,9 +71,31 @@ export class RuleTree {
    * @param range names from `start` up to and without `end`; an empty `end` is no bound
    */
   allowsAll(range: NameRange, capability: Capability): boolean {
-    const touching = this.#patterns.filter((reach) => overlap(reach, range));
-    const isWhole = touching.some((reach) => reach.isRest && contains(reach, range));
-    return isWhole && touching.every(({ decisive }) => decisive.capabilities.has(capability));
+    let isWhole = false;
+    for (const reach of this.#touching(range)) {
+      if (!reach.decisive.capabilities.has(capability)) return false;
+      isWhole ||= reach.isRest && contains(reach, range);
+    }
+    return isWhole;
+  }
+
+  /**
+   * Patterns that are for any name of the range. Where they lie is a prefix or one name, so that two of them lie apart or one in
+   * the other: what begins before the range and reaches into it begins with one of its first segments.
+   */
+  *#touching(range: NameRange): Generator<Reach> {
+    const { start } = range;
+    for (let end = 0; end < start.length && end !== -1; ) {
+      for (const reach of this.#byStart.get(start.slice(0, end)) ?? [])
+        if (overlap(reach, range)) yield reach;
+      const slash = start.indexOf('/', end);
+      end = slash === -1 ? -1 : slash + 1;
+    }
+    for (let at = firstFrom(this.#patterns, start); at < this.#patterns.length; at += 1) {
+      const reach = this.#patterns[at];
+      if (reach === undefined || !overlap(reach, range)) return;
+      yield reach;
+    }
   }
 }
 
@@ -92,6 +122,17 @@ function* reachesBelow(
   if (place.any === null) return;
   if (place.any.end !== null) yield { ...within, isRest: false, decisive: place.any.end };
   yield* reachesBelow(place.any, { prefix, isFixed: false });
+}
+
+/** The position of the first that begins there or behind it. */
+function firstFrom(sorted: readonly Reach[], start: string): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (present(sorted[middle], 'pattern').start < start) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function newPlace(): Place {
