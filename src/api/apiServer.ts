@@ -23,6 +23,7 @@ import { OpenStreams } from './openStreams.ts';
 import type { AccessPort, ClusterPort, KvPort } from './ports.ts';
 import { addReflection, Health } from './serverInformation.ts';
 import { sessionMethod } from './sessionService.ts';
+import { strangersShowTokensFirst } from './strangers.ts';
 import { Unproved } from './unproved.ts';
 import { watchMethod } from './watchService.ts';
 
@@ -61,7 +62,7 @@ const SERVER_OPTIONS: ServerOptions = {
 };
 
 export class ApiServer {
-  readonly #server = new Server(SERVER_OPTIONS);
+  readonly #server: Server;
   readonly #health = new Health();
   readonly #streams = new OpenStreams();
   readonly #unproved: Unproved;
@@ -86,6 +87,7 @@ export class ApiServer {
     this.#judging = setInterval(() => this.#streams.drainExpired(clock.wallMs()), LIMITS.apiJudgeIntervalMs);
     this.#judging.unref();
     this.#callers = callers;
+    this.#server = new Server({ ...SERVER_OPTIONS, interceptors: [strangersShowTokensFirst(callers)] });
     const context = { callers, access, leaderApiAddress: () => options.cluster.leaderApiAddress() };
     const calls = new KvCalls(options.kv);
     this.#server.addService(kvService, {

@@ -1,4 +1,4 @@
-import type { TLSSocket } from 'node:tls';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { LIMITS } from '../base/limits.ts';
 
 interface Unheard {
@@ -24,14 +24,19 @@ export class Unproved {
   }
 
   opened(socket: TLSSocket): void {
-    if (socket.authorized && socket.getPeerCertificate().raw !== undefined) return;
+    // A socket that is closed already has no certificate object at all.
+    const shown = socket.getPeerCertificate() as PeerCertificate | null;
+    if (socket.authorized && shown?.raw !== undefined) return;
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     const timer = setTimeout(() => socket.destroy(), this.#withinMs);
     timer.unref();
     this.#connections.set(peer, { socket, timer });
     socket.once('close', () => this.#forget(peer, socket));
-    const [oldest] = this.#connections.values();
-    if (this.#connections.size > LIMITS.apiUnprovedMax) oldest?.socket.destroy();
+    const [oldest] = this.#connections;
+    if (oldest === undefined || this.#connections.size <= LIMITS.apiUnprovedMax) return;
+    const [itsPeer, unheard] = oldest;
+    this.#forget(itsPeer, unheard.socket);
+    unheard.socket.destroy();
   }
 
   /** Somebody who comes from there has shown who he is. `peer`: remote address and port, as gRPC names it. */

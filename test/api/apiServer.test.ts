@@ -98,6 +98,14 @@ describe('who may call', () => {
     expect(running.node.calls).toBe(0);
   });
 
+  it('takes not even a message of who shows neither a certificate nor a token that is good', async () => {
+    // Of a client it is refused for its length, once it is there.
+    const tooLong = put({ value: Buffer.alloc(LIMITS.requestBytesMax + 1_000_000) });
+    await expect(unaryCall(raw(), tooLong)).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    await expect(unaryCall(raw(null), tooLong)).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
+    expect(running.node.calls).toBe(0);
+  });
+
   it.each(['no longer', 'not yet'] as const)('refuses a certificate that is valid %s', async (valid) => {
     const untimely = raw(await rig.authority.client('alice', valid));
     await expect(unaryCall(untimely, put())).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
