@@ -23,7 +23,7 @@ const nameOf = (segments: number): string => Array.from({ length: segments }, pa
 function ruleOf(at: number): PolicyRule {
   const name = nameOf(1 + (at % 6));
   const path = [name, `${name}/*/${part()}`, `${name}/*`, `${name}/**`][at % 4] ?? name;
-  return { path: `${path}`, capabilities: at % 17 === 0 ? [] : ['list', 'read', 'write', 'delete'] };
+  return { path, capabilities: at % 17 === 0 ? [] : ['list', 'read', 'write', 'delete'] };
 }
 
 const rules = new Map(
