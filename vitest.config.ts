@@ -7,12 +7,11 @@ const LONGEST = [
   'test/node/renewedCertificates.test.ts',
 ];
 
-/** Many files wait for real sockets, processes and disks: three at a time keep two cores busy. */
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: 2,
     sequence: { sequencer: longestFirst(LONGEST) },
     testTimeout: 30_000,
     hookTimeout: 30_000,
