@@ -8,6 +8,7 @@ export const PROTO_FOLDER = fileURLToPath(new URL('../../proto', import.meta.url
 const FILES = [
   'holdfast/storage/v1/command.proto',
   'holdfast/storage/v1/row.proto',
+  'holdfast/storage/v1/audit.proto',
   'holdfast/peer/v1/peer.proto',
   'holdfast/v1/kv.proto',
   'holdfast/v1/cluster.proto',
