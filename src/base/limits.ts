@@ -30,6 +30,8 @@ export const LIMITS = {
   rolesMax: 16,
   rightsCachedMax: 256,
   accessTokensMax: 10_000,
+  /** Audit records of one entry go into rows of about this size. */
+  auditRowBytes: 1024 * 1024,
   accessTokenTtlMsMax: 10 * 365 * 86_400_000,
   accessTokenKeptMs: 7 * 86_400_000,
 

@@ -368,6 +368,10 @@ export interface HeadRow {
   readonly timeMs: number;
   readonly digest: Uint8Array;
   readonly configuration: StoredConfiguration | Unset;
+  /** The last audit record; 0: none. */
+  readonly auditSequence: number;
+  /** 32 bytes, or none. */
+  readonly auditHash: Uint8Array;
 }
 
 const PACKAGE = 'holdfast.storage.v1';

@@ -21,7 +21,7 @@ export interface DatabaseBatch {
 
 /** A frozen view of a database. */
 export interface DatabaseSnapshot {
-  /** Rows whose key begins with `prefix` (all when it is empty), in key order, in portions; those behind a key, if one is named. */
+  /** Rows whose key begins with `prefix` (all when it is empty), in key order, in portions; those behind a key, which begins so too, if one is named. */
   rows(prefix: string, behind?: Buffer): AsyncIterable<readonly DatabaseRow[]>;
   close(): Promise<void>;
 }
@@ -123,9 +123,11 @@ function levelSnapshot(database: Level<Buffer, Buffer>): DatabaseSnapshot {
   const snapshot = database.snapshot();
   return {
     async *rows(prefix, behind) {
-      const within = prefix === '' ? {} : { gte: Buffer.from(prefix, 'latin1'), lt: after(prefix) };
-      const bounds = behind === undefined ? within : { ...within, gt: behind };
-      const options = { ...bounds, snapshot, fillCache: false, highWaterMarkBytes: READ_AHEAD_BYTES };
+      const start = Buffer.from(prefix, 'latin1');
+      // LevelDB heeds only one of two lower bounds.
+      const from = behind === undefined ? { gte: start } : { gt: behind };
+      const to = prefix === '' ? {} : { lt: after(prefix) };
+      const options = { ...from, ...to, snapshot, fillCache: false, highWaterMarkBytes: READ_AHEAD_BYTES };
       const iterator = database.iterator(options);
       try {
         for (;;) {

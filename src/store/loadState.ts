@@ -1,5 +1,6 @@
 import { asBuffer } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { bytesField } from '../command/keys.ts';
 import { type HeadRow, headRowCodec } from '../proto/storage.ts';
 import { type DatabaseSnapshot, REBUILT_HINT } from './database.ts';
 import {
@@ -22,6 +23,7 @@ const LOADERS: readonly { readonly table: Exclude<Table, 'h'>; readonly load: Lo
   { table: 'c', load: (state, row, encoded) => state.clients.loadClient(row, encoded) },
   { table: 'a', load: (state, row, encoded) => state.clients.loadAnswers(row, encoded) },
   { table: 'k', load: (state, row, encoded) => state.records.load(row, encoded) },
+  { table: 'l', load: (state, row, encoded) => state.audit.load(row, encoded) },
   { table: 'm', load: (state, row, encoded) => state.membership.loadMember(row, encoded) },
   { table: 'p', load: (state, row, encoded) => state.access.loadPolicy(row, encoded) },
   { table: 'r', load: (state, row, encoded) => state.keyChanges.load(row, encoded) },
@@ -53,6 +55,7 @@ export async function loadState(
     throw corruptState();
   }
   state.restore(head);
+  if (!state.audit.restore(head)) throw corruptState();
   return head;
 }
 
@@ -68,7 +71,12 @@ export async function readHead(from: { snapshot: DatabaseSnapshot; sealer: RowSe
   const head = headRowCodec.decode(openHead(found, from.sealer));
   if (head.index !== found.place.number || !head.configuration)
     throw corruptRow(found.place, 'is not a head row');
-  return { ...head, hash: asBuffer(head.hash), digest: asBuffer(head.digest) };
+  return {
+    ...head,
+    hash: asBuffer(head.hash),
+    digest: asBuffer(head.digest),
+    auditHash: bytesField(head.auditHash),
+  };
 }
 
 /** What is wrong with the keyring or the release shows here first, and keeps its own code. */

@@ -12,6 +12,10 @@ const BYTES_FIELDS: ReadonlySet<string> = new Set([
   'csrKeyHash',
   'certificate',
   'privateKey',
+  'previousHash',
+  'auditHash',
+  'resource',
+  'resourceEnd',
 ]);
 const BASE64_SUFFIX = 'Base64';
 const BASE64_PATTERN = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;

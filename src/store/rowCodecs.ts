@@ -1,6 +1,7 @@
 import { asBuffer } from '../base/bytes.ts';
 import type { SealedCodec } from '../envelope/codec.ts';
 import type { Purpose } from '../envelope/format.ts';
+import { auditRowCodec } from '../proto/audit.ts';
 import type { Codec } from '../proto/registry.ts';
 import {
   accessTokenRowCodec,
@@ -43,6 +44,7 @@ export const TABLE_SEALING: Readonly<Record<Table, TableSealing>> = {
   c: sealing(clientRowCodec),
   h: sealing(headRowCodec),
   k: sealing(recordRowCodec),
+  l: sealing(auditRowCodec, 'audit'),
   m: sealing(memberRowCodec),
   p: sealing(policyRowCodec),
   r: sealing(keyChangeRowCodec),

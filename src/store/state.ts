@@ -1,5 +1,6 @@
 import { type Asker, decide } from '../access/policy/decide.ts';
 import { requireAllowed } from '../access/policy/decision.ts';
+import { isSecretName } from '../access/policy/secretNames.ts';
 import { assert, present, unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type CommandBody, commandBody } from '../command/body.ts';
@@ -7,6 +8,8 @@ import { bodyHash } from '../command/bodyHash.ts';
 import { checkBody, checkPrincipal, checkRequestId } from '../command/checkCommand.ts';
 import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
 import { Access, type AccessChange } from './access.ts';
+import { auditOfCommand } from './auditOfCommand.ts';
+import { AuditTrail } from './auditTrail.ts';
 import { Clients } from './clients.ts';
 import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
 import { KeyChanges } from './keyChanges.ts';
@@ -36,6 +39,7 @@ export interface Applied extends AppliedOutcomes {
   readonly changes: EntryChanges;
 }
 
+const NO_HASH = Buffer.alloc(0);
 const NOTHING_DONE: AppliedOutcomes = { outcomes: [], accepted: false };
 
 /** Where a command stands: its log index, and its position in the entry. */
@@ -70,6 +74,7 @@ export class State {
   readonly tokens = new Tokens(this.changes);
   readonly membership = new Membership(this.changes);
   readonly keyChanges = new KeyChanges(this.changes);
+  readonly audit = new AuditTrail(this.changes);
   readonly #bounds: HistoryBounds;
   #place: AppliedPlace = { index: 0, term: 0, hash: Buffer.alloc(32) };
   /** Log time: the latest that any entry carried. Never runs backwards. */
@@ -120,6 +125,8 @@ export class State {
       timeMs: this.#timeMs,
       digest: this.changes.digest.bytes(),
       configuration: this.membership.configuration,
+      auditSequence: this.audit.head.sequence,
+      auditHash: this.audit.head.sequence === 0 ? NO_HASH : this.audit.head.hash,
     };
   }
 
@@ -130,6 +137,7 @@ export class State {
     assert(term >= this.#place.term, 'I3: terms do not go back');
     this.#place = { index, term, hash: Buffer.from(hash) };
     const { outcomes, accepted } = this.#applyKind(entry, index);
+    this.audit.endEntry();
     this.clients.endEntry({ index, timeMs: this.#timeMs });
     const written = this.records.takeWritten();
     compactStep(this.records, this.#bounds, { timeMs: this.#timeMs, writtenRecords: written.length });
@@ -170,18 +178,28 @@ export class State {
   }
 
   #applyCommand(command: Command, place: CommandPlace): Outcome {
-    return outcomeOf(() => {
-      const body = commandBody(command);
-      const { request } = command;
-      const reason =
-        checkPrincipal(command.principal) ?? checkBody(body) ?? (request ? checkRequestId(request) : null);
-      if (reason !== null) throw reason;
-      const principal = present(command.principal, 'checked principal');
-      const asker = this.access.asker(principal, this.#timeMs);
-      requireAllowed(decide(asker, body));
-      const asked: Asked = { body, principal, asker, place };
-      return request ? this.#once(request, asked) : this.#execute(asked);
+    let body: CommandBody | null = null;
+    const outcome = outcomeOf(() => {
+      body = commandBody(command);
+      return this.#applyBody(command, body, place);
     });
+    if (body === null) return outcome;
+    const applied = { command, body, outcome };
+    const time = { index: place.index, timeMs: this.#timeMs };
+    for (const record of auditOfCommand(applied, isSecretName)) this.audit.add(record, time);
+    return outcome;
+  }
+
+  #applyBody(command: Command, body: CommandBody, place: CommandPlace): Outcome {
+    const { request } = command;
+    const reason =
+      checkPrincipal(command.principal) ?? checkBody(body) ?? (request ? checkRequestId(request) : null);
+    if (reason !== null) throw reason;
+    const principal = present(command.principal, 'checked principal');
+    const asker = this.access.asker(principal, this.#timeMs);
+    requireAllowed(decide(asker, body));
+    const asked: Asked = { body, principal, asker, place };
+    return request ? this.#once(request, asked) : this.#execute(asked);
   }
 
   /** Refusals of a new request are answers too, and kept. */

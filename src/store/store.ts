@@ -1,3 +1,4 @@
+import type { ChainedRecord, ChainHead } from '../audit/record/chain.ts';
 import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
@@ -12,6 +13,7 @@ import type {
   TokenRow,
 } from '../proto/storage.ts';
 import type { AccessView } from './access.ts';
+import { type AuditStart, readAudit } from './auditReading.ts';
 import { diskFailed } from './database.ts';
 import type { Generation } from './generation.ts';
 import {
@@ -187,6 +189,20 @@ export class Store {
   /** Roles and access tokens, as they are now. */
   get access(): AccessView {
     return this.#generation.state.access;
+  }
+
+  /** The last audit record. */
+  get auditHead(): ChainHead {
+    return this.#generation.state.audit.head;
+  }
+
+  /**
+   * The audit records from a sequence on that are on disk when they are come to, in portions; what retention takes away
+   * meanwhile is passed over. @throws HoldfastError STATE_CORRUPT, DISK_FAILED
+   */
+  auditRecords(from: AuditStart): AsyncIterable<readonly ChainedRecord[]> {
+    this.requireState();
+    return readAudit(() => this.#generation, from);
   }
 
   /** Numbers for status and metrics. */

@@ -70,8 +70,9 @@ describe('join tokens', () => {
     const digest = rig.store.digest;
     await rig.reopen();
     expect(rig.store.digest).toEqual(digest);
+    const kept = rig.store.tokens;
     expect(use()?.token).toEqual({ role: 'learner' });
-    expect(rig.store.digest).toEqual(digest);
+    expect(rig.store.tokens).toEqual(kept);
     expect([codeOf(use({ nodeId: '00000000000000cc' })), codeOf(use({ key: 3 }))]).toEqual([
       'TOKEN_USED',
       'TOKEN_USED',

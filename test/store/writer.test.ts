@@ -79,7 +79,9 @@ describe('the way to disk', () => {
     expect([rig.store.durable.index, rig.store.applied.index]).toEqual([0, 10]);
     expect(rig.store.unflushedBytes).toBeGreaterThan(0);
     await rig.store.flushed();
-    expect(disk.batches).toEqual([[...Array<string>(10).fill('put k'), 'put h', 'del h']]);
+    expect(disk.batches).toEqual([
+      [...Array<string[]>(10).fill(['put k', 'put l']).flat(), 'put h', 'del h'],
+    ]);
     expect(rig.durable).toEqual([rig.store.applied]);
     expect([rig.store.durable, rig.store.unflushedBytes]).toEqual([rig.store.applied, 0]);
   });
@@ -89,7 +91,7 @@ describe('the way to disk', () => {
     rig.apply(command({ createToken: { id: 't', secretHash: Buffer.alloc(32), role: 'voter', ttlMs: 5 } }));
     rig.apply(command({ revokeToken: { id: 't' } }));
     await rig.store.flushed();
-    expect(disk.batches).toEqual([['put h', 'del h']]);
+    expect(disk.batches).toEqual([['put l', 'put l', 'put h', 'del h']]);
     await rig.reopen();
   });
 
@@ -99,7 +101,7 @@ describe('the way to disk', () => {
     await rig.store.flushed();
     rig.apply(command({ revokeToken: { id: 't' } }));
     await rig.store.flushed();
-    expect(disk.batches[1]).toEqual(['del t', 'put h', 'del h']);
+    expect(disk.batches[1]).toEqual(['del t', 'put l', 'put h', 'del h']);
     await rig.reopen();
     expect(rig.store.size.tokens).toBe(0);
   });

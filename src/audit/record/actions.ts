@@ -5,6 +5,8 @@ export const AUDIT_ACTIONS = [
   'kv.reveal',
   'kv.read',
   'kv.list',
+  'kv.compare',
+  'kv.transaction',
   'kv.compact',
   'access.denied',
   'access.login',

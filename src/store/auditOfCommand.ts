@@ -1,0 +1,139 @@
+import type { AuditAction } from '../audit/record/actions.ts';
+import { unreachable } from '../base/assert.ts';
+import type { CommandBody } from '../command/body.ts';
+import { bytesField } from '../command/keys.ts';
+import type { AuditRecord } from '../proto/audit.ts';
+import type { Command, Outcome } from '../proto/storage.ts';
+import { auditOfTransaction } from './auditOfTransaction.ts';
+
+/** What a record says beside who, where and what became of it. */
+export interface Deed {
+  readonly action: AuditAction;
+  readonly resource: Uint8Array;
+  /** Not empty: `resource` is where a range of names begins. */
+  readonly resourceEnd?: Uint8Array;
+  readonly revision?: number;
+  readonly count?: number;
+  readonly detail?: string;
+}
+
+const NOTHING = Buffer.alloc(0);
+const DENIALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);
+
+/**
+ * What an applied command leaves in the audit trail, in order: never a value. A repeated request that was answered from memory
+ * did nothing, and leaves nothing.
+ * @param isAudited whether to hand out the value of a name (latin-1) leaves a record
+ */
+export function auditOfCommand(
+  {
+    command,
+    body,
+    outcome,
+  }: { readonly command: Command; readonly body: CommandBody; readonly outcome: Outcome },
+  isAudited: (name: string) => boolean,
+): readonly AuditRecord[] {
+  if (outcome.replayed || !command.principal || !isRecorded(body, outcome)) return [];
+  const whole = recordOf(command, outcome);
+  return deedsOf(body, outcome, isAudited).map((deed) => ({ ...whole, ...deed }));
+}
+
+function recordOf({ principal, origin, request }: Command, { failure }: Outcome): AuditRecord {
+  const { kind = '', name = '', address = '' } = principal ?? {};
+  return {
+    principalKind: kind,
+    principal: name,
+    session: '',
+    address,
+    node: origin.slice(0, Math.max(origin.indexOf('/'), 0)),
+    action: '',
+    resource: NOTHING,
+    resourceEnd: NOTHING,
+    result: failure?.code ?? 'OK',
+    requestId: request ? `${request.clientId}.${request.number}` : '',
+    revision: 0,
+    count: 1,
+    detail: '',
+  };
+}
+
+function deedsOf(body: CommandBody, outcome: Outcome, isAudited: (name: string) => boolean): readonly Deed[] {
+  if (body.kind !== 'transaction') return [describe(body) ?? []].flat();
+  const { transaction, failure } = outcome;
+  if (transaction) return auditOfTransaction(body.transaction, transaction, isAudited);
+  const detail = failure?.field ?? '';
+  return [{ action: 'kv.transaction', resource: firstName(body.transaction), detail }];
+}
+
+/** What was refused changed nothing and told nothing; but who was denied something, or may not join, is asked about later. */
+function isRecorded({ kind }: CommandBody, { failure }: Outcome): boolean {
+  return !failure || DENIALS.has(failure.code) || kind === 'useToken';
+}
+
+/** Null: it does nothing that anybody asks about later. */
+function describe(body: Exclude<CommandBody, { kind: 'transaction' }>): Deed | null {
+  switch (body.kind) {
+    case 'registerClient':
+    case 'closeClient':
+    case 'advanceTime':
+      return null;
+    case 'compact':
+      return { action: 'kv.compact', resource: NOTHING, revision: body.revision };
+    case 'bootstrap':
+      return { action: 'cluster.init', resource: text(body.bootstrap.member?.nodeId ?? '') };
+    case 'createToken':
+      return {
+        action: 'join-token.create',
+        resource: text(body.createToken.id),
+        detail: body.createToken.role,
+      };
+    case 'useToken':
+      return { action: 'member.join', resource: text(body.useToken.nodeId), detail: body.useToken.id };
+    case 'revokeToken':
+      return { action: 'join-token.revoke', resource: text(body.id) };
+    case 'beginKeyChange':
+      return { action: 'keys.begin', resource: text(body.begin.id), detail: body.begin.kind };
+    case 'confirmKeyChange':
+      return { action: 'keys.confirm', resource: text(body.confirm.id) };
+    case 'abortKeyChange':
+      return { action: 'keys.abort', resource: text(body.id) };
+    case 'noteKeyChange':
+      // How far each member is counts many times over, and changes nothing by itself.
+      if (body.note.note === 'counted') return null;
+      return {
+        action: 'keys.note',
+        resource: text(body.note.id),
+        detail: `${body.note.note} ${body.note.nodeId}`.trim(),
+      };
+    case 'rotateAuthority':
+      return { action: 'authority.rotate', resource: NOTHING };
+    case 'switchAuthority':
+      return { action: 'authority.switch', resource: NOTHING };
+    case 'finishAuthorityRotation':
+      return { action: 'authority.finish', resource: NOTHING };
+    case 'putPolicy':
+      return { action: 'policy.put', resource: text(body.policy.role) };
+    case 'deletePolicy':
+      return { action: 'policy.delete', resource: text(body.role) };
+    case 'createAccessToken':
+      return { action: 'token.create', resource: text(body.create.id), detail: body.create.roles.join(' ') };
+    case 'revokeAccessToken':
+      return { action: 'token.revoke', resource: text(body.id) };
+    default:
+      return unreachable(body, 'command body');
+  }
+}
+
+/** Of what was denied: the first name that it is about. */
+function firstName({
+  compares,
+  success,
+  failure,
+}: Extract<CommandBody, { kind: 'transaction' }>['transaction']): Uint8Array {
+  const [operation] = [...success, ...failure];
+  const { put, delete: deletion, range } = operation ?? {};
+  const name = put?.key ?? deletion?.range?.start ?? range?.range?.start ?? compares[0]?.key ?? NOTHING;
+  return bytesField(name);
+}
+
+const text = (value: string): Buffer => Buffer.from(value, 'utf8');

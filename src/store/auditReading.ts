@@ -1,0 +1,89 @@
+import { type ChainedRecord, chained } from '../audit/record/chain.ts';
+import { asBuffer } from '../base/bytes.ts';
+import { bytesField } from '../command/keys.ts';
+import { type AuditRecord, auditRowCodec } from '../proto/audit.ts';
+import type { Database, DatabaseRow } from './database.ts';
+import { runningFailure } from './database.ts';
+import type { Generation } from './generation.ts';
+import { encodeRow, parseRowKey, plaintextOf, rowKey } from './row.ts';
+import type { RowSealer } from './rowSealer.ts';
+
+/** Where the reading of records begins: with those that are not before either. */
+export interface AuditStart {
+  /** 0: the oldest. */
+  readonly sequence: number;
+  /** Log time; 0: the oldest. */
+  readonly timeMs: number;
+}
+
+/**
+ * The records that are on disk, from the row on in which the first wanted one is. A view of the database is held for one portion
+ * only, since a reader may take as long as he likes.
+ * @throws HoldfastError STATE_CORRUPT, DISK_FAILED
+ */
+export async function* readAudit(
+  generation: () => Pick<Generation, 'database' | 'sealer' | 'state'>,
+  { sequence, timeMs }: AuditStart,
+): AsyncGenerator<readonly ChainedRecord[]> {
+  const { rows } = generation().state.audit;
+  const position = Math.max(rows.positionOf(sequence), rows.positionFrom(timeMs));
+  if (position < 0 || position >= rows.length) return;
+  let next = rows.at(position).number;
+  for (;;) {
+    const { database, sealer } = generation();
+    const portion = await portionFrom(database, next);
+    const records = portion.flatMap((row) => recordsOf(row, sealer));
+    const last = records.at(-1);
+    if (last === undefined) return;
+    next = last.sequence + 1;
+    const wanted = records.filter((record) => record.sequence >= sequence && record.timeMs >= timeMs);
+    if (wanted.length > 0) yield wanted;
+  }
+}
+
+/** The first rows that are on disk from a number on. */
+async function portionFrom(database: Database, number: number): Promise<readonly DatabaseRow[]> {
+  const snapshot = database.snapshot();
+  try {
+    for await (const portion of snapshot.rows('l', rowKey({ table: 'l', number: number - 1, sub: 0 }))) {
+      return portion;
+    }
+    return [];
+  } catch (thrown) {
+    throw runningFailure(thrown);
+  } finally {
+    await snapshot.close();
+  }
+}
+
+function recordsOf({ key, envelope }: DatabaseRow, sealer: RowSealer): readonly ChainedRecord[] {
+  const place = parseRowKey(key);
+  const encoded = encodeRow(place, sealer.openOrCorrupt(place, envelope));
+  const { index, timeMs, previousHash, records } = auditRowCodec.decode(plaintextOf(encoded));
+  return chained(records.map(whole), {
+    sequence: place.number,
+    index,
+    timeMs,
+    previousHash: asBuffer(previousHash),
+  });
+}
+
+/** With every field of its own, whatever was written of it. */
+function whole(record: AuditRecord): AuditRecord {
+  const { principalKind, principal, session, address, node, action, result, requestId, detail } = record;
+  return {
+    principalKind,
+    principal,
+    session,
+    address,
+    node,
+    action,
+    resource: bytesField(record.resource),
+    resourceEnd: bytesField(record.resourceEnd),
+    result,
+    requestId,
+    revision: record.revision,
+    count: record.count,
+    detail,
+  };
+}
