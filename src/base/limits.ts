@@ -32,6 +32,18 @@ export const LIMITS = {
   accessTokensMax: 10_000,
   /** Audit records of one entry go into rows of about this size. */
   auditRowBytes: 1024 * 1024,
+  /** Reads of audited values that travel as one command. */
+  valueReadsMax: 256,
+  /** What a node tells the audit at once, and how long a text in it may be. */
+  auditNotesMax: 128,
+  auditTextBytesMax: 256,
+  auditReadPatternsMax: 256,
+  /** 90 days; and at most 10 years. */
+  auditRetentionMs: 90 * 86_400_000,
+  auditRetentionMsMax: 3_650 * 86_400_000,
+  /** Rows of audit records that one checkpoint takes away. */
+  auditPruneRowsMax: 10_000,
+  auditSignatureBytesMax: 128,
   accessTokenTtlMsMax: 10 * 365 * 86_400_000,
   accessTokenKeptMs: 7 * 86_400_000,
 

@@ -1,5 +1,8 @@
 import { HoldfastError } from '../base/errors.ts';
+import type { AuditRecord } from '../proto/audit.ts';
 import type {
+  AuditCheckpoint,
+  AuditSettings,
   BeginKeyChange,
   Bootstrap,
   Command,
@@ -12,6 +15,7 @@ import type {
   RotationStep,
   Transaction,
   UseToken,
+  ValueRead,
 } from '../proto/storage.ts';
 
 /** What a command asks for. */
@@ -35,12 +39,26 @@ export type CommandBody =
   | { readonly kind: 'putPolicy'; readonly policy: Policy }
   | { readonly kind: 'deletePolicy'; readonly role: string }
   | { readonly kind: 'createAccessToken'; readonly create: CreateAccessToken }
-  | { readonly kind: 'revokeAccessToken'; readonly id: string };
+  | { readonly kind: 'revokeAccessToken'; readonly id: string }
+  | { readonly kind: 'readValues'; readonly reads: readonly ValueRead[] }
+  | { readonly kind: 'noteAudit'; readonly records: readonly AuditRecord[] }
+  | { readonly kind: 'setAuditSettings'; readonly settings: AuditSettings }
+  | { readonly kind: 'checkpointAudit'; readonly checkpoint: AuditCheckpoint };
 
 export type CommandKind = CommandBody['kind'];
 
 /** Of a command that gives none: refused, since no role has an empty name. */
 const NO_POLICY: Policy = { role: '', rules: [], admin: [] };
+
+/** Refused, since a checkpoint is of a record. */
+const NO_CHECKPOINT: AuditCheckpoint = {
+  sequence: 0,
+  hash: Buffer.alloc(0),
+  timeMs: 0,
+  signature: Buffer.alloc(0),
+};
+/** Nothing is audited but what always is, and for ever. */
+const NO_SETTINGS: AuditSettings = { reads: [], retentionMs: 0 };
 
 const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ transaction }) => (transaction ? { kind: 'transaction', transaction } : null),
@@ -64,6 +82,12 @@ const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ createAccessToken: create }) => (create ? { kind: 'createAccessToken', create } : null),
   ({ revokeAccessToken }) =>
     revokeAccessToken ? { kind: 'revokeAccessToken', id: revokeAccessToken.id } : null,
+  ({ readValues }) => (readValues ? { kind: 'readValues', reads: readValues.reads } : null),
+  ({ noteAudit }) => (noteAudit ? { kind: 'noteAudit', records: noteAudit.records } : null),
+  ({ setAuditSettings: set }) =>
+    set ? { kind: 'setAuditSettings', settings: set.settings ?? NO_SETTINGS } : null,
+  ({ checkpointAudit: at }) =>
+    at ? { kind: 'checkpointAudit', checkpoint: at.checkpoint ?? NO_CHECKPOINT } : null,
 ];
 
 /** The one body of a command. @throws HoldfastError INVALID_ARGUMENT when there is none, or more than one */

@@ -1,6 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
-import type { Member, Operation, Policy, Transaction } from '../proto/storage.ts';
+import type { AuditRecord } from '../proto/audit.ts';
+import type { Member, Operation, Policy, Transaction, ValueRead } from '../proto/storage.ts';
 import type { CommandBody, CommandKind } from './body.ts';
 import { bytesField } from './keys.ts';
 
@@ -26,6 +27,10 @@ const KIND_BYTE = {
   deletePolicy: 18,
   createAccessToken: 19,
   revokeAccessToken: 20,
+  readValues: 30,
+  noteAudit: 31,
+  setAuditSettings: 32,
+  checkpointAudit: 33,
 } as const satisfies Record<CommandKind, number>;
 const PUT_BYTE = 1;
 const DELETE_BYTE = 2;
@@ -152,12 +157,46 @@ function writeBody(body: CommandBody): void {
       writeList(roles);
       return writer.count(ttlMs);
     }
+    case 'readValues':
+      return writeReads(body.reads);
+    case 'noteAudit':
+      writer.count(body.records.length);
+      for (const record of body.records) writeAuditRecord(record);
+      return undefined;
+    case 'setAuditSettings':
+      writeList(body.settings.reads);
+      return writer.count(body.settings.retentionMs);
+    case 'checkpointAudit':
+      writer.count(body.checkpoint.sequence);
+      writer.bytes(body.checkpoint.hash);
+      writer.count(body.checkpoint.timeMs);
+      return writer.bytes(body.checkpoint.signature);
     case 'registerClient':
     case 'advanceTime':
       return undefined;
     default:
       return unreachable(body, 'command body');
   }
+}
+
+function writeReads(reads: readonly ValueRead[]): void {
+  writer.count(reads.length);
+  for (const { range, revision, limit, from, history } of reads) {
+    writeRange(range);
+    writer.count(revision);
+    writer.count(limit);
+    writer.bytes(from);
+    writer.count(Number(history));
+  }
+}
+
+function writeAuditRecord(record: AuditRecord): void {
+  const { principalKind, principal, session, address, node, action, result, requestId, detail } = record;
+  writeTexts([principalKind, principal, session, address, node, action, result, requestId, detail]);
+  writer.bytes(record.resource);
+  writer.bytes(record.resourceEnd);
+  writer.count(record.revision);
+  writer.count(record.count);
 }
 
 function writePolicy({ role, rules, admin }: Policy): void {

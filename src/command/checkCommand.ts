@@ -15,6 +15,7 @@ import type {
 } from '../proto/storage.ts';
 import type { CommandBody } from './body.ts';
 import { checkAccessTokenId, checkCreateAccessToken, checkPolicy, checkRole } from './checkAccess.ts';
+import { checkAuditCheckpoint, checkAuditSettings, checkNoteAudit, checkReadValues } from './checkAudit.ts';
 import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
 import { checkTransaction } from './checkTransaction.ts';
 
@@ -89,6 +90,14 @@ export function checkBody(body: CommandBody): Reason {
       return checkCreateAccessToken(body.create);
     case 'revokeAccessToken':
       return checkAccessTokenId(body.id);
+    case 'readValues':
+      return checkReadValues(body.reads);
+    case 'noteAudit':
+      return checkNoteAudit(body.records);
+    case 'setAuditSettings':
+      return checkAuditSettings(body.settings);
+    case 'checkpointAudit':
+      return checkAuditCheckpoint(body.checkpoint);
     case 'registerClient':
     case 'advanceTime':
       return null;

@@ -1,10 +1,11 @@
 import type { AuditAction } from '../audit/record/actions.ts';
 import { unreachable } from '../base/assert.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { CommandBody } from '../command/body.ts';
-import { bytesField } from '../command/keys.ts';
+import { bytesField, keyFromBytes } from '../command/keys.ts';
 import type { AuditRecord } from '../proto/audit.ts';
-import type { Command, Outcome } from '../proto/storage.ts';
-import { auditOfTransaction } from './auditOfTransaction.ts';
+import type { AuditSettings, Command, Outcome, ValueRead } from '../proto/storage.ts';
+import { auditOfTransaction, readingOf } from './auditOfTransaction.ts';
 
 /** What a record says beside who, where and what became of it. */
 export interface Deed {
@@ -15,6 +16,8 @@ export interface Deed {
   readonly revision?: number;
   readonly count?: number;
   readonly detail?: string;
+  /** Where it is not that of the whole command. */
+  readonly result?: string;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -35,6 +38,8 @@ export function auditOfCommand(
 ): readonly AuditRecord[] {
   if (outcome.replayed || !command.principal || !isRecorded(body, outcome)) return [];
   const whole = recordOf(command, outcome);
+  if (body.kind === 'noteAudit' && !outcome.failure)
+    return body.records.map((record) => noted(record, whole.node));
   return deedsOf(body, outcome, isAudited).map((deed) => ({ ...whole, ...deed }));
 }
 
@@ -57,7 +62,14 @@ function recordOf({ principal, origin, request }: Command, { failure }: Outcome)
   };
 }
 
+/** As the node says that it was; which node that is, it has no say in. */
+function noted(record: AuditRecord, node: string): AuditRecord {
+  const { resource, resourceEnd } = record;
+  return { ...record, node, resource: bytesField(resource), resourceEnd: bytesField(resourceEnd) };
+}
+
 function deedsOf(body: CommandBody, outcome: Outcome, isAudited: (name: string) => boolean): readonly Deed[] {
+  if (body.kind === 'readValues') return auditOfReads(body.reads, outcome);
   if (body.kind !== 'transaction') return [describe(body) ?? []].flat();
   const { transaction, failure } = outcome;
   if (transaction) return auditOfTransaction(body.transaction, transaction, isAudited);
@@ -71,12 +83,18 @@ function isRecorded({ kind }: CommandBody, { failure }: Outcome): boolean {
 }
 
 /** Null: it does nothing that anybody asks about later. */
-function describe(body: Exclude<CommandBody, { kind: 'transaction' }>): Deed | null {
+function describe(body: Exclude<CommandBody, { kind: 'transaction' | 'readValues' }>): Deed | null {
   switch (body.kind) {
     case 'registerClient':
     case 'closeClient':
     case 'advanceTime':
       return null;
+    case 'noteAudit':
+      return { action: 'access.denied', resource: NOTHING, detail: body.kind };
+    case 'setAuditSettings':
+      return { action: 'audit.settings', resource: NOTHING, detail: settingsText(body.settings) };
+    case 'checkpointAudit':
+      return { action: 'audit.checkpoint', resource: text(`${body.checkpoint.sequence}`) };
     case 'compact':
       return { action: 'kv.compact', resource: NOTHING, revision: body.revision };
     case 'bootstrap':
@@ -123,6 +141,26 @@ function describe(body: Exclude<CommandBody, { kind: 'transaction' }>): Deed | n
       return unreachable(body, 'command body');
   }
 }
+
+/** Each value that may be delivered, and each read of one name that was denied. */
+function auditOfReads(reads: readonly ValueRead[], { read }: Outcome): readonly Deed[] {
+  return (read?.reads ?? []).flatMap(({ revision, names, failure }, at): Deed[] => {
+    const { range, history = false } = reads[at] ?? {};
+    const detail = history ? 'history' : '';
+    if (!failure) {
+      return names.map((name) => {
+        const resource = bytesField(name);
+        return { action: readingOf(keyFromBytes(name)), resource, revision, detail };
+      });
+    }
+    if (!DENIALS.has(failure.code)) return [];
+    const resource = bytesField(range?.start ?? NOTHING);
+    return [{ action: readingOf(keyFromBytes(resource)), resource, detail, result: failure.code }];
+  });
+}
+
+const settingsText = ({ reads, retentionMs }: AuditSettings): string =>
+  `retention ${retentionMs} ms, reads ${reads.join(' ')}`.slice(0, LIMITS.auditTextBytesMax);
 
 /** Of what was denied: the first name that it is about. */
 function firstName({

@@ -1,12 +1,23 @@
 import { type ChainHead, NO_AUDIT_HASH, recordHash } from '../audit/record/chain.ts';
+import { isSignedBy } from '../audit/record/checkpoint.ts';
 import { asBuffer } from '../base/bytes.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type AuditRecord, auditRowCodec } from '../proto/audit.ts';
-import type { HeadRow } from '../proto/storage.ts';
+import type { AuditCheckpoint, HeadRow } from '../proto/storage.ts';
 import { AuditRows } from './auditRows.ts';
+import { AuditRules } from './auditRules.ts';
 import { plaintextOf, type Row, type RowPlace } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
 import { corruptRow } from './rowSealer.ts';
+
+/** What others than apply may see of it. */
+export interface AuditView {
+  /** The last record. */
+  readonly head: ChainHead;
+  readonly rules: Pick<AuditRules, 'settings' | 'checkpoint' | 'isAudited' | 'mayBeAudited'>;
+  readonly rows: Pick<AuditRows, 'length' | 'at' | 'positionOf' | 'positionFrom'>;
+}
 
 /** What a record takes in its row beside its resource, at most about. */
 const RECORD_BYTES = 256;
@@ -17,6 +28,7 @@ const RECORD_BYTES = 256;
  */
 export class AuditTrail {
   readonly rows = new AuditRows();
+  readonly rules: AuditRules;
   readonly #changes: RowChanges;
   #head: ChainHead = { sequence: 0, hash: NO_AUDIT_HASH };
   /** Of the entry that is being applied. */
@@ -26,6 +38,7 @@ export class AuditTrail {
 
   constructor(changes: RowChanges) {
     this.#changes = changes;
+    this.rules = new AuditRules(changes);
   }
 
   /** The last record. */
@@ -60,9 +73,7 @@ export class AuditTrail {
 
   load(row: Row, encoded: Buffer): void {
     const { index, timeMs, previousHash, records } = auditRowCodec.decode(plaintextOf(encoded));
-    if (this.rows.length === 0) {
-      this.#head = { sequence: row.number - 1, hash: Buffer.from(previousHash) };
-    }
+    if (this.rows.length === 0) this.#head = headOf(this.rules.checkpoint);
     const { sequence, hash } = this.#head;
     if (row.number !== sequence + 1 || !hash.equals(asBuffer(previousHash)) || records.length === 0) {
       throw corruptRow(row, 'does not go on where the audit records before it end');
@@ -72,12 +83,34 @@ export class AuditTrail {
     this.#advance(records, { index, timeMs });
   }
 
-  /** Takes over what a head row says. Whether the rows that were loaded come to the same is part of its digest. */
-  restore({ auditSequence, auditHash }: HeadRow): boolean {
+  /** Whether the rows that were loaded come to where the head row says. */
+  isWhole({ auditSequence, auditHash }: HeadRow): boolean {
     const { sequence, hash } = this.#head;
-    if (this.rows.length > 0) return sequence === auditSequence && hash.equals(asBuffer(auditHash));
-    if (auditSequence > 0) this.#head = { sequence: auditSequence, hash: Buffer.from(auditHash) };
-    return true;
+    return sequence === auditSequence && (sequence === 0 || hash.equals(asBuffer(auditHash)));
+  }
+
+  /**
+   * What is older than it is to be kept goes, up to a record that is the last of its row; never all.
+   * @throws HoldfastError INVALID_ARGUMENT for a checkpoint that the chain does not bear out, or that nobody may make yet
+   */
+  prune(checkpoint: AuditCheckpoint, at: PruneTime): void {
+    const { sequence, timeMs } = checkpoint;
+    const position = this.rows.positionOf(sequence + 1);
+    const first = position > 0 ? this.rows.at(position) : null;
+    if (first?.number !== sequence + 1 || !asBuffer(first.previousHash).equals(asBuffer(checkpoint.hash)))
+      throw refusedCheckpoint('the chain has no such row');
+    if (position > LIMITS.auditPruneRowsMax) throw refusedCheckpoint('too many rows would go at once');
+    if (this.rows.at(position - 1).timeMs !== timeMs) throw refusedCheckpoint('its time is another one');
+    const { retentionMs } = this.rules.settings;
+    if (retentionMs === 0 || timeMs + retentionMs > at.timeMs) throw refusedCheckpoint('it is too early');
+    if (at.certificate.length === 0 || !isSignedBy(checkpoint, at.certificate))
+      throw refusedCheckpoint('the CA has not signed it');
+    for (let count = 0; count < position; count += 1) {
+      const { number, digest } = this.rows.at(0);
+      this.#changes.drop({ ...placeOf(number), digest, encoded: null, batch: 0, dropped: false });
+      this.rows.shift();
+    }
+    this.rules.setCheckpoint(checkpoint, at.place);
   }
 
   #advance(records: readonly AuditRecord[], time: { readonly index: number; readonly timeMs: number }): void {
@@ -94,6 +127,25 @@ export class AuditTrail {
 function withoutDefaults(record: AuditRecord): AuditRecord {
   const given = Object.entries(record).filter(([, value]) => value !== 0 && value.length !== 0);
   return Object.fromEntries(given) as unknown as AuditRecord;
+}
+
+export interface PruneTime {
+  readonly place: { readonly index: number; readonly sub: number };
+  /** Log time. */
+  readonly timeMs: number;
+  /** DER, of the cluster's CA. */
+  readonly certificate: Uint8Array;
+}
+
+function headOf(checkpoint: AuditCheckpoint | null): ChainHead {
+  if (checkpoint === null) return { sequence: 0, hash: NO_AUDIT_HASH };
+  return { sequence: checkpoint.sequence, hash: Buffer.from(checkpoint.hash) };
+}
+
+function refusedCheckpoint(why: string): HoldfastError {
+  return new HoldfastError('INVALID_ARGUMENT', `the audit does not begin there: ${why}`, {
+    field: 'checkpoint',
+  });
 }
 
 function placeOf(number: number): RowPlace {

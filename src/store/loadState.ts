@@ -17,12 +17,13 @@ import type { State } from './state.ts';
 
 type LoadRow = (state: State, row: Row, encoded: Buffer) => void;
 
-/** In this order: the answers need the clients. */
+/** In this order: the answers need the clients, and audit records what says where they begin. */
 const LOADERS: readonly { readonly table: Exclude<Table, 'h'>; readonly load: LoadRow }[] = [
   { table: 'b', load: (state, row, encoded) => state.access.loadToken(row, encoded) },
   { table: 'c', load: (state, row, encoded) => state.clients.loadClient(row, encoded) },
   { table: 'a', load: (state, row, encoded) => state.clients.loadAnswers(row, encoded) },
   { table: 'k', load: (state, row, encoded) => state.records.load(row, encoded) },
+  { table: 'e', load: (state, row, encoded) => state.audit.rules.load(row, encoded) },
   { table: 'l', load: (state, row, encoded) => state.audit.load(row, encoded) },
   { table: 'm', load: (state, row, encoded) => state.membership.loadMember(row, encoded) },
   { table: 'p', load: (state, row, encoded) => state.access.loadPolicy(row, encoded) },
@@ -55,7 +56,7 @@ export async function loadState(
     throw corruptState();
   }
   state.restore(head);
-  if (!state.audit.restore(head)) throw corruptState();
+  if (!state.audit.isWhole(head)) throw corruptState();
   return head;
 }
 

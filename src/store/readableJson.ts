@@ -14,6 +14,7 @@ const BYTES_FIELDS: ReadonlySet<string> = new Set([
   'privateKey',
   'previousHash',
   'auditHash',
+  'signature',
   'resource',
   'resourceEnd',
 ]);

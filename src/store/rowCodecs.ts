@@ -6,6 +6,7 @@ import type { Codec } from '../proto/registry.ts';
 import {
   accessTokenRowCodec,
   answersRowCodec,
+  auditSettingsRowCodec,
   authorityRowCodec,
   clientRowCodec,
   headRowCodec,
@@ -42,6 +43,7 @@ export const TABLE_SEALING: Readonly<Record<Table, TableSealing>> = {
   a: sealing(answersRowCodec),
   b: sealing(accessTokenRowCodec),
   c: sealing(clientRowCodec),
+  e: sealing(auditSettingsRowCodec),
   h: sealing(headRowCodec),
   k: sealing(recordRowCodec),
   l: sealing(auditRowCodec, 'audit'),

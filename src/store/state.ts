@@ -1,6 +1,5 @@
 import { type Asker, decide } from '../access/policy/decide.ts';
 import { requireAllowed } from '../access/policy/decision.ts';
-import { isSecretName } from '../access/policy/secretNames.ts';
 import { assert, present, unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type CommandBody, commandBody } from '../command/body.ts';
@@ -23,6 +22,7 @@ import { RowChanges } from './rowChanges.ts';
 import { Tokens } from './tokens.ts';
 import { applyTransaction } from './transaction.ts';
 import type { AppliedEntry, AppliedOutcomes, AppliedPlace } from './types.ts';
+import { applyValueReads } from './valueReads.ts';
 import type { EntryChanges } from './writer.ts';
 
 export const HISTORY_BOUNDS: HistoryBounds = {
@@ -76,6 +76,7 @@ export class State {
   readonly keyChanges = new KeyChanges(this.changes);
   readonly audit = new AuditTrail(this.changes);
   readonly #bounds: HistoryBounds;
+  readonly #isAudited = (name: string): boolean => this.audit.rules.isAudited(name);
   #place: AppliedPlace = { index: 0, term: 0, hash: Buffer.alloc(32) };
   /** Log time: the latest that any entry carried. Never runs backwards. */
   #timeMs = 0;
@@ -186,7 +187,7 @@ export class State {
     if (body === null) return outcome;
     const applied = { command, body, outcome };
     const time = { index: place.index, timeMs: this.#timeMs };
-    for (const record of auditOfCommand(applied, isSecretName)) this.audit.add(record, time);
+    for (const record of auditOfCommand(applied, this.#isAudited)) this.audit.add(record, time);
     return outcome;
   }
 
@@ -247,7 +248,21 @@ export class State {
         this.membership.rotate(body, place);
         return DONE;
       case 'advanceTime':
+      // Its records are added with those of every command.
+      case 'noteAudit':
         return DONE;
+      case 'readValues': {
+        const reading = { records: this.records, rights: asker.rights, isAudited: this.#isAudited };
+        return applyValueReads(body.reads, reading);
+      }
+      case 'setAuditSettings':
+        this.audit.rules.set(body.settings, place);
+        return DONE;
+      case 'checkpointAudit': {
+        const certificate = this.membership.authority?.certificate ?? NO_HASH;
+        this.audit.prune(body.checkpoint, { place, timeMs, certificate });
+        return DONE;
+      }
       case 'beginKeyChange':
         this.keyChanges.begin(body.begin, this.#atKeyChange(place));
         return DONE;

@@ -1,4 +1,4 @@
-import type { ChainedRecord, ChainHead } from '../audit/record/chain.ts';
+import type { ChainedRecord } from '../audit/record/chain.ts';
 import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Revision } from '../base/ids.ts';
@@ -14,6 +14,7 @@ import type {
 } from '../proto/storage.ts';
 import type { AccessView } from './access.ts';
 import { type AuditStart, readAudit } from './auditReading.ts';
+import type { AuditView } from './auditTrail.ts';
 import { diskFailed } from './database.ts';
 import type { Generation } from './generation.ts';
 import {
@@ -161,7 +162,7 @@ export class Store {
     return this.#generation.state.records.compactedRevision;
   }
 
-  /** The latest time that an entry carried, milliseconds since 1970. */
+  /** The latest that an entry carried, milliseconds since 1970. */
   get logTimeMs(): number {
     return this.#generation.state.timeMs;
   }
@@ -191,9 +192,9 @@ export class Store {
     return this.#generation.state.access;
   }
 
-  /** The last audit record. */
-  get auditHead(): ChainHead {
-    return this.#generation.state.audit.head;
+  /** How the audit is set, and how far it goes. */
+  get audit(): AuditView {
+    return this.#generation.state.audit;
   }
 
   /**

@@ -3,6 +3,7 @@ import { SeededRandom } from '../../src/base/random.ts';
 import { type Command, commandBatchCodec, outcomeCodec } from '../../src/proto/storage.ts';
 import type { AppliedEntry } from '../../src/store/types.ts';
 import {
+  CLIENT,
   command,
   NODE,
   placeAt,
@@ -42,6 +43,29 @@ function accessCommand(pick: (max: number) => number): Command {
   }
 }
 
+function auditCommand(pick: (max: number) => number): Command {
+  if (pick(4) === 0) {
+    const reads = Array.from({ length: pick(3) }, () => `k${pick(12)}`);
+    return command({ setAuditSettings: { settings: { reads, retentionMs: pick(2) * 1_000 } } });
+  }
+  const page = {
+    revision: pick(3) * pick(60),
+    limit: pick(4),
+    from: Buffer.alloc(0),
+    history: pick(3) === 0,
+  };
+  const range = { start: Buffer.from(`k${pick(12)}`), end: Buffer.alloc(0) };
+  const one = { start: range.start, end: Buffer.from(`${range.start.toString()}\0`) };
+  const reads = [
+    { range, ...page },
+    { range: one, ...page },
+  ];
+  return command(
+    { readValues: { reads } },
+    pick(2) === 0 ? CLIENT : { kind: 'token', name: tokenId(pick), address: '' },
+  );
+}
+
 /** A mixture of everything, the same for the same seed. Client ids are guessed as the store makes them. */
 function entriesOf(seed: number): readonly AppliedEntry[] {
   const random = new SeededRandom(seed);
@@ -56,7 +80,7 @@ function entriesOf(seed: number): readonly AppliedEntry[] {
     const request =
       clientId === 0 ? null : { clientId, number: Math.max(number, 1), floor: Math.max(1, number - pick(4)) };
     if (request !== null) numbers.set(clientId, number);
-    switch (pick(12)) {
+    switch (pick(14)) {
       case 0:
         numbers.set(index * 4096 + sub, 0);
         return command({ registerClient: {} });
@@ -81,6 +105,8 @@ function entriesOf(seed: number): readonly AppliedEntry[] {
           { transaction: transaction(put(key, 'by a token')), request },
           { kind: 'token', name: tokenId(pick), address: '' },
         );
+      case 8:
+        return auditCommand(pick);
       default:
         return write([put(key, 'x'.repeat(pick(60)))], request);
     }

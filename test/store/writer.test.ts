@@ -80,7 +80,7 @@ describe('the way to disk', () => {
     expect(rig.store.unflushedBytes).toBeGreaterThan(0);
     await rig.store.flushed();
     expect(disk.batches).toEqual([
-      [...Array<string[]>(10).fill(['put k', 'put l']).flat(), 'put h', 'del h'],
+      [...Array.from({ length: 10 }, () => ['put k', 'put l']).flat(), 'put h', 'del h'],
     ]);
     expect(rig.durable).toEqual([rig.store.applied]);
     expect([rig.store.durable, rig.store.unflushedBytes]).toEqual([rig.store.applied, 0]);

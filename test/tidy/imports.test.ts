@@ -13,7 +13,7 @@ const PLACES: Readonly<
   base: { from: [], packages: [] },
   proto: { from: [], packages: ['protobufjs'] },
   envelope: { from: [], packages: [] },
-  command: { from: ['proto'], packages: [] },
+  command: { from: ['proto', 'audit/record'], packages: [] },
   replication: { from: [], packages: [] },
   'replication/raft': { from: [], packages: [] },
   'replication/wal': { from: ['replication/raft'], packages: ['level'] },

@@ -36,6 +36,11 @@ const REQUIREMENTS: Readonly<Record<CommandKind, Requirement>> = {
   deletePolicy: 'access',
   createAccessToken: 'access',
   revokeAccessToken: 'access',
+  // Each of its reads by itself, on the state that it reads.
+  readValues: 'anyone',
+  noteAudit: 'nodes',
+  setAuditSettings: 'audit',
+  checkpointAudit: 'nodes',
 };
 
 /**

@@ -57,7 +57,7 @@ export class Rights {
 }
 
 /** Where the names of a pattern lie, by its segments before the first `*`. */
-function rangeOf({ segments }: PathPattern): NameRange {
+export function rangeOf({ segments }: PathPattern): NameRange {
   const open = segments.findIndex(({ kind }) => kind !== 'literal');
   const fixed = segments.slice(0, open === -1 ? segments.length : open);
   const name = fixed.map((segment) => (segment.kind === 'literal' ? segment.text : '')).join('/');
