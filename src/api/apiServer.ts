@@ -1,4 +1,4 @@
-/** The API port: TLS 1.3, every call of a client certificate or an access token; Kv, Cluster, Access, health and reflection. */
+/** The API port: TLS 1.3, every call of a client certificate or an access token; Kv, Cluster, Access, Audit, health and reflection. */
 import tls from 'node:tls';
 import {
   logVerbosity,
@@ -11,16 +11,18 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { accessService } from '../proto/access.ts';
+import { auditService } from '../proto/auditService.ts';
 import { clusterService } from '../proto/cluster.ts';
 import { kvService } from '../proto/kv.ts';
 import { accessMethods } from './accessService.ts';
+import { auditMethods } from './auditService.ts';
 import { Callers, type Identify } from './caller.ts';
 import { clusterMethods } from './clusterService.ts';
 import { boundConnections } from './connectionBound.ts';
 import { KvCalls } from './kvCalls.ts';
 import { kvUnaryMethods } from './kvService.ts';
 import { OpenStreams } from './openStreams.ts';
-import type { AccessPort, ClusterPort, KvPort } from './ports.ts';
+import type { AccessPort, AuditPort, ClusterPort, KvPort } from './ports.ts';
 import { addReflection, Health } from './serverInformation.ts';
 import { sessionMethod } from './sessionService.ts';
 import { strangersShowTokensFirst } from './strangers.ts';
@@ -36,6 +38,7 @@ export interface ApiServerOptions {
   readonly kv: KvPort;
   readonly cluster: ClusterPort;
   readonly access: AccessPort;
+  readonly audit: AuditPort;
   readonly identify: Identify;
   /** Must ask each client for a certificate of this cluster's authority, and accept one without: it may show a token. */
   readonly credentials: ServerCredentials;
@@ -97,6 +100,7 @@ export class ApiServer {
     });
     this.#server.addService(clusterService, clusterMethods(context, options.cluster));
     this.#server.addService(accessService, accessMethods(context, access));
+    this.#server.addService(auditService, auditMethods(context, options.audit));
     this.#health.addTo(this.#server, callers);
     addReflection(this.#server, callers);
   }

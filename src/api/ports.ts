@@ -10,6 +10,12 @@ import type {
   WhoAmIResponse,
 } from '../proto/access.ts';
 import type {
+  AuditHeadRequest,
+  AuditHeadResponse,
+  AuditListRequest,
+  AuditListResponse,
+} from '../proto/auditService.ts';
+import type {
   AddTokenRequest,
   AddTokenResponse,
   AuthorityStatus,
@@ -33,7 +39,7 @@ import type {
   WatchCreate,
   WatchEvent,
 } from '../proto/kv.ts';
-import type { Outcome, Policy, Principal, RequestId, Transaction } from '../proto/storage.ts';
+import type { AuditSettings, Outcome, Policy, Principal, RequestId, Transaction } from '../proto/storage.ts';
 
 /** Who asks, and until when an answer is of use. */
 export interface Caller {
@@ -123,4 +129,12 @@ export interface ClusterPort {
   ): Promise<RenewClientResponse>;
   /** host:port of the leader's API as far as this node knows, or null. */
   leaderApiAddress(): string | null;
+}
+
+/** The audit. Each asks for the area `audit`, which the rule of the method has seen to. */
+export interface AuditPort {
+  list(caller: Caller, request: AuditListRequest): Promise<AuditListResponse>;
+  head(caller: Caller, request: AuditHeadRequest): Promise<AuditHeadResponse>;
+  settings(caller: Caller): Promise<AuditSettings>;
+  setSettings(caller: Caller, settings: AuditSettings): Promise<void>;
 }

@@ -54,12 +54,20 @@ const ACCESS: Readonly<Record<string, RpcRule>> = {
   RevokeAccessToken: 'access',
 };
 
+const AUDIT: Readonly<Record<string, RpcRule>> = {
+  List: 'audit',
+  Head: 'audit',
+  GetSettings: 'audit',
+  SetSettings: 'audit',
+};
+
 /** By path, as gRPC names a method. */
 export const RPC_RULES: ReadonlyMap<string, RpcRule> = new Map(
   Object.entries({
     'holdfast.v1.Kv': KV,
     'holdfast.v1.Cluster': CLUSTER,
     'holdfast.v1.Access': ACCESS,
+    'holdfast.v1.Audit': AUDIT,
   }).flatMap(([service, rules]) =>
     Object.entries(rules).map(([method, rule]) => [`/${service}/${method}`, rule] as const),
   ),

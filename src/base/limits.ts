@@ -34,8 +34,14 @@ export const LIMITS = {
   auditRowBytes: 1024 * 1024,
   /** Reads of audited values that travel as one command. */
   valueReadsMax: 256,
+  /** How often a page is recorded anew because rights or settings have changed meanwhile. */
+  auditedReadAttempts: 4,
   /** What a node tells the audit at once, and how long a text in it may be. */
   auditNotesMax: 128,
+  /** Audit records of one answer, how long they are about, and how many are looked at for it. */
+  auditPageRecordsMax: 1_000,
+  auditPageBytes: 1024 * 1024,
+  auditPageScannedMax: 20_000,
   auditTextBytesMax: 256,
   auditReadPatternsMax: 256,
   /** 90 days; and at most 10 years. */

@@ -13,6 +13,7 @@ import type {
 } from '../proto/kv.ts';
 import type { Compare, Operation } from '../proto/storage.ts';
 import { AccessClient } from './accessClient.ts';
+import { AuditClient } from './auditClient.ts';
 import { ClusterClient } from './clusterClient.ts';
 import { type ClientIdentity, securityOf } from './connection.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -103,6 +104,7 @@ export async function connect(options: ConnectOptions): Promise<HoldfastClient> 
 export class HoldfastClient {
   readonly cluster: ClusterClient;
   readonly access: AccessClient;
+  readonly audit: AuditClient;
   readonly #dispatcher: Dispatcher;
   readonly #watches = new Set<Watch>();
   #closed = false;
@@ -121,6 +123,7 @@ export class HoldfastClient {
     });
     this.cluster = new ClusterClient({ dispatcher: this.#dispatcher, endpoints });
     this.access = new AccessClient(this.#dispatcher);
+    this.audit = new AuditClient(this.#dispatcher);
   }
 
   /** Puts a value. `previous` in the result is null unless asked for and there. */

@@ -13,6 +13,7 @@ import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { accessService } from '../proto/access.ts';
+import { auditService } from '../proto/auditService.ts';
 import { clusterService } from '../proto/cluster.ts';
 import { kvService } from '../proto/kv.ts';
 import { failureOfStatus, unreachableNode } from './failure.ts';
@@ -26,6 +27,7 @@ const SERVICES = {
   'holdfast.v1.Kv': kvService,
   'holdfast.v1.Cluster': clusterService,
   'holdfast.v1.Access': accessService,
+  'holdfast.v1.Audit': auditService,
 } as const satisfies Record<Service, object>;
 
 /** Sent as the TLS server name for an address that is an IP, which RFC 6066 does not allow there. */

@@ -2,7 +2,7 @@ import type { HoldfastError } from '../base/errors.ts';
 import type { Answer, Call } from '../proto/kv.ts';
 import type { ClientRegistration } from './registration.ts';
 
-export type Service = 'holdfast.v1.Kv' | 'holdfast.v1.Cluster' | 'holdfast.v1.Access';
+export type Service = 'holdfast.v1.Kv' | 'holdfast.v1.Cluster' | 'holdfast.v1.Access' | 'holdfast.v1.Audit';
 
 /**
  * What a second sending may do:

@@ -8,10 +8,13 @@ import type { Dispatcher } from './dispatcher.ts';
 import { type AttemptFailure, failureOfAnswer, failureOfStatus, isTransient } from './failure.ts';
 import { type Item, toItem, toItemOrNull } from './keys.ts';
 
-export type WatchEvent =
-  | { readonly type: 'put'; readonly item: Item; readonly previous: Item | null }
-  /** `item` names the key; its value is empty. */
-  | { readonly type: 'delete'; readonly item: Item; readonly previous: Item | null };
+/** Of a deletion, `item` names the key; its value is empty. `withheld`: so are both values, which only `get` tells. */
+export interface WatchEvent {
+  readonly type: 'put' | 'delete';
+  readonly item: Item;
+  readonly previous: Item | null;
+  readonly withheld: boolean;
+}
 
 /** One or more whole revisions, in order. */
 export interface WatchBatch {
@@ -216,6 +219,7 @@ function toEvent(event: WatchResponse['events'][number]): WatchEvent {
     type: event.type === EVENT_TYPE.DELETE ? 'delete' : 'put',
     item: toItem(present(event.item, 'item of a watch event')),
     previous: toItemOrNull(event.previous),
+    withheld: event.withheld ?? false,
   };
 }
 

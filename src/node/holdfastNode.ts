@@ -15,6 +15,8 @@ import type { Store } from '../store/store.ts';
 import { type CertificateIdentity, certificateIdentity } from '../trust/identity.ts';
 import { requireTls13, serverCredentials } from '../trust/tls.ts';
 import { NodeAccessPort } from './accessPort.ts';
+import { AuditedReads } from './auditedReads.ts';
+import { NodeAuditPort } from './auditPort.ts';
 import { Authorisation } from './authorisation.ts';
 import { Certification } from './certification.ts';
 import { NodeClusterPort } from './clusterPort.ts';
@@ -276,6 +278,7 @@ function createApi(parts: ApiParts): ApiServer {
       submit: core.submit,
       read: core.read,
       authorisation,
+      auditedReads: new AuditedReads({ submit: core.submit }),
       refusal: () => core.guard.refusal,
     }),
     cluster: new NodeClusterPort({
@@ -301,6 +304,7 @@ function createApi(parts: ApiParts): ApiServer {
       authorisation,
       random: systemRandom,
     }),
+    audit: new NodeAuditPort({ nodeId: identity.nodeId, store, submit: core.submit, read: core.read }),
     identify: (der) => clientOrNobody(certificateIdentity(der, certification.identityContext)),
     credentials: serverCredentials(certification.apiMaterial, { clientWithoutCertificate: 'accepted' }),
     clock: systemClock,

@@ -1,10 +1,11 @@
 import { decide } from '../access/policy/decide.ts';
+import type { NameRange } from '../access/policy/nameRange.ts';
 import type { Caller, KvPort, WatchHandle, WatchSink } from '../api/ports.ts';
 import { present } from '../base/assert.ts';
-import type { HoldfastError } from '../base/errors.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkTransaction } from '../command/checkTransaction.ts';
-import { keyFromBytes } from '../command/keys.ts';
+import { bytesFromKey, keyAfter, keyFromBytes } from '../command/keys.ts';
 import type {
   GetRequest,
   GetResponse,
@@ -14,9 +15,10 @@ import type {
   RangeResponse,
   WatchCreate,
 } from '../proto/kv.ts';
-import type { KeyRange, Outcome, RequestId, Transaction } from '../proto/storage.ts';
+import type { KeyRange, Outcome, RequestId, Transaction, ValueRead } from '../proto/storage.ts';
 import { decodePageToken, encodePageToken } from '../store/pageToken.ts';
 import type { Store } from '../store/store.ts';
+import type { AuditedReads, Deliverable } from './auditedReads.ts';
 import type { Authorisation } from './authorisation.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Read } from './read.ts';
@@ -27,11 +29,15 @@ export interface KvPortParts {
   readonly submit: Submit;
   readonly read: Read;
   readonly authorisation: Authorisation;
+  readonly auditedReads: AuditedReads;
   /** Why nothing is served from this node's state now, or null. */
   readonly refusal: () => HoldfastError | null;
 }
 
-const NO_TOKEN = Buffer.alloc(0);
+const NO_BYTES = Buffer.alloc(0);
+/** Wherever it is read, as it is when it is come to. */
+const ANY = { revision: 0 };
+const WHOLE_PAGE: Omit<ValueRead, 'range'> = { revision: 0, limit: 0, from: NO_BYTES, history: false };
 
 /** Keys and values as the API sees them: writes by way of submit, reads by way of read. */
 export class NodeKvPort implements KvPort {
@@ -39,9 +45,11 @@ export class NodeKvPort implements KvPort {
   readonly #submit: Submit;
   readonly #read: Read;
   readonly #authorisation: Authorisation;
+  readonly #auditedReads: AuditedReads;
   readonly #refusal: () => HoldfastError | null;
 
-  constructor({ store, submit, read, authorisation, refusal }: KvPortParts) {
+  constructor({ store, submit, read, authorisation, auditedReads, refusal }: KvPortParts) {
+    this.#auditedReads = auditedReads;
     this.#authorisation = authorisation;
     this.#refusal = refusal;
     this.#store = store;
@@ -80,38 +88,94 @@ export class NodeKvPort implements KvPort {
   }
 
   async get(caller: Caller, request: GetRequest): Promise<GetResponse> {
-    if (request.serializable) this.#requireState();
-    else await this.#linearizable(caller);
-    await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     const key = keyFromBytes(request.key);
+    const { rules } = this.#store.audit;
+    if (!rules.isAudited(key)) {
+      await this.#ready(caller, request);
+      await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
+    }
+    // As the settings are now: they may have changed while it waited.
+    if (this.#store.audit.rules.isAudited(key)) return this.#auditedGet(caller, request, key);
     this.#authorisation.requireValue(caller.principal, key);
     const item = this.#store.get(key, request.revision);
     return { revision: this.#store.revision, item };
   }
 
+  async #auditedGet(caller: Caller, request: GetRequest, key: string): Promise<GetResponse> {
+    this.#requireState();
+    await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
+    const read = { ...WHOLE_PAGE, range: rangeOfKey(key), revision: request.revision };
+    const { revision, names } = await this.#auditedReads.allow(caller, read);
+    const item = names.has(key) ? this.#store.get(key, revision) : null;
+    return { revision: request.revision === 0 ? revision : this.#store.revision, item };
+  }
+
   async range(caller: Caller, request: RangeRequest): Promise<RangeResponse> {
-    if (request.serializable) this.#requireState();
-    else await this.#linearizable(caller);
-    await caller.room?.(request.countOnly ? 0 : LIMITS.pageBytesMax);
     const range = present(request.range, 'range');
     const whole = { start: keyFromBytes(range.start), end: keyFromBytes(range.end) };
-    const page = request.pageToken.length === 0 ? null : decodePageToken(request.pageToken, whole);
+    const isOfValues = !request.keysOnly && !request.countOnly;
+    const isAudited = (): boolean => isOfValues && this.#store.audit.rules.mayBeAudited(whole);
+    if (!isAudited()) {
+      await this.#ready(caller, request);
+      await caller.room?.(request.countOnly ? 0 : LIMITS.pageBytesMax);
+    }
+    // As the settings are now: they may have changed while it waited.
+    if (!isAudited()) return this.#page(caller, request, ANY);
+    for (let attempt = 0; attempt < LIMITS.auditedReadAttempts; attempt += 1) {
+      const answer = await this.#auditedPage(caller, request, whole);
+      if (answer !== null) return answer;
+    }
+    throw new HoldfastError('UNAVAILABLE', 'what may be read changes faster than it is read', {
+      hint: 'ask again',
+    });
+  }
+
+  /** Null: what may be read, or is audited, has changed since it was recorded, so that a name of the page is not in the record. */
+  async #auditedPage(caller: Caller, request: RangeRequest, whole: NameRange): Promise<RangeResponse | null> {
+    this.#requireState();
+    await caller.room?.(LIMITS.pageBytesMax);
+    const page = pageOf(request, whole);
+    const read = {
+      ...WHOLE_PAGE,
+      range: request.range,
+      revision: page?.revision ?? request.revision,
+      limit: request.limit,
+      from: page === null ? NO_BYTES : bytesFromKey(page.next),
+    };
+    const deliverable = await this.#auditedReads.allow(caller, read);
+    const answer = this.#page(caller, request, deliverable);
+    const { rules } = this.#store.audit;
+    const isRecorded = ({ key }: { readonly key: Uint8Array }): boolean => {
+      const name = keyFromBytes(key);
+      return deliverable.names.has(name) || !rules.isAudited(name);
+    };
+    return answer.items.every(isRecorded) ? answer : null;
+  }
+
+  /** @param at where it is read, unless the request or its page says so */
+  #page({ principal }: Caller, request: RangeRequest, at: Pick<Deliverable, 'revision'>): RangeResponse {
+    const range = present(request.range, 'range');
+    const whole = { start: keyFromBytes(range.start), end: keyFromBytes(range.end) };
+    const page = pageOf(request, whole);
     // All pages show the state of the first one.
-    const revision = page?.revision ?? (request.revision === 0 ? this.#store.revision : request.revision);
+    const revision = page?.revision ?? (request.revision || at.revision || this.#store.revision);
     const { limit, keysOnly, countOnly } = request;
     const from = page === null ? {} : { from: page.next, count: page.count };
-    const what = keysOnly || countOnly ? 'names' : 'values';
-    const visible = this.#authorisation.visible(caller.principal, what);
+    const visible = this.#authorisation.visible(principal, keysOnly || countOnly ? 'names' : 'values');
     const result = this.#store.range({ ...whole, limit, keysOnly, countOnly, revision, visible, ...from });
     const { items, count, next } = result;
-    const nextPageToken = next === null ? NO_TOKEN : encodePageToken({ revision, count, next }, whole);
-    return { revision: this.#store.revision, items, count, nextPageToken };
+    const nextPageToken = next === null ? NO_BYTES : encodePageToken({ revision, count, next }, whole);
+    return { revision: at.revision || this.#store.revision, items, count, nextPageToken };
   }
 
   async history(caller: Caller, request: HistoryRequest): Promise<HistoryResponse> {
-    await this.#linearizable(caller);
     const key = keyFromBytes(request.key);
-    if (request.keysOnly) this.#authorisation.requireListed(caller.principal, key);
+    const isAudited = (): boolean => !request.keysOnly && this.#store.audit.rules.isAudited(key);
+    if (!isAudited()) await this.#linearizable(caller);
+    if (isAudited()) {
+      this.#requireState();
+      await this.#auditedReads.allow(caller, { ...WHOLE_PAGE, range: rangeOfKey(key), history: true });
+    } else if (request.keysOnly) this.#authorisation.requireListed(caller.principal, key);
     else this.#authorisation.requireValue(caller.principal, key);
     return this.#store.history({ ...request, key });
   }
@@ -126,6 +190,7 @@ export class NodeKvPort implements KvPort {
       previous,
       progress,
       visible: this.#authorisation.visible(principal, 'values'),
+      withheld: (name: string) => this.#store.audit.rules.isAudited(name),
     };
     this.#requireState();
     return this.#store.watch(query, sink);
@@ -135,6 +200,11 @@ export class NodeKvPort implements KvPort {
     this.#store.requireState();
     const refusal = this.#refusal();
     if (refusal !== null) throw refusal;
+  }
+
+  async #ready(caller: Caller, { serializable }: { readonly serializable: boolean }): Promise<void> {
+    if (serializable) this.#requireState();
+    else await this.#linearizable(caller);
   }
 
   async #linearizable(caller: Caller): Promise<void> {
@@ -149,4 +219,14 @@ export class NodeKvPort implements KvPort {
     if (failure !== null) throw failure;
     return outcome;
   }
+}
+
+const rangeOfKey = (key: string): KeyRange => ({
+  start: bytesFromKey(key),
+  end: bytesFromKey(keyAfter(key)),
+});
+
+/** Null: it asks for the first page. @throws HoldfastError INVALID_ARGUMENT */
+function pageOf({ pageToken }: RangeRequest, whole: NameRange): ReturnType<typeof decodePageToken> | null {
+  return pageToken.length === 0 ? null : decodePageToken(pageToken, whole);
 }

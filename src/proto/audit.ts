@@ -18,6 +18,16 @@ export interface AuditRecord {
   readonly detail: string;
 }
 
+/** A record with its place in the chain. */
+export interface ChainedRecordFields extends AuditRecord {
+  readonly sequence: number;
+  readonly timeMs: number;
+  readonly index: number;
+  /** 32 bytes each. */
+  readonly previousHash: Uint8Array;
+  readonly hash: Uint8Array;
+}
+
 export interface AuditRow {
   readonly index: number;
   readonly timeMs: number;

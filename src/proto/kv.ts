@@ -115,6 +115,8 @@ export interface WatchEvent {
   readonly type: number;
   readonly item: KeyValue | Unset;
   readonly previous?: KeyValue | Unset;
+  /** The values are not told: to read them leaves a record. */
+  readonly withheld?: boolean;
 }
 export interface ApiFailure {
   readonly code: string;

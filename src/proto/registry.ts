@@ -13,6 +13,7 @@ const FILES = [
   'holdfast/v1/kv.proto',
   'holdfast/v1/cluster.proto',
   'holdfast/v1/access.proto',
+  'holdfast/v1/audit.proto',
 ];
 
 /** 64-bit integers are JavaScript numbers here; codecs refuse what is beyond 2^53 - 1. */

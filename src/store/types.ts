@@ -98,6 +98,8 @@ export interface WatchQuery {
   readonly progress: boolean;
   /** Asked when something is told: of other keys nothing is. Absent: all are. */
   readonly visible?: ((key: string) => boolean) | null;
+  /** Asked when something is told: of these keys no value is. Absent: of all. */
+  readonly withheld?: (key: string) => boolean;
 }
 
 /** Where a watch delivers. One call is one or more whole revisions, in order. */

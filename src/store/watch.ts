@@ -133,9 +133,12 @@ export class Watch {
 
   #event(records: Records, version: RecordVersion): WatchEvent {
     const type = version.deleted ? EVENT_TYPE.DELETE : EVENT_TYPE.PUT;
-    const item = records.keyValue(version);
+    const withheld = this.query.withheld?.(version.entry.key) ?? false;
+    const without = { keysOnly: withheld };
+    const item = records.keyValue(version, without);
     const before = this.query.previous ? versionBefore(version) : undefined;
-    return before === undefined ? { type, item } : { type, item, previous: records.keyValue(before) };
+    const told = before === undefined ? {} : { previous: records.keyValue(before, without) };
+    return { type, item, ...told, ...(withheld ? { withheld } : {}) };
   }
 
   #cost(version: RecordVersion): number {

@@ -1,6 +1,7 @@
 import { ApiServer } from '../../src/api/apiServer.ts';
 import { type ConnectOptions, HoldfastClient } from '../../src/client/client.ts';
 import { identify, type Pem, serverCredentials, TestAuthority } from './certificates.ts';
+import { FakeAudit } from './fakeAudit.ts';
 import { FakeNode } from './fakeNode.ts';
 import { FakeState } from './fakeState.ts';
 
@@ -44,6 +45,7 @@ export class Rig {
       kv: node,
       cluster: node,
       access: node.access,
+      audit: new FakeAudit(),
       identify,
       credentials,
       proofWithinMs: options.proofWithinMs,

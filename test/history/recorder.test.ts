@@ -217,7 +217,7 @@ describe('an actor', () => {
 
 describe('a recorded watch', () => {
   async function* batches() {
-    yield { revision: 4, events: [{ type: 'put', item, previous: null } as const] };
+    yield { revision: 4, events: [{ type: 'put', item, previous: null, withheld: false } as const] };
     yield { revision: 6, events: [] };
     throw new HoldfastError('COMPACTED', 'as told');
   }

@@ -6,6 +6,7 @@ import { BUILT_IN_ROLES } from '../../src/access/policy/builtInRoles.ts';
 import { RPC_RULES } from '../../src/api/rpcRules.ts';
 import { present } from '../../src/base/assert.ts';
 import { accessService } from '../../src/proto/access.ts';
+import { auditService } from '../../src/proto/auditService.ts';
 import { clusterService } from '../../src/proto/cluster.ts';
 import { kvService } from '../../src/proto/kv.ts';
 import type { MethodDefinition } from '../../src/proto/registry.ts';
@@ -14,8 +15,8 @@ import { NodeFolders } from './nodeFolder.ts';
 
 /* Every method that the .proto files have, asked by every role that comes built in, of a real node. */
 type Method = MethodDefinition<object, object>;
-const METHODS: readonly Method[] = [kvService, clusterService, accessService].flatMap((service) =>
-  Object.values(service),
+const METHODS: readonly Method[] = [kvService, clusterService, accessService, auditService].flatMap(
+  (service) => Object.values(service),
 );
 
 /** What each role may do: written out once more, by hand. */
@@ -145,7 +146,7 @@ const methodName = ({ path: name }: Method): string => name.split('/').at(-1) ??
 
 describe('the rules', () => {
   it('are one for each method of the .proto files, and no more', () => {
-    const declared = ['kv', 'cluster', 'access'].flatMap((file) => {
+    const declared = ['kv', 'cluster', 'access', 'audit'].flatMap((file) => {
       const text = readFileSync(path.join(PROTO_FOLDER, `holdfast/v1/${file}.proto`), 'utf8');
       const service = /^service (\w+)/m.exec(text)?.[1] ?? '';
       return [...text.matchAll(/^ {2}rpc (\w+)\(/gm)].map(([, name]) => `/holdfast.v1.${service}/${name}`);

@@ -46,11 +46,21 @@ function showEvent(
   event: WatchEvent,
   { previous, output }: { readonly previous: boolean; readonly output: Output },
 ): void {
-  const { type, item } = event;
-  const fields = type === 'delete' ? itemFieldsWithoutValue(item) : itemFields(item);
-  const before = event.previous === null ? null : itemFields(event.previous);
-  const json = { type, revision: item.modRevision, ...fields, ...(previous ? { previous: before } : {}) };
-  const value = type === 'delete' ? '' : `  ${sizeText(item.value.length)}  ${valuePreview(item.value)}`;
-  const was = previous && event.previous !== null ? `  (was ${valuePreview(event.previous.value)})` : '';
-  output.item(json, `${item.modRevision}  ${type}  ${keyText(item.key)}${value}${was}`);
+  const { type, item, withheld } = event;
+  const isValue = type === 'put' && !withheld;
+  const fieldsOf = withheld ? itemFieldsWithoutValue : itemFields;
+  const fields = isValue ? itemFields(item) : itemFieldsWithoutValue(item);
+  const before = event.previous === null ? null : fieldsOf(event.previous);
+  const json = {
+    type,
+    revision: item.modRevision,
+    ...fields,
+    ...(previous ? { previous: before } : {}),
+    ...(withheld ? { withheld } : {}),
+  };
+  const value = isValue ? `  ${sizeText(item.value.length)}  ${valuePreview(item.value)}` : '';
+  const told = previous && event.previous !== null && !withheld;
+  const was = told ? `  (was ${valuePreview(event.previous.value)})` : '';
+  const hidden = withheld ? '  (value withheld)' : '';
+  output.item(json, `${item.modRevision}  ${type}  ${keyText(item.key)}${value}${was}${hidden}`);
 }

@@ -1,0 +1,118 @@
+import type { AuditPort, Caller } from '../api/ports.ts';
+import { type Matches, matching } from '../audit/query.ts';
+import type { ChainedRecord } from '../audit/record/chain.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { NodeId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type {
+  AuditHeadRequest,
+  AuditHeadResponse,
+  AuditListRequest,
+  AuditListResponse,
+} from '../proto/auditService.ts';
+import type { AuditSettings } from '../proto/storage.ts';
+import type { Store } from '../store/store.ts';
+import { outcomeFailure } from './outcome.ts';
+import type { Read } from './read.ts';
+import type { Submit } from './submit.ts';
+
+export interface AuditPortParts {
+  readonly nodeId: NodeId;
+  readonly store: Pick<Store, 'audit' | 'auditRecords' | 'flushed'>;
+  readonly submit: Pick<Submit, 'submit'>;
+  readonly read: Pick<Read, 'linearizable'>;
+}
+
+/** What a record takes in a page beside its names. */
+const RECORD_BYTES = 512;
+
+/** The audit as the API sees it. */
+export class NodeAuditPort implements AuditPort {
+  readonly #parts: AuditPortParts;
+
+  constructor(parts: AuditPortParts) {
+    this.#parts = parts;
+  }
+
+  async list({ deadlineMs }: Caller, request: AuditListRequest): Promise<AuditListResponse> {
+    const matches = matching(request);
+    await this.#caughtUp(deadlineMs);
+    const { fromSequence: sequence, sinceMs: timeMs } = request;
+    const page = new Page(request, matches);
+    for await (const portion of this.#parts.store.auditRecords({ sequence, timeMs })) {
+      if (!page.add(portion)) break;
+    }
+    return page.answer;
+  }
+
+  async head({ deadlineMs }: Caller, { sequence }: AuditHeadRequest): Promise<AuditHeadResponse> {
+    await this.#caughtUp(deadlineMs);
+    const { nodeId, store } = this.#parts;
+    const { head, rules } = store.audit;
+    const whole = { node: nodeId, checkpoint: rules.checkpoint };
+    if (sequence === 0 || sequence === head.sequence) return { ...whole, ...head };
+    for await (const [record] of store.auditRecords({ sequence, timeMs: 0 })) {
+      if (record?.sequence === sequence) return { ...whole, sequence, hash: record.hash };
+      break;
+    }
+    throw new HoldfastError('NOT_FOUND', `there is no audit record ${sequence}`, {
+      field: 'sequence',
+      hint: `this node has them up to ${head.sequence}`,
+    });
+  }
+
+  async settings({ deadlineMs }: Caller): Promise<AuditSettings> {
+    await this.#parts.read.linearizable(deadlineMs);
+    return this.#parts.store.audit.rules.settings;
+  }
+
+  async setSettings({ principal, deadlineMs }: Caller, settings: AuditSettings): Promise<void> {
+    const submission = { principal, setAuditSettings: { settings } };
+    const failure = outcomeFailure(await this.#parts.submit.submit(submission, deadlineMs));
+    if (failure !== null) throw failure;
+  }
+
+  /** Records are read off the disk. */
+  async #caughtUp(deadlineMs: number): Promise<void> {
+    await this.#parts.read.linearizable(deadlineMs);
+    await this.#parts.store.flushed();
+  }
+}
+
+/** Fills up until it is full or has gone over enough. */
+class Page {
+  readonly #records: ChainedRecord[] = [];
+  readonly #request: AuditListRequest;
+  readonly #matches: Matches;
+  #bytes = 0;
+  #seen = 0;
+  #next = 0;
+
+  constructor(request: AuditListRequest, matches: Matches) {
+    this.#request = request;
+    this.#matches = matches;
+  }
+
+  get answer(): AuditListResponse {
+    return { records: this.#records, nextSequence: this.#next };
+  }
+
+  /** Whether it takes more. */
+  add(portion: readonly ChainedRecord[]): boolean {
+    const { untilMs, limit } = this.#request;
+    const most = limit === 0 ? LIMITS.auditPageRecordsMax : limit;
+    for (const record of portion) {
+      if (untilMs > 0 && record.timeMs >= untilMs) return false;
+      const isFull = this.#records.length >= most || this.#bytes >= LIMITS.auditPageBytes;
+      if (isFull || this.#seen >= LIMITS.auditPageScannedMax) {
+        this.#next = record.sequence;
+        return false;
+      }
+      this.#seen += 1;
+      if (!this.#matches(record)) continue;
+      this.#records.push(record);
+      this.#bytes += RECORD_BYTES + record.resource.length + record.resourceEnd.length;
+    }
+    return true;
+  }
+}

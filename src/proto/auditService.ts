@@ -1,0 +1,38 @@
+/** The shapes of proto/holdfast/v1/audit.proto, which says what the fields mean. */
+import type { ChainedRecordFields } from './audit.ts';
+import { serviceDefinition } from './registry.ts';
+import type { AuditCheckpoint } from './storage.ts';
+
+type Unset = null | undefined;
+
+export interface AuditListRequest {
+  readonly fromSequence: number;
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly limit: number;
+  readonly principal: string;
+  readonly action: string;
+  readonly resource: string;
+  readonly result: string;
+}
+
+export interface AuditListResponse {
+  readonly records: readonly AuditEntry[];
+  readonly nextSequence: number;
+}
+
+export type AuditEntry = ChainedRecordFields;
+
+export interface AuditHeadRequest {
+  readonly sequence: number;
+}
+
+export interface AuditHeadResponse {
+  readonly sequence: number;
+  /** 32 bytes. */
+  readonly hash: Uint8Array;
+  readonly checkpoint?: AuditCheckpoint | Unset;
+  readonly node: string;
+}
+
+export const auditService = serviceDefinition('holdfast.v1.Audit');

@@ -1,0 +1,220 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { recordHash } from '../../src/audit/record/chain.ts';
+import { asBuffer } from '../../src/base/bytes.ts';
+import { type AuditEntry, compare, del, get, type HoldfastClient, put } from '../../src/client/index.ts';
+import type { HoldfastNode } from '../../src/node/holdfastNode.ts';
+import type { AdminContext } from '../../src/node/initCluster.ts';
+import type { GetResponse } from '../../src/proto/kv.ts';
+import { NodeCalls } from './nodeCalls.ts';
+import { NodeFolders } from './nodeFolder.ts';
+import { threeNodes } from './threeNodes.ts';
+
+/* No value of an audited name without a record, whatever the way to it: on three real nodes. */
+const LIMIT_MS = 30_000;
+
+let folders: NodeFolders;
+let admin: HoldfastClient;
+let context: AdminContext;
+let nodes: readonly HoldfastNode[];
+/** Of each node, as somebody who may do everything. */
+let each: readonly NodeCalls[];
+let nodeIds: readonly string[];
+/** The last record before the test. */
+let before: number;
+
+beforeAll(async () => {
+  folders = new NodeFolders();
+  ({ client: admin, admin: context, nodes } = await threeNodes(folders));
+  const { token } = await admin.access.createToken({ roles: ['admin'] });
+  each = nodes.map((node) => callsOf(node, token));
+  const { members } = await admin.cluster.status();
+  const idOf = ({ apiAddress }: HoldfastNode) =>
+    members.find((member) => member.apiAddress === apiAddress)?.nodeId ?? '';
+  nodeIds = nodes.map(idOf);
+}, 2 * LIMIT_MS);
+beforeEach(async () => {
+  await admin.audit.setSettings({ reads: ['secrets/**'], retentionMs: 0 });
+  await admin.put('secrets/a', 'old');
+  await admin.put('secrets/a', 'value');
+  await admin.put('open', 'value');
+  before = (await admin.audit.head()).sequence;
+});
+afterAll(async () => {
+  for (const node of each) node.close();
+  await folders.close();
+  expect(folders.fatal).toEqual([]);
+});
+
+const callsOf = ({ apiAddress: address }: HoldfastNode, token: string): NodeCalls =>
+  new NodeCalls({ address, ca: context.ca, token });
+
+async function recordsSince(sequence = before): Promise<readonly AuditEntry[]> {
+  const found: AuditEntry[] = [];
+  for await (const record of admin.audit.records({ fromSequence: sequence + 1 })) found.push(record);
+  return found;
+}
+
+const deeds = async () =>
+  (await recordsSince()).map(({ action, resource, result }) => {
+    const name = asBuffer(resource).toString();
+    return `${action} ${name}${result === 'OK' ? '' : ` ${result}`}`;
+  });
+
+it(
+  'a get, a range, a page, a history, of the newest and of an old revision, on any node, also serializable',
+  async () => {
+    const { revision } = await admin.get('open');
+    const valueOf = async (answer: Promise<GetResponse>) => String((await answer).item?.value ?? 'none');
+    for (const node of each) {
+      expect(await valueOf(node.get('secrets/a'))).toBe('value');
+      expect(await valueOf(node.get('secrets/a', { serializable: true }))).toBe('value');
+      expect(await valueOf(node.get('secrets/a', { revision: revision - 2 }))).toBe('old');
+      expect(await valueOf(node.get('secrets/none'))).toBe('none');
+      const { items, count } = await node.range('');
+      const names = items.map(({ key }) => String(key)).filter((key) => !key.startsWith('key/'));
+      expect([names, count]).toEqual([['open', 'secrets/a'], items.length]);
+      await node.range('', { serializable: true });
+      const first = await node.range('', { limit: items.length - 1 });
+      expect(first.items.at(-1)?.key.toString()).toBe('open');
+      const last = await node.range('', { pageToken: first.nextPageToken });
+      expect(last.items.map(({ key, value }) => `${key} ${value}`)).toEqual(['secrets/a value']);
+      const { versions } = await node.history('secrets/a');
+      expect(versions.map(({ item }) => String(item?.value))).toContain('old');
+    }
+    const one = Array.from({ length: 7 }, () => 'kv.reveal secrets/a');
+    expect(await deeds()).toEqual([...one, ...one, ...one]);
+  },
+  LIMIT_MS,
+);
+
+it('names alone, counts, and what is not audited leave no record', async () => {
+  for (const node of each) {
+    await node.get('open');
+    await node.range('', { keysOnly: true });
+    await node.range('', { countOnly: true });
+    await node.range('o');
+    await node.history('secrets/a', { keysOnly: true });
+  }
+  expect(await deeds()).toEqual([]);
+});
+
+it('a branch of a transaction, a previous value, and a compare', async () => {
+  await admin.transaction({ success: [get('secrets/a')] });
+  await admin.transaction({ compares: [compare.value('secrets/a').equals('guess')], failure: [] });
+  await admin.put('secrets/a', 'new', { previous: true });
+  await admin.transaction({
+    success: [put('open', 'x', { previous: true }), del('secrets/a', { previous: true })],
+  });
+  expect(await deeds()).toEqual([
+    'kv.reveal secrets/a',
+    'kv.compare secrets/a',
+    'kv.put secrets/a',
+    'kv.reveal secrets/a',
+    'kv.put open',
+    'kv.delete secrets/a',
+    'kv.reveal secrets/a',
+  ]);
+});
+
+it('a watch tells the name and not the value, also of what was before', async () => {
+  const watch = admin.watch({ prefix: '', previous: true });
+  const told: unknown[] = [];
+  await watch.ready();
+  await admin.put('secrets/a', 'newer');
+  await admin.delete('secrets/a');
+  await admin.put('open', 'end');
+  for await (const { events } of watch) {
+    for (const { type, item, previous, withheld } of events)
+      told.push([type, String(item.key), String(item.value), String(previous?.value ?? ''), withheld]);
+    if (told.length === 3) break;
+  }
+  expect(told).toEqual([
+    ['put', 'secrets/a', '', '', true],
+    ['delete', 'secrets/a', '', '', true],
+    ['put', 'open', 'end', 'value', false],
+  ]);
+});
+
+it(
+  'what was made audited on another node a moment ago',
+  async () => {
+    for (let round = 0; round < 10; round += 1) {
+      await admin.audit.setSettings({ reads: [], retentionMs: 0 });
+      for (const node of each) await node.get('open');
+      await admin.audit.setSettings({ reads: ['open'], retentionMs: 0 });
+      const { sequence } = await admin.audit.head();
+      for (const node of each) await node.get('open');
+      expect((await recordsSince(sequence)).map(({ action }) => action)).toEqual([
+        'kv.read',
+        'kv.read',
+        'kv.read',
+      ]);
+    }
+  },
+  LIMIT_MS,
+);
+
+it(
+  'many at once have each their own record, and who may not read is denied and recorded',
+  async () => {
+    const { token, id } = await admin.access.createToken({ roles: ['viewer'] });
+    before = (await admin.audit.head()).sequence;
+    for (const [at, node] of nodes.entries()) {
+      const viewer = callsOf(node, token);
+      const reads = Array.from({ length: 300 }, () => each[at]?.get('secrets/a'));
+      await expect(viewer.get('secrets/a')).rejects.toThrow('PERMISSION_DENIED');
+      expect((await viewer.range('')).items.map(({ key }) => String(key))).not.toContain('secrets/a');
+      for (const { item } of (await Promise.all(reads)).flatMap((read) => read ?? []))
+        expect(String(item?.value)).toBe('value');
+      viewer.close();
+    }
+    const records = await recordsSince();
+    const denied = records.filter(({ result }) => result === 'PERMISSION_DENIED');
+    expect(records).toHaveLength(903);
+    expect(denied.map(({ principalKind, principal, node }) => [principalKind, principal, node])).toEqual(
+      nodeIds.map((nodeId) => ['token', id, nodeId]),
+    );
+  },
+  LIMIT_MS,
+);
+
+it('the chain is whole, and the same on every node', async () => {
+  let previousHash: Uint8Array = Buffer.alloc(32);
+  for (const record of await recordsSince(0)) {
+    expect(asBuffer(record.previousHash).equals(previousHash)).toBe(true);
+    expect(
+      recordHash(record, { ...record, previousHash: asBuffer(record.previousHash) }).equals(record.hash),
+    ).toBe(true);
+    previousHash = record.hash;
+  }
+  const { sequence } = await admin.audit.head();
+  const heads = await Promise.all(nodes.map(({ apiAddress: to }) => admin.audit.head({ sequence, to })));
+  expect(new Set(heads.map(({ hash }) => asBuffer(hash).toString('hex')))).toEqual(
+    new Set([asBuffer(previousHash).toString('hex')]),
+  );
+  expect(heads.map(({ node }) => node)).toEqual(nodeIds);
+});
+
+it('records are found by who, what, when and how it ended', async () => {
+  const all = await recordsSince(0);
+  const count = async (options: object): Promise<number> => {
+    let found = 0;
+    for await (const _ of admin.audit.records(options)) found += 1;
+    return found;
+  };
+  expect(await count({ result: 'denied' })).toBe(all.filter(({ result }) => result !== 'OK').length);
+  expect(await count({ action: 'kv.compare' })).toBe(1);
+  expect(await count({ resource: 'secrets/*', action: 'kv.delete' })).toBe(2);
+  expect(await count({ principal: 'nobody' })).toBe(0);
+  const middle = all[100];
+  expect(await count({ sinceMs: middle?.timeMs ?? 0, fromSequence: middle?.sequence ?? 0 })).toBe(
+    all.length - 100,
+  );
+  expect(await count({ untilMs: all[0]?.timeMs ?? 0 })).toBe(0);
+  const { records, nextSequence } = await admin.audit.list({ limit: 7 });
+  expect([records.length, nextSequence]).toEqual([7, 8]);
+  await expect(admin.audit.head({ sequence: all.length + 1000 })).rejects.toMatchObject({
+    code: 'NOT_FOUND',
+  });
+  await expect(admin.audit.list({ resource: 'a**' })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+});
