@@ -3,8 +3,9 @@ import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { LIMITS } from '../base/limits.ts';
 import { checkAuditSettings } from '../command/checkAudit.ts';
 import { checkCount, invalid } from '../command/checkKeys.ts';
+import type { AuditSettings } from '../proto/audit.ts';
 import type { AuditHeadRequest, AuditListRequest } from '../proto/auditService.ts';
-import type { AuditSettings } from '../proto/storage.ts';
+
 import type { AuditPort } from './ports.ts';
 import { refuse } from './refuse.ts';
 import { type HandlerContext, unary } from './unary.ts';

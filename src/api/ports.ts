@@ -9,6 +9,7 @@ import type {
   PolicyListResponse,
   WhoAmIResponse,
 } from '../proto/access.ts';
+import type { AuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
@@ -39,7 +40,7 @@ import type {
   WatchCreate,
   WatchEvent,
 } from '../proto/kv.ts';
-import type { AuditSettings, Outcome, Policy, Principal, RequestId, Transaction } from '../proto/storage.ts';
+import type { Outcome, Policy, Principal, RequestId, Transaction } from '../proto/storage.ts';
 
 /** Who asks, and until when an answer is of use. */
 export interface Caller {

@@ -8,6 +8,7 @@ import type { ApiFailure } from '../proto/kv.ts';
 export const STATUS_OF_CODE: Readonly<Record<ErrorCode, status>> = {
   INVALID_ARGUMENT: status.INVALID_ARGUMENT,
   NOT_FOUND: status.NOT_FOUND,
+  AUDIT_TAMPERED: status.DATA_LOSS,
   IN_USE: status.FAILED_PRECONDITION,
   TOO_LARGE: status.INVALID_ARGUMENT,
   COMPACTED: status.OUT_OF_RANGE,

@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   // what the caller sent
   INVALID_ARGUMENT: { retry: 'no', meaning: 'a field of the request is not acceptable' },
   NOT_FOUND: { retry: 'no', meaning: 'what the request names does not exist' },
+  AUDIT_TAMPERED: { retry: 'no', meaning: 'audit records are not as they were written' },
   IN_USE: { retry: 'no', meaning: 'what the request would remove is still used' },
   TOO_LARGE: { retry: 'no', meaning: 'a value, request or transaction is over its limit' },
   COMPACTED: { retry: 'no', meaning: 'the revision asked for is no longer kept' },

@@ -32,6 +32,8 @@ export const LIMITS = {
   accessTokensMax: 10_000,
   /** Audit records of one entry go into rows of about this size. */
   auditRowBytes: 1024 * 1024,
+  /** A line of an export; a record is far shorter. */
+  auditLineBytesMax: 64 * 1024,
   /** Reads of audited values that travel as one command. */
   valueReadsMax: 256,
   /** How often a page is recorded anew because rights or settings have changed meanwhile. */

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addAccessCommands } from './access/accessCommands.ts';
+import { addAuditCommands } from './audit/auditCommands.ts';
 import { addClusterCommands } from './clusterCommands.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addContextCommands } from './contextCommands.ts';
@@ -40,6 +41,7 @@ export function buildProgram(invocation: Invocation): Command {
   addKvCommands(program, invocation);
   addMemberCommands(program, invocation);
   addAccessCommands(program, invocation);
+  addAuditCommands(program, invocation);
   addKeyCommands(program, invocation);
   addKeyChangeCommands(program, invocation);
   addRotateAuthorityCommand(program, invocation);

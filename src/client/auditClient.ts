@@ -1,5 +1,6 @@
+import type { AuditSettings } from '../proto/audit.ts';
 import type { AuditEntry, AuditHeadResponse, AuditListResponse } from '../proto/auditService.ts';
-import type { AuditSettings } from '../proto/storage.ts';
+
 import type { CallOptions } from './clusterClient.ts';
 import type { Dispatcher } from './dispatcher.ts';
 

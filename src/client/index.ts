@@ -8,6 +8,7 @@ export type {
   PolicyListResponse,
   WhoAmIResponse,
 } from '../proto/access.ts';
+export type { AuditSettings } from '../proto/audit.ts';
 export type { AuditEntry, AuditHeadResponse } from '../proto/auditService.ts';
 export type {
   AddTokenResponse,
@@ -21,7 +22,7 @@ export type {
   StatusResponse,
   TokenListResponse,
 } from '../proto/cluster.ts';
-export type { AuditSettings, Policy, PolicyRule } from '../proto/storage.ts';
+export type { Policy, PolicyRule } from '../proto/storage.ts';
 export type { AccessClient } from './accessClient.ts';
 export type { AuditClient, AuditListOptions } from './auditClient.ts';
 export { certificateRequest } from './certificateRequest.ts';

@@ -1,8 +1,11 @@
 import { HoldfastError } from '../base/errors.ts';
-import type { AuditRecord } from '../proto/audit.ts';
+import {
+  type AuditCheckpoint,
+  type AuditRecord,
+  type AuditSettings,
+  type ValueRead,
+} from '../proto/audit.ts';
 import type {
-  AuditCheckpoint,
-  AuditSettings,
   BeginKeyChange,
   Bootstrap,
   Command,
@@ -15,7 +18,6 @@ import type {
   RotationStep,
   Transaction,
   UseToken,
-  ValueRead,
 } from '../proto/storage.ts';
 
 /** What a command asks for. */

@@ -1,7 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
-import type { AuditRecord } from '../proto/audit.ts';
-import type { Member, Operation, Policy, Transaction, ValueRead } from '../proto/storage.ts';
+import { type AuditRecord, type ValueRead } from '../proto/audit.ts';
+import type { Member, Operation, Policy, Transaction } from '../proto/storage.ts';
 import type { CommandBody, CommandKind } from './body.ts';
 import { bytesField } from './keys.ts';
 
@@ -158,6 +158,26 @@ function writeBody(body: CommandBody): void {
       return writer.count(ttlMs);
     }
     case 'readValues':
+    case 'noteAudit':
+    case 'setAuditSettings':
+    case 'checkpointAudit':
+      return writeAudit(body);
+    case 'registerClient':
+    case 'advanceTime':
+      return undefined;
+    default:
+      return unreachable(body, 'command body');
+  }
+}
+
+type AuditBody = Extract<
+  CommandBody,
+  { kind: 'readValues' | 'noteAudit' | 'setAuditSettings' | 'checkpointAudit' }
+>;
+
+function writeAudit(body: AuditBody): void {
+  switch (body.kind) {
+    case 'readValues':
       return writeReads(body.reads);
     case 'noteAudit':
       writer.count(body.records.length);
@@ -171,11 +191,8 @@ function writeBody(body: CommandBody): void {
       writer.bytes(body.checkpoint.hash);
       writer.count(body.checkpoint.timeMs);
       return writer.bytes(body.checkpoint.signature);
-    case 'registerClient':
-    case 'advanceTime':
-      return undefined;
     default:
-      return unreachable(body, 'command body');
+      return unreachable(body, 'command of the audit');
   }
 }
 

@@ -1,8 +1,13 @@
 /** Checks of what concerns the audit, whatever the state is. */
 import { AUDIT_ACTIONS } from '../audit/record/actions.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { AuditRecord } from '../proto/audit.ts';
-import type { AuditCheckpoint, AuditSettings, ValueRead } from '../proto/storage.ts';
+import {
+  type AuditCheckpoint,
+  type AuditRecord,
+  type AuditSettings,
+  type ValueRead,
+} from '../proto/audit.ts';
+
 import { checkCount, checkRange, invalid, type Reason, tooLarge } from './checkKeys.ts';
 
 const HASH_BYTES = 32;

@@ -4,13 +4,14 @@ import type { ChainedRecord } from '../audit/record/chain.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { AuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
   AuditListRequest,
   AuditListResponse,
 } from '../proto/auditService.ts';
-import type { AuditSettings } from '../proto/storage.ts';
+
 import type { Store } from '../store/store.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Read } from './read.ts';

@@ -1,7 +1,9 @@
 import type { Clock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Store } from '../store/store.ts';
+import { dueCheckpoint } from './auditRetention.ts';
 import type { NodeCore, StateAnnouncement } from './core.ts';
+import type { Submission } from './submit.ts';
 
 const SWEEP_INTERVAL_MS = 100;
 const DUTY_INTERVAL_MS = 500;
@@ -20,7 +22,7 @@ export class Housekeeping {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #timers: readonly NodeJS.Timeout[];
-  #expiryProposed = false;
+  #proposed = false;
 
   constructor({ core, store, clock, announce }: HousekeepingParts) {
     this.#core = core;
@@ -51,18 +53,25 @@ export class Housekeeping {
   /** What expires does so through an entry: in an idle cluster somebody has to let log time pass. */
   #expire(): void {
     const dueMs = this.#store.dueMs;
-    if (dueMs === null || this.#expiryProposed || this.#core.logClock.stampMs() < dueMs) return;
-    this.#expiryProposed = true;
+    if (dueMs !== null && this.#core.logClock.stampMs() >= dueMs) this.#propose({ advanceTime: {} });
+    const checkpoint = this.#proposed ? null : dueCheckpoint(this.#store);
+    if (checkpoint !== null) this.#propose({ checkpointAudit: { checkpoint } });
+  }
+
+  /** One at a time. */
+  #propose(duty: Omit<Submission, 'principal'>): void {
+    if (this.#proposed) return;
+    this.#proposed = true;
     const deadlineMs = this.#clock.monotonicMs() + LIMITS.requestTimeoutMs;
     this.#core.submit
-      .submit({ principal: { kind: 'node', name: 'leader', address: '' }, advanceTime: {} }, deadlineMs)
+      .submit({ principal: { kind: 'node', name: 'leader', address: '' }, ...duty }, deadlineMs)
       .then(
         () => undefined,
         // It is due again at the next turn.
         () => undefined,
       )
       .finally(() => {
-        this.#expiryProposed = false;
+        this.#proposed = false;
       });
   }
 

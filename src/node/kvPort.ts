@@ -6,6 +6,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkTransaction } from '../command/checkTransaction.ts';
 import { bytesFromKey, keyAfter, keyFromBytes } from '../command/keys.ts';
+import type { ValueRead } from '../proto/audit.ts';
 import type {
   GetRequest,
   GetResponse,
@@ -15,7 +16,7 @@ import type {
   RangeResponse,
   WatchCreate,
 } from '../proto/kv.ts';
-import type { KeyRange, Outcome, RequestId, Transaction, ValueRead } from '../proto/storage.ts';
+import type { KeyRange, Outcome, RequestId, Transaction } from '../proto/storage.ts';
 import { decodePageToken, encodePageToken } from '../store/pageToken.ts';
 import type { Store } from '../store/store.ts';
 import type { AuditedReads, Deliverable } from './auditedReads.ts';

@@ -1,5 +1,8 @@
-/** Shapes of holdfast/storage/v1/audit.proto. */
+/** The shapes of holdfast/storage/v1 that the audit is made of: its records, how it is set, and the reads that leave one. */
 import { codec } from './registry.ts';
+import type { Failure, KeyRange } from './storage.ts';
+
+type Unset = null | undefined;
 
 /** What one audit record says; a test holds it against the .proto file, which says what the fields mean. */
 export interface AuditRecord {
@@ -36,3 +39,44 @@ export interface AuditRow {
 }
 
 export const auditRowCodec = codec<AuditRow>('holdfast.storage.v1.AuditRow');
+
+export interface ValueRead {
+  readonly range: KeyRange | Unset;
+  /** 0: the newest. */
+  readonly revision: number;
+  /** Names; 0: the page limit. */
+  readonly limit: number;
+  /** Of a later page: where it begins; else empty. */
+  readonly from: Uint8Array;
+  readonly history: boolean;
+}
+
+/** How the audit is set. */
+export interface AuditSettings {
+  /** Patterns of names whose values are handed out only with a record. */
+  readonly reads: readonly string[];
+  /** 0: for ever. */
+  readonly retentionMs: number;
+}
+
+export interface AuditCheckpoint {
+  readonly sequence: number;
+  /** 32 bytes. */
+  readonly hash: Uint8Array;
+  readonly timeMs: number;
+  /** DER. */
+  readonly signature: Uint8Array;
+}
+
+export interface AuditSettingsRow {
+  readonly settings: AuditSettings | Unset;
+  readonly checkpoint: AuditCheckpoint | Unset;
+}
+
+export interface ValueReadOutcome {
+  readonly revision: number;
+  readonly names: readonly Uint8Array[];
+  readonly failure?: Failure | Unset;
+}
+
+export const auditSettingsRowCodec = codec<AuditSettingsRow>('holdfast.storage.v1.AuditSettingsRow');

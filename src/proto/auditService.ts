@@ -1,7 +1,6 @@
 /** The shapes of proto/holdfast/v1/audit.proto, which says what the fields mean. */
-import type { ChainedRecordFields } from './audit.ts';
+import { type AuditCheckpoint, type ChainedRecordFields } from './audit.ts';
 import { serviceDefinition } from './registry.ts';
-import type { AuditCheckpoint } from './storage.ts';
 
 type Unset = null | undefined;
 

@@ -2,7 +2,7 @@
  * The shapes of proto/holdfast/storage/v1. An unset message field is null after decoding and may be left out
  * before encoding; every other field is always there after decoding.
  */
-import type { AuditRecord } from './audit.ts';
+import type { AuditCheckpoint, AuditRecord, AuditSettings, ValueRead, ValueReadOutcome } from './audit.ts';
 import { codec } from './registry.ts';
 
 type Unset = null | undefined;
@@ -71,39 +71,6 @@ export interface Command {
   readonly noteAudit?: { readonly records: readonly AuditRecord[] } | Unset;
   readonly setAuditSettings?: { readonly settings: AuditSettings | Unset } | Unset;
   readonly checkpointAudit?: { readonly checkpoint: AuditCheckpoint | Unset } | Unset;
-}
-
-export interface ValueRead {
-  readonly range: KeyRange | Unset;
-  /** 0: the newest. */
-  readonly revision: number;
-  /** Names; 0: the page limit. */
-  readonly limit: number;
-  /** Of a later page: where it begins; else empty. */
-  readonly from: Uint8Array;
-  readonly history: boolean;
-}
-
-/** How the audit is set. */
-export interface AuditSettings {
-  /** Patterns of names whose values are handed out only with a record. */
-  readonly reads: readonly string[];
-  /** 0: for ever. */
-  readonly retentionMs: number;
-}
-
-export interface AuditCheckpoint {
-  readonly sequence: number;
-  /** 32 bytes. */
-  readonly hash: Uint8Array;
-  readonly timeMs: number;
-  /** DER. */
-  readonly signature: Uint8Array;
-}
-
-export interface AuditSettingsRow {
-  readonly settings: AuditSettings | Unset;
-  readonly checkpoint: AuditCheckpoint | Unset;
 }
 
 /** What a role may do. */
@@ -241,7 +208,7 @@ export interface RotationStep {
   readonly confirmed: readonly string[];
 }
 
-/** Exactly one of the kinds is set. */
+/** One kind. */
 export interface Outcome {
   readonly transaction?: TransactionOutcome | Unset;
   readonly client?: { readonly clientId: number } | Unset;
@@ -257,12 +224,6 @@ export interface Failure {
   readonly message: string;
   readonly field: string;
   readonly hint: string;
-}
-
-export interface ValueReadOutcome {
-  readonly revision: number;
-  readonly names: readonly Uint8Array[];
-  readonly failure?: Failure | Unset;
 }
 
 export interface TransactionOutcome {
@@ -413,9 +374,8 @@ export interface HeadRow {
   readonly timeMs: number;
   readonly digest: Uint8Array;
   readonly configuration: StoredConfiguration | Unset;
-  /** The last audit record; 0: none. */
+  /** Of the last audit record; 0 and empty: there is none. */
   readonly auditSequence: number;
-  /** 32 bytes, or none. */
   readonly auditHash: Uint8Array;
 }
 
@@ -433,7 +393,6 @@ export const tokenRowCodec = codec<TokenRow>(`${PACKAGE}.TokenRow`);
 export const keyChangeRowCodec = codec<KeyChangeRow>(`${PACKAGE}.KeyChangeRow`);
 export const policyRowCodec = codec<PolicyRow>(`${PACKAGE}.PolicyRow`);
 export const accessTokenRowCodec = codec<AccessTokenRow>(`${PACKAGE}.AccessTokenRow`);
-export const auditSettingsRowCodec = codec<AuditSettingsRow>(`${PACKAGE}.AuditSettingsRow`);
 export const memberRowCodec = codec<{ readonly member: Member | Unset }>(`${PACKAGE}.MemberRow`);
 export const removedRowCodec = codec<{ readonly nodeId: string }>(`${PACKAGE}.RemovedRow`);
 export const authorityRowCodec = codec<AuthorityRow>(`${PACKAGE}.AuthorityRow`);

@@ -3,8 +3,8 @@ import { unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { CommandBody } from '../command/body.ts';
 import { bytesField, keyFromBytes } from '../command/keys.ts';
-import type { AuditRecord } from '../proto/audit.ts';
-import type { AuditSettings, Command, Outcome, ValueRead } from '../proto/storage.ts';
+import { type AuditRecord, type AuditSettings, type ValueRead } from '../proto/audit.ts';
+import type { Command, Outcome } from '../proto/storage.ts';
 import { auditOfTransaction, readingOf } from './auditOfTransaction.ts';
 
 /** What a record says beside who, where and what became of it. */

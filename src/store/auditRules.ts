@@ -4,7 +4,8 @@ import { rangeOf } from '../access/policy/rights.ts';
 import { RuleTree } from '../access/policy/ruleTree.ts';
 import { SECRET_NAMES } from '../access/policy/secretNames.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type AuditCheckpoint, type AuditSettings, auditSettingsRowCodec } from '../proto/storage.ts';
+import { type AuditCheckpoint, type AuditSettings, auditSettingsRowCodec } from '../proto/audit.ts';
+
 import { plaintextOf, type Row } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
 

@@ -1,12 +1,11 @@
 import { asBuffer } from '../base/bytes.ts';
 import type { SealedCodec } from '../envelope/codec.ts';
 import type { Purpose } from '../envelope/format.ts';
-import { auditRowCodec } from '../proto/audit.ts';
+import { auditRowCodec, auditSettingsRowCodec } from '../proto/audit.ts';
 import type { Codec } from '../proto/registry.ts';
 import {
   accessTokenRowCodec,
   answersRowCodec,
-  auditSettingsRowCodec,
   authorityRowCodec,
   clientRowCodec,
   headRowCodec,

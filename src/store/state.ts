@@ -1,5 +1,6 @@
 import { type Asker, decide } from '../access/policy/decide.ts';
 import { requireAllowed } from '../access/policy/decision.ts';
+import type { Rights } from '../access/policy/rights.ts';
 import { assert, present, unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type CommandBody, commandBody } from '../command/body.ts';
@@ -59,6 +60,11 @@ interface Asked {
 type AccessBody = Extract<
   CommandBody,
   { kind: 'putPolicy' | 'deletePolicy' | 'createAccessToken' | 'revokeAccessToken' }
+>;
+
+type AuditBody = Extract<
+  CommandBody,
+  { kind: 'readValues' | 'noteAudit' | 'setAuditSettings' | 'checkpointAudit' }
 >;
 
 /**
@@ -248,21 +254,12 @@ export class State {
         this.membership.rotate(body, place);
         return DONE;
       case 'advanceTime':
-      // Its records are added with those of every command.
+        return DONE;
+      case 'readValues':
       case 'noteAudit':
-        return DONE;
-      case 'readValues': {
-        const reading = { records: this.records, rights: asker.rights, isAudited: this.#isAudited };
-        return applyValueReads(body.reads, reading);
-      }
       case 'setAuditSettings':
-        this.audit.rules.set(body.settings, place);
-        return DONE;
-      case 'checkpointAudit': {
-        const certificate = this.membership.authority?.certificate ?? NO_HASH;
-        this.audit.prune(body.checkpoint, { place, timeMs, certificate });
-        return DONE;
-      }
+      case 'checkpointAudit':
+        return this.#executeAudit(body, { rights: asker.rights, place });
       case 'beginKeyChange':
         this.keyChanges.begin(body.begin, this.#atKeyChange(place));
         return DONE;
@@ -289,6 +286,29 @@ export class State {
         return DONE;
       default:
         return unreachable(body, 'command body');
+    }
+  }
+
+  #executeAudit(
+    body: AuditBody,
+    { rights, place }: { readonly rights: Rights; readonly place: CommandPlace },
+  ): Outcome {
+    switch (body.kind) {
+      case 'readValues':
+        return applyValueReads(body.reads, { records: this.records, rights, isAudited: this.#isAudited });
+      case 'noteAudit':
+        // Its records are added with those of every command.
+        return DONE;
+      case 'setAuditSettings':
+        this.audit.rules.set(body.settings, place);
+        return DONE;
+      case 'checkpointAudit': {
+        const certificate = this.membership.authority?.certificate ?? NO_HASH;
+        this.audit.prune(body.checkpoint, { place, timeMs: this.#timeMs, certificate });
+        return DONE;
+      }
+      default:
+        return unreachable(body, 'command of the audit');
     }
   }
 

@@ -1,20 +1,67 @@
-import type { AuditPort } from '../../src/api/ports.ts';
+import type { AuditPort, Caller } from '../../src/api/ports.ts';
+import { matching } from '../../src/audit/query.ts';
+import { type ChainedRecord, chained, NO_AUDIT_HASH } from '../../src/audit/record/chain.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
+import { type AuditRecord, type AuditSettings } from '../../src/proto/audit.ts';
+import type { AuditListRequest } from '../../src/proto/auditService.ts';
 
-/** A fake of the audit: there is none. What a real one does, test/node/audit.test.ts shows. */
+/** What a record says that says nothing else. */
+export const RECORD: AuditRecord = {
+  principalKind: 'user',
+  principal: 'ada',
+  session: '',
+  address: '10.0.0.1:9',
+  node: '00000000000000aa',
+  action: 'kv.put',
+  resource: Buffer.from('a'),
+  resourceEnd: Buffer.alloc(0),
+  result: 'OK',
+  requestId: '1.2',
+  revision: 3,
+  count: 1,
+  detail: '',
+};
+export const FIRST_MS = 1_700_000_000_000;
+
+/** Records in a chain, from 1 on. */
+export const chainOf = (...records: readonly Partial<AuditRecord>[]): readonly ChainedRecord[] =>
+  chained(
+    records.map((record) => ({ ...RECORD, ...record })),
+    { sequence: 1, index: 5, timeMs: FIRST_MS, previousHash: NO_AUDIT_HASH },
+  );
+
+/** A fake of the audit: records in memory, in small pages. */
 export class FakeAudit implements AuditPort {
-  list() {
-    return Promise.resolve({ records: [], nextSequence: 0 });
+  chain: readonly ChainedRecord[] = [];
+  kept: AuditSettings = { reads: ['secrets/**'], retentionMs: 0 };
+  pageRecords = 2;
+
+  list(_caller: Caller, request: AuditListRequest) {
+    const matches = matching(request);
+    const { fromSequence, sinceMs, untilMs } = request;
+    const left = this.chain.filter(
+      ({ sequence, timeMs }) =>
+        sequence >= fromSequence && timeMs >= sinceMs && (untilMs === 0 || timeMs < untilMs),
+    );
+    const page = left.slice(0, this.pageRecords);
+    const nextSequence = left[this.pageRecords]?.sequence ?? 0;
+    return Promise.resolve({ records: page.filter(matches), nextSequence });
   }
 
-  head() {
-    return Promise.resolve({ sequence: 0, hash: Buffer.alloc(32), node: '' });
+  head(_caller: Caller, { sequence: wanted }: { readonly sequence: number }) {
+    const record = wanted === 0 ? this.chain.at(-1) : this.chain[wanted - 1];
+    if (record === undefined && wanted > 0)
+      return Promise.reject(new HoldfastError('NOT_FOUND', `there is no audit record ${wanted}`));
+    const { sequence, hash } = record ?? { sequence: 0, hash: NO_AUDIT_HASH };
+    return Promise.resolve({ sequence, hash, node: RECORD.node });
   }
 
   settings() {
-    return Promise.resolve({ reads: [], retentionMs: 0 });
+    return Promise.resolve(this.kept);
   }
 
-  setSettings() {
+  setSettings(_caller: Caller, settings: AuditSettings) {
+    this.kept = settings;
     return Promise.resolve();
   }
 }

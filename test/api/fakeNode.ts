@@ -32,6 +32,7 @@ import {
   type Transaction,
 } from '../../src/proto/storage.ts';
 import { FakeAccess } from './fakeAccess.ts';
+import { FakeAudit } from './fakeAudit.ts';
 import { EMPTY_STATUS, type FakeState, FakeWatch, isWithin, text } from './fakeState.ts';
 import { answerAfter } from './until.ts';
 
@@ -48,6 +49,7 @@ export interface Fault {
 export class FakeNode implements KvPort, ClusterPort {
   readonly state: FakeState;
   readonly access = new FakeAccess();
+  readonly audit = new FakeAudit();
   readonly faults = new Map<string, Fault>();
   readonly callers: Caller[] = [];
   readonly requests: RequestId[] = [];

@@ -1,7 +1,6 @@
 import { ApiServer } from '../../src/api/apiServer.ts';
 import { type ConnectOptions, HoldfastClient } from '../../src/client/client.ts';
 import { identify, type Pem, serverCredentials, TestAuthority } from './certificates.ts';
-import { FakeAudit } from './fakeAudit.ts';
 import { FakeNode } from './fakeNode.ts';
 import { FakeState } from './fakeState.ts';
 
@@ -45,7 +44,7 @@ export class Rig {
       kv: node,
       cluster: node,
       access: node.access,
-      audit: new FakeAudit(),
+      audit: node.audit,
       identify,
       credentials,
       proofWithinMs: options.proofWithinMs,

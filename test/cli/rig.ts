@@ -93,7 +93,10 @@ export class CliRig {
   readonly context: Context;
   readonly #rig: Rig;
 
+  readonly endpoint: string;
+
   private constructor(rig: Rig, parts: { node: HistoricNode; endpoint: string }) {
+    this.endpoint = parts.endpoint;
     this.#rig = rig;
     this.node = parts.node;
     const path = join(this.folder, 'context.json');

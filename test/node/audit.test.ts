@@ -1,13 +1,17 @@
+import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { recordHash } from '../../src/audit/record/chain.ts';
+import { isSignedBy } from '../../src/audit/record/checkpoint.ts';
 import { asBuffer } from '../../src/base/bytes.ts';
 import { type AuditEntry, compare, del, get, type HoldfastClient, put } from '../../src/client/index.ts';
 import type { HoldfastNode } from '../../src/node/holdfastNode.ts';
 import type { AdminContext } from '../../src/node/initCluster.ts';
+import type { AuditCheckpoint } from '../../src/proto/audit.ts';
 import type { GetResponse } from '../../src/proto/kv.ts';
 import { NodeCalls } from './nodeCalls.ts';
 import { NodeFolders } from './nodeFolder.ts';
 import { threeNodes } from './threeNodes.ts';
+import { until } from './until.ts';
 
 /* No value of an audited name without a record, whatever the way to it: on three real nodes. */
 const LIMIT_MS = 30_000;
@@ -218,3 +222,24 @@ it('records are found by who, what, when and how it ended', async () => {
   });
   await expect(admin.audit.list({ resource: 'a**' })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
 });
+
+it(
+  'what is older than it is to be kept goes, and the rest still follows the checkpoint, which the CA has signed',
+  async () => {
+    const keptBefore = await recordsSince(0);
+    await admin.audit.setSettings({ reads: [], retentionMs: 1 });
+    await until(async () => {
+      await admin.put('open', 'x');
+      return (await recordsSince(0))[0]?.sequence !== 1;
+    }, 'the oldest records are gone');
+    await admin.audit.setSettings({ reads: [], retentionMs: 0 });
+    const { checkpoint } = await admin.audit.head();
+    const [first] = await recordsSince(0);
+    expect(first?.sequence).toBe((checkpoint?.sequence ?? 0) + 1);
+    expect(first?.previousHash).toEqual(checkpoint?.hash);
+    expect(first?.sequence).toBeGreaterThan(keptBefore.length);
+    const pem = new X509Certificate(context.ca);
+    expect(isSignedBy(checkpoint as AuditCheckpoint, pem.raw)).toBe(true);
+  },
+  LIMIT_MS,
+);

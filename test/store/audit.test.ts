@@ -1,26 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ChainedRecord, NO_AUDIT_HASH, recordHash } from '../../src/audit/record/chain.ts';
-import { signCheckpoint } from '../../src/audit/record/checkpoint.ts';
-import { ManualClock } from '../../src/base/clock.ts';
-import { newClusterId } from '../../src/base/ids.ts';
+import { NO_AUDIT_HASH, recordHash } from '../../src/audit/record/chain.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { SeededRandom } from '../../src/base/random.ts';
-import {
-  type AuditCheckpoint,
-  COMPARE_TARGET,
-  type Principal,
-  RELATION,
-  type ValueRead,
-} from '../../src/proto/storage.ts';
+import { COMPARE_TARGET, RELATION } from '../../src/proto/storage.ts';
 import { openLevelDatabase } from '../../src/store/database.ts';
 import { Store } from '../../src/store/store.ts';
-import { type Authority, createAuthority } from '../../src/trust/authority.ts';
 import {
   bytes,
   CLIENT,
   codeOf,
   command,
-  NODE,
   put,
   read,
   remove,
@@ -34,22 +22,6 @@ beforeEach(async () => {
   rig = await StoreRig.create();
 });
 afterEach(() => rig.destroy());
-
-async function records(sequence = 0, timeMs = 0): Promise<readonly ChainedRecord[]> {
-  await rig.store.flushed();
-  const found: ChainedRecord[] = [];
-  for await (const portion of rig.store.auditRecords({ sequence, timeMs })) found.push(...portion);
-  return found;
-}
-
-/** What the records from a sequence on say, in short. */
-async function deeds(sequence = 0): Promise<readonly string[]> {
-  return (await records(sequence)).map(({ action, resource, resourceEnd, result, count }) => {
-    const to = resourceEnd.length === 0 ? '' : `..${Buffer.from(resourceEnd).toString('latin1')}`;
-    const times = count === 1 ? '' : ` x${count}`;
-    return `${action} ${Buffer.from(resource).toString('latin1')}${to}${times}${result === 'OK' ? '' : ` ${result}`}`;
-  });
-}
 
 describe('what is recorded', () => {
   it('is each name that was put and each deletion that deleted something, of the branch that was taken', async () => {
@@ -67,7 +39,7 @@ describe('what is recorded', () => {
         transaction: { compares: [untrue], success: [put('x')], failure: [put('a2'), remove('b', '')] },
       }),
     );
-    expect(await deeds()).toEqual([
+    expect(await rig.deeds()).toEqual([
       'kv.put a',
       'kv.put b',
       'kv.put c/1',
@@ -78,7 +50,7 @@ describe('what is recorded', () => {
       'kv.put a2',
       'kv.delete b..\xff x2',
     ]);
-    expect((await records()).map(({ revision }) => revision)).toEqual([1, 1, 1, 1, 2, 2, 2, 3, 3]);
+    expect((await rig.auditRecords()).map(({ revision }) => revision)).toEqual([1, 1, 1, 1, 2, 2, 2, 3, 3]);
   });
 
   it('says who asked, where, when and by which request', async () => {
@@ -86,7 +58,7 @@ describe('what is recorded', () => {
     const request = { clientId, number: 1, floor: 1 };
     rig.timeMs += 5;
     rig.apply({ ...write([put('a')], request), origin: '00000000000000aa/0102', sequence: 9 });
-    const [record] = await records();
+    const [record] = await rig.auditRecords();
     expect(record).toMatchObject({
       principalKind: 'client',
       principal: 'ada',
@@ -109,7 +81,7 @@ describe('what is recorded', () => {
       command({ compact: { revision: 9 } }),
       command({ closeClient: { clientId } }),
     );
-    expect(await deeds()).toEqual(['kv.put secrets/a']);
+    expect(await rig.deeds()).toEqual(['kv.put secrets/a']);
   });
 
   it('is each secret value that was handed out, as a value, a previous one, or by a compare', async () => {
@@ -129,7 +101,7 @@ describe('what is recorded', () => {
       range: { range: { start: bytes(''), end: bytes('') }, limit: 0, keysOnly: true, countOnly: false },
     };
     rig.run(namesOnly);
-    expect(await deeds(4)).toEqual([
+    expect(await rig.deeds(4)).toEqual([
       'kv.reveal secrets/a',
       'kv.reveal secrets/b',
       'kv.put secrets/a',
@@ -156,7 +128,7 @@ describe('what is recorded', () => {
     };
     rig.apply(command({ useToken: use }, { kind: 'node', name: '00000000000000aa', address: '' }));
     rig.apply(command({ deletePolicy: { role: 'none' } }));
-    expect(await deeds()).toEqual([
+    expect(await rig.deeds()).toEqual([
       'kv.transaction a UNAUTHENTICATED',
       'policy.put own UNAUTHENTICATED',
       'member.join 00000000000000bb TOKEN_UNKNOWN',
@@ -167,7 +139,7 @@ describe('what is recorded', () => {
     rig.run(put('secrets/a', 'the-value'));
     rig.run(put('secrets/a', 'another', true), read('secrets/a'));
     const said = JSON.stringify(
-      (await records()).map((record) => ({ ...record, resource: String(record.resource) })),
+      (await rig.auditRecords()).map((record) => ({ ...record, resource: String(record.resource) })),
     );
     expect(said).toContain('secrets/a');
     for (const value of ['the-value', 'another']) expect(said).not.toContain(value);
@@ -179,7 +151,7 @@ describe('the chain of records', () => {
     for (let i = 0; i < 100; i += 1) rig.run(put(`a${i}`), put(`b${i}`));
     await rig.reopen();
     rig.run(put('last'));
-    const all = await records();
+    const all = await rig.auditRecords();
     expect(all.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 201 }, (_, i) => i + 1));
     let previousHash = NO_AUDIT_HASH;
     for (const record of all) {
@@ -195,17 +167,19 @@ describe('the chain of records', () => {
       rig.run(put('a'), put('b'));
       rig.timeMs += 1_000;
     }
-    expect((await records(4)).map(({ sequence }) => sequence)).toEqual([4, 5, 6, 7, 8, 9, 10]);
-    expect((await records(0, rig.timeMs - 2_000)).map(({ sequence }) => sequence)).toEqual([7, 8, 9, 10]);
-    expect((await records(10, rig.timeMs - 4_000)).map(({ sequence }) => sequence)).toEqual([10]);
-    expect([await records(11), await records(0, rig.timeMs)]).toEqual([[], []]);
+    expect((await rig.auditRecords(4)).map(({ sequence }) => sequence)).toEqual([4, 5, 6, 7, 8, 9, 10]);
+    expect((await rig.auditRecords(0, rig.timeMs - 2_000)).map(({ sequence }) => sequence)).toEqual([
+      7, 8, 9, 10,
+    ]);
+    expect((await rig.auditRecords(10, rig.timeMs - 4_000)).map(({ sequence }) => sequence)).toEqual([10]);
+    expect([await rig.auditRecords(11), await rig.auditRecords(0, rig.timeMs)]).toEqual([[], []]);
   });
 
   it('parts the records of a large entry into rows', async () => {
     const name = 'n'.repeat(LIMITS.keyBytesMax - 8);
     const puts = (part: number) => Array.from({ length: 100 }, (_, i) => put(`${name}${part}-${i}`));
     rig.apply(...Array.from({ length: 20 }, (_, part) => write(puts(part))));
-    const all = await records();
+    const all = await rig.auditRecords();
     expect(all).toHaveLength(2_000);
     expect(new Set(all.map(({ index }) => index)).size).toBe(1);
     const { digest } = rig.store;
@@ -245,249 +219,5 @@ describe('the chain of records', () => {
     expect(other.store.audit.head).toEqual(rig.store.audit.head);
     expect(other.store.audit.head.sequence).toBe(4);
     await other.destroy();
-  });
-});
-
-describe('a read of audited values', () => {
-  const VIEWER: Principal = { kind: 'token', name: '00000000000000a1', address: '' };
-  const oneName = (name: string, given: Partial<ValueRead> = {}): ValueRead => ({
-    ...range(name, `${name}\0`),
-    ...given,
-  });
-  const range = (start: string, end: string, given: Partial<ValueRead> = {}): ValueRead => ({
-    range: { start: bytes(start), end: bytes(end) },
-    revision: 0,
-    limit: 0,
-    from: bytes(''),
-    history: false,
-    ...given,
-  });
-  const ask = (reads: readonly ValueRead[], by = CLIENT) => {
-    const outcome = rig.apply(command({ readValues: { reads } }, by))[0];
-    return outcome?.read?.reads.map(({ revision, names, failure }) =>
-      failure ? failure.code : `${revision}: ${names.map((name) => Buffer.from(name).toString()).join(' ')}`,
-    );
-  };
-  const limited = (rules: Record<string, string[]>) => {
-    const policy = {
-      role: 'own',
-      admin: [],
-      rules: Object.entries(rules).map(([path, capabilities]) => ({ path, capabilities })),
-    };
-    const token = {
-      id: VIEWER.name,
-      secretHash: Buffer.alloc(32),
-      description: '',
-      roles: ['own'],
-      ttlMs: 0,
-    };
-    rig.apply(command({ putPolicy: { policy } }), command({ createAccessToken: token }));
-  };
-
-  it('says which names may be delivered, at which revision, and records them', async () => {
-    rig.run(put('secrets/a', '1'), put('secrets/b', '2'), put('open', '3'));
-    rig.run(put('secrets/a', '4'));
-    rig.run(remove('secrets/b'));
-    expect(
-      ask([oneName('secrets/a'), oneName('secrets/b'), oneName('secrets/b', { revision: 2 }), range('', '')]),
-    ).toEqual(['3: secrets/a', '3: ', '2: secrets/b', '3: secrets/a']);
-    expect(ask([oneName('secrets/b', { history: true }), oneName('open')])).toEqual(['3: secrets/b', '3: ']);
-    expect(await deeds(6)).toEqual([
-      'kv.reveal secrets/a',
-      'kv.reveal secrets/b',
-      'kv.reveal secrets/a',
-      'kv.reveal secrets/b',
-    ]);
-  });
-
-  it('goes page by page', () => {
-    rig.run(...['a', 'b', 'c', 'd'].map((name) => put(`secrets/${name}`)));
-    const page = range('secrets/', 'secrets0', { limit: 2 });
-    expect(ask([page, { ...page, from: bytes('secrets/c') }])).toEqual([
-      '1: secrets/a secrets/b',
-      '1: secrets/c secrets/d',
-    ]);
-  });
-
-  it('is denied by itself, of one name, and leaves out of a range what may not be read', async () => {
-    rig.run(put('secrets/a'), put('secrets/b'), put('secrets/c'));
-    limited({
-      'secrets/a': ['list', 'read', 'reveal'],
-      'secrets/b': ['list', 'read'],
-      'secrets/c': ['reveal'],
-    });
-    const before = rig.store.audit.head.sequence;
-    expect(ask([oneName('secrets/a'), oneName('secrets/b'), range('', '')], VIEWER)).toEqual([
-      '1: secrets/a',
-      'PERMISSION_DENIED',
-      '1: secrets/a',
-    ]);
-    expect(await deeds(before + 1)).toEqual([
-      'kv.reveal secrets/a',
-      'kv.reveal secrets/b PERMISSION_DENIED',
-      'kv.reveal secrets/a',
-    ]);
-  });
-
-  it('is refused of a revision that is not there, and records nothing', async () => {
-    rig.run(put('secrets/a'));
-    expect(ask([oneName('secrets/a', { revision: 9 })])).toEqual(['FUTURE_REVISION']);
-    expect(await deeds(2)).toEqual([]);
-  });
-
-  it.each([
-    ['no reads', []],
-    ['too many', Array.from({ length: LIMITS.valueReadsMax + 1 }, () => oneName('a'))],
-    ['no range', [{ ...oneName('a'), range: null }]],
-    ['a range that ends before it begins', [range('b', 'a')]],
-    ['a page that is too large', [oneName('a', { limit: LIMITS.pageKeysMax + 1 })]],
-    ['a place that no name has', [oneName('a', { from: Buffer.alloc(LIMITS.keyBytesMax + 2) })]],
-  ])('is refused with %s', (_what, reads) => {
-    expect(rig.apply(command({ readValues: { reads } })).map(codeOf)[0]).toMatch(
-      /INVALID_ARGUMENT|TOO_LARGE/,
-    );
-  });
-
-  it('is of the names that the settings say, from the next command on', async () => {
-    rig.run(put('vault/x'), put('secrets/a'));
-    const settings = { reads: ['vault/**', 'one'], retentionMs: 0 };
-    rig.apply(
-      command({ setAuditSettings: { settings } }),
-      command({ readValues: { reads: [range('', '')] } }),
-    );
-    expect(await deeds(3)).toEqual(['audit.settings ', 'kv.read vault/x']);
-    await rig.reopen();
-    expect(rig.store.audit.rules.settings).toEqual(settings);
-    expect(
-      ['vault/a', 'vault', 'one', 'secrets/a'].map((name) => rig.store.audit.rules.isAudited(name)),
-    ).toEqual([true, false, true, false]);
-    expect(rig.store.audit.rules.mayBeAudited({ start: 'a', end: 'p' })).toBe(true);
-    expect(rig.store.audit.rules.mayBeAudited({ start: 'p', end: 'v' })).toBe(false);
-    for (const reads of [
-      ['a**'],
-      [''],
-      Array.from({ length: LIMITS.auditReadPatternsMax + 1 }, (_, i) => `p${i}`),
-    ]) {
-      const outcome = rig.apply(command({ setAuditSettings: { settings: { reads, retentionMs: 0 } } }));
-      expect(outcome.map(codeOf)).toEqual(['INVALID_ARGUMENT']);
-    }
-    expect(rig.store.audit.rules.settings).toEqual(settings);
-  });
-});
-
-describe('what a node notes', () => {
-  const record = {
-    principalKind: '',
-    principal: 'mallory',
-    session: '',
-    address: '10.0.0.1:9',
-    node: 'made up',
-    action: 'kv.read',
-    resource: bytes('a'),
-    resourceEnd: bytes(''),
-    result: 'PERMISSION_DENIED',
-    requestId: '',
-    revision: 0,
-    count: 7,
-    detail: '',
-  };
-
-  it('is recorded as its own, and only a node may do so', async () => {
-    rig.apply({ ...command({ noteAudit: { records: [record] } }, NODE), origin: '00000000000000aa/01' });
-    expect(rig.apply(command({ noteAudit: { records: [record] } })).map(codeOf)).toEqual([
-      'PERMISSION_DENIED',
-    ]);
-    const [first] = await records();
-    expect(first).toMatchObject({ ...record, node: '00000000000000aa' });
-    expect(await deeds(2)).toEqual(['access.denied  PERMISSION_DENIED']);
-  });
-
-  it.each([
-    ['no record', []],
-    ['too many', Array.from({ length: LIMITS.auditNotesMax + 1 }, () => record)],
-    ['an action of its own', [{ ...record, action: 'x' }]],
-    ['a long text', [{ ...record, detail: 'x'.repeat(LIMITS.auditTextBytesMax + 1) }]],
-    ['a long name', [{ ...record, resource: Buffer.alloc(LIMITS.keyBytesMax + 2) }]],
-    ['no count', [{ ...record, count: 0 }]],
-  ])('is refused with %s', (_what, noted) => {
-    expect(rig.apply(command({ noteAudit: { records: noted } }, NODE)).map(codeOf)[0]).toMatch(
-      /INVALID_ARGUMENT|TOO_LARGE/,
-    );
-  });
-});
-
-describe('a checkpoint', () => {
-  const DAY_MS = 86_400_000;
-  let authority: Authority;
-  beforeEach(async () => {
-    authority = await createAuthority({
-      clusterId: newClusterId(new SeededRandom(3)),
-      clock: new ManualClock(),
-      random: new SeededRandom(3),
-    });
-    const member = {
-      nodeId: '00000000000000aa',
-      name: 'n1',
-      peerAddress: 'h:1',
-      apiAddress: 'h:2',
-      wantedRole: 'voter',
-    };
-    const bootstrap = {
-      authorityCertificate: authority.certificate,
-      authorityPrivateKey: authority.privateKey,
-      member,
-    };
-    rig.apply(command({ bootstrap }, NODE));
-    for (let day = 0; day < 5; day += 1) {
-      rig.timeMs += DAY_MS;
-      rig.run(put('a'), put('b'));
-    }
-    rig.apply(command({ setAuditSettings: { settings: { reads: [], retentionMs: 2 * DAY_MS } } }));
-  });
-  const checkpointOf = async (
-    sequence: number,
-    given: Partial<AuditCheckpoint> = {},
-  ): Promise<AuditCheckpoint> => {
-    const { hash, timeMs } = (await records(sequence))[0] ?? { hash: Buffer.alloc(32), timeMs: 0 };
-    const unsigned = { sequence, hash, timeMs, ...given };
-    return { signature: signCheckpoint(unsigned, authority.privateKey), ...unsigned };
-  };
-  const prune = (checkpoint: AuditCheckpoint) =>
-    rig.apply(command({ checkpointAudit: { checkpoint } }, NODE)).map(codeOf);
-
-  it('takes away what is older than it is to be kept, and the chain still verifies', async () => {
-    expect(prune(await checkpointOf(5))).toEqual(['none']);
-    const left = await records();
-    expect(left[0]?.sequence).toBe(6);
-    const { digest } = rig.store;
-    await rig.reopen();
-    expect([rig.store.digest, rig.store.audit.rules.checkpoint?.sequence]).toEqual([digest, 5]);
-    expect(left[0]?.previousHash).toEqual(Buffer.from(rig.store.audit.rules.checkpoint?.hash ?? ''));
-    expect((await deeds(6)).at(-1)).toBe('audit.checkpoint 5');
-    expect(await records(2)).toEqual(await records());
-  });
-
-  it.each<[string, number, (of: AuditCheckpoint) => Partial<AuditCheckpoint>]>([
-    ['in the middle of a row', 4, () => ({})],
-    ['of what is still to be kept', 9, () => ({})],
-    ['of the newest row', 12, () => ({})],
-    ['with another hash', 5, () => ({ hash: Buffer.alloc(32, 1) })],
-    ['with another time', 5, ({ timeMs }) => ({ timeMs: timeMs - 1 })],
-    ['with another sequence', 5, () => ({ sequence: 3 })],
-    ['with another signature', 5, ({ signature }) => ({ signature: Buffer.from(signature).reverse() })],
-    ['with no signature', 5, () => ({ signature: Buffer.alloc(0) })],
-  ])('is refused %s', async (_what, sequence, change) => {
-    const good = await checkpointOf(sequence);
-    expect(prune({ ...good, ...change(good) })).toEqual(['INVALID_ARGUMENT']);
-    expect((await records())[0]?.sequence).toBe(1);
-  });
-
-  it('is refused when all is kept for ever, and from others than nodes', async () => {
-    const checkpoint = await checkpointOf(5);
-    expect(rig.apply(command({ checkpointAudit: { checkpoint } })).map(codeOf)).toEqual([
-      'PERMISSION_DENIED',
-    ]);
-    rig.apply(command({ setAuditSettings: { settings: { reads: [], retentionMs: 0 } } }));
-    expect(prune(checkpoint)).toEqual(['INVALID_ARGUMENT']);
   });
 });

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ChainedRecord } from '../../src/audit/record/chain.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import type { HoldfastError } from '../../src/base/errors.ts';
 import { newStoreId } from '../../src/base/ids.ts';
@@ -114,6 +115,23 @@ export class StoreRig {
   /** One transaction without conditions; its outcome. */
   run(...operations: Operation[]): Outcome {
     return this.apply(write(operations))[0] as Outcome;
+  }
+
+  /** The audit records from a sequence and a time on. */
+  async auditRecords(sequence = 0, timeMs = 0): Promise<readonly ChainedRecord[]> {
+    await this.store.flushed();
+    const found: ChainedRecord[] = [];
+    for await (const portion of this.store.auditRecords({ sequence, timeMs })) found.push(...portion);
+    return found;
+  }
+
+  /** What they say, in short. */
+  async deeds(sequence = 0): Promise<readonly string[]> {
+    return (await this.auditRecords(sequence)).map(({ action, resource, resourceEnd, result, count }) => {
+      const to = resourceEnd.length === 0 ? '' : `..${Buffer.from(resourceEnd).toString('latin1')}`;
+      const times = count === 1 ? '' : ` x${count}`;
+      return `${action} ${Buffer.from(resource).toString('latin1')}${to}${times}${result === 'OK' ? '' : ` ${result}`}`;
+    });
   }
 
   async reopen(): Promise<void> {

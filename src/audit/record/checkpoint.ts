@@ -1,7 +1,7 @@
 /** Where a chain begins once its oldest records are no longer kept, signed by the cluster's CA. */
 import { createPrivateKey, sign, verify, X509Certificate } from 'node:crypto';
 import { asBuffer, joinBytes, writeU64 } from '../../base/bytes.ts';
-import type { AuditCheckpoint } from '../../proto/storage.ts';
+import type { AuditCheckpoint } from '../../proto/audit.ts';
 
 const LABEL = Buffer.from('holdfast audit checkpoint 1', 'latin1');
 

@@ -1,0 +1,239 @@
+/** Whether an export of the audit is as it was written: by itself, and against a head that was noted earlier. */
+import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { ChainedRecordFields } from '../proto/audit.ts';
+import { EXPORT_VERSION, type ExportEnd, type ExportHead, exportFields, hexOf } from './exportFormat.ts';
+import { recordHash } from './record/chain.ts';
+
+/** A record that was noted: its sequence and its hash in hex. */
+export interface NotedHead {
+  readonly sequence: number;
+  readonly hash: string;
+}
+
+export interface VerifiedExport {
+  readonly clusterId: string;
+  readonly records: number;
+  /** 0: there are none. */
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly lastHash: string;
+  readonly filtered: boolean;
+  /** Whether the noted head was found; null: none was given, or the export says nothing of it. */
+  readonly isHeadFound: boolean | null;
+}
+
+/**
+ * Goes over the lines of an export once, in constant memory.
+ * @throws HoldfastError AUDIT_TAMPERED naming the first line that is wrong, and how
+ */
+export async function verifyExport(
+  lines: AsyncIterable<string>,
+  noted: NotedHead | null,
+): Promise<VerifiedExport> {
+  const check = new ExportCheck(noted);
+  for await (const line of lines) check.line(line);
+  return check.end();
+}
+
+class ExportCheck {
+  readonly #noted: NotedHead | null;
+  #lineNumber = 0;
+  #head: ExportHead | null = null;
+  #end: ExportEnd | null = null;
+  #records = 0;
+  #last: NotedHead = { sequence: 0, hash: '' };
+  #isHeadFound: boolean | null = null;
+
+  constructor(noted: NotedHead | null) {
+    this.#noted = noted;
+  }
+
+  line(text: string): void {
+    this.#lineNumber += 1;
+    const json = this.#parsed(text);
+    if (this.#end !== null) throw this.#wrong('there is more behind the last line');
+    if (this.#head === null) this.#begin(json);
+    else if ('records' in json) this.#finish(json);
+    else this.#record(this.#head, { json, text });
+  }
+
+  end(): VerifiedExport {
+    if (this.#head === null) throw this.#wrong('the export is empty');
+    if (this.#end === null) throw this.#wrong('the export is cut off: its last line is missing');
+    const { clusterId, firstSequence, filtered } = this.#head;
+    this.#requireNoted(firstSequence);
+    const { sequence: lastSequence, hash: lastHash } = this.#last;
+    const isHeadFound = this.#isHeadFound;
+    return {
+      clusterId,
+      records: this.#records,
+      firstSequence,
+      lastSequence,
+      lastHash,
+      filtered,
+      isHeadFound,
+    };
+  }
+
+  /** The noted record may lie behind the end, where nothing of it can be seen but that it is missing. */
+  #requireNoted(firstSequence: number): void {
+    if (this.#noted === null || this.#isHeadFound === true || this.#head?.filtered === true) return;
+    const { sequence } = this.#noted;
+    if (sequence < firstSequence - 1 || (this.#records === 0 && sequence === 0)) return;
+    throw this.#wrong(
+      `the export ends at record ${this.#last.sequence}, before the noted record ${sequence}`,
+    );
+  }
+
+  #parsed(text: string): Record<string, unknown> {
+    try {
+      const json: unknown = JSON.parse(text);
+      if (typeof json === 'object' && json !== null && !Array.isArray(json))
+        return json as Record<string, unknown>;
+    } catch {
+      throw this.#wrong('it is not JSON');
+    }
+    throw this.#wrong('it is no JSON object');
+  }
+
+  #begin(json: Record<string, unknown>): void {
+    const { holdfastAudit, clusterId, firstSequence, previousHash, filtered, exportedAt } = json;
+    const isHead =
+      holdfastAudit === EXPORT_VERSION &&
+      typeof clusterId === 'string' &&
+      typeof firstSequence === 'number' &&
+      typeof previousHash === 'string' &&
+      typeof filtered === 'boolean' &&
+      typeof exportedAt === 'string';
+    if (!isHead) throw this.#wrong('it is not the first line of an export of this version');
+    this.#head = { holdfastAudit, clusterId, firstSequence, previousHash, filtered, exportedAt };
+    this.#last = { sequence: Math.max(firstSequence - 1, 0), hash: previousHash };
+    this.#compareNoted();
+  }
+
+  #finish({ records, lastSequence, lastHash }: Record<string, unknown>): void {
+    const isSame =
+      records === this.#records && lastSequence === this.#last.sequence && lastHash === this.#last.hash;
+    if (!isSame) throw this.#wrong('it says that other records come before it');
+    this.#end = { records: this.#records, lastSequence: this.#last.sequence, lastHash: this.#last.hash };
+  }
+
+  #record(
+    { filtered }: ExportHead,
+    { json, text }: { readonly json: Record<string, unknown>; readonly text: string },
+  ): void {
+    const record = recordOf(json);
+    if (record === null) throw this.#wrong('it is no record with all its fields');
+    // JSON and base64 have many forms for one content.
+    if (JSON.stringify(exportFields(record)) !== text.replace(/\r$/, ''))
+      throw this.#wrong('it is not written as an export writes a record');
+    const { sequence, previousHash, hash } = record;
+    const isFirst = this.#records === 0;
+    if (!filtered && sequence !== this.#last.sequence + 1)
+      throw this.#wrong(
+        `record ${this.#last.sequence + 1} is missing: record ${sequence} comes in its place`,
+      );
+    if (filtered && !isFirst && sequence <= this.#last.sequence)
+      throw this.#wrong('the records are out of order');
+    const isNext = sequence === this.#last.sequence + 1;
+    if (isNext && hexOf(previousHash) !== this.#last.hash)
+      throw this.#wrong(`record ${sequence} does not follow the one before it`);
+    if (!recordHash(record, record).equals(hash)) throw this.#wrong(`record ${sequence} was changed`);
+    this.#records += 1;
+    this.#last = { sequence, hash: hexOf(hash) };
+    this.#compareNoted();
+  }
+
+  #compareNoted(): void {
+    if (this.#noted?.sequence !== this.#last.sequence) return;
+    if (this.#noted.hash !== this.#last.hash)
+      throw this.#wrong(`record ${this.#noted.sequence} is not the one that was noted`);
+    this.#isHeadFound = true;
+  }
+
+  #wrong(what: string): HoldfastError {
+    const where = this.#lineNumber === 0 ? '' : `line ${this.#lineNumber}: `;
+    return new HoldfastError('AUDIT_TAMPERED', `${where}${what}`, {
+      hint: 'export the audit again from the cluster, and compare',
+    });
+  }
+}
+
+const TEXTS = [
+  'principalKind',
+  'principal',
+  'session',
+  'address',
+  'node',
+  'action',
+  'result',
+  'requestId',
+  'detail',
+] as const;
+const NUMBERS = ['sequence', 'index', 'revision', 'count'] as const;
+const HASH_PATTERN = /^[0-9a-f]{64}$/;
+
+type Exported = Omit<ChainedRecordFields, 'hash' | 'previousHash'> & {
+  readonly hash: Buffer;
+  readonly previousHash: Buffer;
+};
+
+/** Null: a field is missing, or is none. */
+function recordOf(json: Record<string, unknown>): Exported | null {
+  const texts = TEXTS.map((field) => [field, json[field]] as const);
+  const numbers = NUMBERS.map((field) => [field, json[field]] as const);
+  const { time, hash, previousHash } = json;
+  const timeMs = typeof time === 'string' ? Date.parse(time) : Number.NaN;
+  const resource = bytesOf(json, 'resource');
+  const isWhole =
+    texts.every(([, value]) => typeof value === 'string') &&
+    numbers.every(([, value]) => Number.isSafeInteger(value) && (value as number) >= 0) &&
+    Number.isSafeInteger(timeMs) &&
+    new Date(timeMs).toISOString() === time &&
+    isHash(hash) &&
+    isHash(previousHash);
+  if (!isWhole || resource === null) return null;
+  return {
+    ...(Object.fromEntries([...texts, ...numbers]) as Record<(typeof TEXTS)[number], string> &
+      Record<(typeof NUMBERS)[number], number>),
+    timeMs,
+    resource,
+    resourceEnd: bytesOf(json, 'resourceEnd') ?? Buffer.alloc(0),
+    hash: Buffer.from(hash as string, 'hex'),
+    previousHash: Buffer.from(previousHash as string, 'hex'),
+  };
+}
+
+const isHash = (value: unknown): boolean => typeof value === 'string' && HASH_PATTERN.test(value);
+
+function bytesOf(json: Record<string, unknown>, field: string): Buffer | null {
+  const text = json[field];
+  if (typeof text === 'string') return Buffer.from(text, 'utf8');
+  const base64 = json[`${field}Base64`];
+  return typeof base64 === 'string' ? Buffer.from(base64, 'base64') : null;
+}
+
+/**
+ * The lines of a file, without their ends.
+ * @throws HoldfastError AUDIT_TAMPERED for a line that is longer than any record, before it is held whole
+ */
+export async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let start = 0;
+    for (let end = rest.indexOf(LINE_END); end !== -1; end = rest.indexOf(LINE_END, start)) {
+      yield rest.toString('utf8', start, end);
+      start = end + 1;
+    }
+    rest = rest.subarray(start);
+    if (rest.length <= LIMITS.auditLineBytesMax) continue;
+    throw new HoldfastError('AUDIT_TAMPERED', 'a line is longer than any record', {
+      hint: 'name a file that holdfast audit export has written',
+    });
+  }
+  if (rest.length > 0) yield rest.toString('utf8');
+}
+
+const LINE_END = 0x0a;

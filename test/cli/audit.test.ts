@@ -1,0 +1,181 @@
+import { writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { chainOf, FIRST_MS } from '../api/fakeAudit.ts';
+import { CliRig } from './rig.ts';
+
+let rig: CliRig;
+beforeAll(async () => {
+  rig = await CliRig.create();
+});
+afterAll(() => rig.close());
+
+const CHAIN = chainOf(
+  {},
+  { action: 'kv.delete', resource: Buffer.from('b/'), resourceEnd: Buffer.from('b0'), count: 7 },
+  { action: 'kv.reveal', resource: Buffer.from('secrets/x'), principal: 'eve' },
+  { action: 'kv.reveal', resource: Buffer.from('secrets/x'), principal: 'eve', result: 'PERMISSION_DENIED' },
+  { action: 'kv.reveal', resource: Buffer.from('secrets/x'), principal: 'eve' },
+);
+beforeEach(() => {
+  rig.node.audit.chain = CHAIN;
+});
+
+async function audit(...words: string[]) {
+  const { status, stdout, stderr } = await rig.cli(['audit', ...words]);
+  return { status, out: stdout.toString(), stderr };
+}
+const sequences = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => (JSON.parse(line) as { sequence: number }).sequence);
+
+describe('list', () => {
+  it('shows one line for each record, page by page', async () => {
+    const { status, out } = await audit('list');
+    expect(status).toBe(0);
+    expect(out.trim().split('\n')).toHaveLength(5);
+    expect(out).toContain('user ada  kv.delete  b/..b0 x7  OK  10.0.0.1:9');
+  });
+
+  it.each<[string[], number[]]>([
+    [[], [1, 2, 3, 4, 5]],
+    [
+      ['--limit', '3'],
+      [1, 2, 3],
+    ],
+    [
+      ['--user', 'eve', '--result', 'ok'],
+      [3, 5],
+    ],
+    [['--result', 'denied'], [4]],
+    [['--resource', 'b/**'], [2]],
+    [['--action', 'kv.put'], [1]],
+    [['--since', '1h'], []],
+    [['--until', new Date(FIRST_MS).toISOString()], []],
+    [
+      ['--since', new Date(FIRST_MS).toISOString()],
+      [1, 2, 3, 4, 5],
+    ],
+  ])('%j gives %j', async (words, expected) => {
+    const { out } = await audit('list', ...words, '--output', 'json');
+    expect(sequences(out)).toEqual(expected);
+  });
+
+  it.each([
+    ['--since', 'yesterday'],
+    ['--until', '31.1.2026'],
+    ['--action', 'kv.write'],
+    ['--limit', '0'],
+  ])('%s %s is wrong usage', async (option, text) => {
+    expect((await audit('list', option, text)).status).toBe(2);
+  });
+
+  it('says what the cluster says of a pattern that is none', async () => {
+    const { status, stderr } = await audit('list', '--resource', 'a**');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('INVALID_ARGUMENT')]);
+  });
+});
+
+it('secret says who saw one name, and how often', async () => {
+  const { out } = await audit('secret', '--name', 'secrets/x', '--output', 'json');
+  const at = new Date(FIRST_MS).toISOString();
+  const eve = { kind: 'user', principal: 'eve', action: 'kv.reveal', first: at, last: at };
+  expect(JSON.parse(out)).toEqual({
+    name: 'secrets/x',
+    seen: [
+      { ...eve, result: 'OK', count: 2 },
+      { ...eve, result: 'PERMISSION_DENIED', count: 1 },
+    ],
+  });
+});
+
+describe('export and verify', () => {
+  const fileOf = (text: string): string => {
+    const path = rig.path('audit.jsonl');
+    writeFileSync(path, text);
+    return path;
+  };
+
+  it('agree, and say what head to note', async () => {
+    const { out } = await audit('export');
+    const head = `5:${CHAIN.at(-1)?.hash.toString('hex')}`;
+    const verified = await audit('verify', fileOf(out), '--head', head);
+    expect([verified.status, verified.out]).toEqual([
+      0,
+      `5 records are as they were written, 1 to 5\nhead ${head}\n`,
+    ]);
+    expect((await audit('verify', fileOf(out), '--head', `6:${'a'.repeat(64)}`)).status).toBe(1);
+  });
+
+  it('verify says of what was left out on purpose that it cannot judge gaps', async () => {
+    const { out } = await audit('export', '--user', 'eve');
+    const verified = await audit('verify', fileOf(out));
+    expect(verified.out).toContain('whether others are missing cannot be said');
+  });
+
+  it('verify refuses what was changed, a folder, and a file that is not there', async () => {
+    const { out } = await audit('export');
+    expect((await audit('verify', fileOf(out.replace('eve', 'bob')))).stderr).toContain('(AUDIT_TAMPERED)');
+    expect((await audit('verify', rig.path('.'))).stderr).toContain('(FILE_UNREADABLE)');
+    expect((await audit('verify', rig.path('nothing'))).stderr).toContain('(FILE_UNREADABLE)');
+    expect((await audit('verify', '--head', 'x')).status).toBe(2);
+  });
+
+  it('export is CSV when asked, and has a first and a last line when there is nothing', async () => {
+    expect((await audit('export', '--format', 'csv')).out.trim().split('\n')).toHaveLength(6);
+    rig.node.audit.chain = [];
+    const { out } = await audit('export');
+    expect((await audit('verify', fileOf(out))).out).toBe('no records\n');
+  });
+});
+
+describe('verify of the cluster', () => {
+  it('goes over the chain and asks every member', async () => {
+    const status = { leader: true, voter: true };
+    const member = {
+      nodeId: 'a1',
+      name: 'n1',
+      peerAddress: '',
+      apiAddress: rig.endpoint,
+      role: 'voter',
+      ...status,
+    };
+    const away = { ...member, nodeId: 'a2', name: 'n2', apiAddress: '127.0.0.1:1' };
+    rig.node.members = [member] as unknown as typeof rig.node.members;
+    const whole = await audit('verify');
+    expect([whole.status, whole.out]).toEqual([0, expect.stringContaining('5 records follow one another')]);
+    expect(whole.out).toContain('n1: the same head');
+    rig.node.members = [member, away] as unknown as typeof rig.node.members;
+    const partly = await audit('verify', '--timeout', '300ms');
+    expect([partly.status, partly.out]).toEqual([1, expect.stringContaining('n1: the same head')]);
+    expect(partly.out).toContain('n2: ');
+    rig.node.members = [];
+  });
+
+  it.each([
+    ['a record that is missing', () => CHAIN.toSpliced(2, 1)],
+    ['a record that was changed', () => CHAIN.with(1, { ...CHAIN[1], count: 8 } as (typeof CHAIN)[number])],
+  ])('finds %s', async (_what, chain) => {
+    rig.node.audit.chain = chain();
+    const { status, stderr } = await audit('verify');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('(AUDIT_TAMPERED)')]);
+  });
+
+  it('finds that the end is cut off, by a head that was noted', async () => {
+    const head = `5:${CHAIN.at(-1)?.hash.toString('hex')}`;
+    expect((await audit('verify', '--head', head)).status).toBe(0);
+    rig.node.audit.chain = CHAIN.slice(0, 3);
+    expect((await audit('verify', '--head', head)).stderr).toContain('before the noted record 5');
+  });
+});
+
+it('settings are shown, and changed one by one', async () => {
+  expect((await audit('settings')).out).toBe('reads recorded of: secrets/**\nrecords kept: forever\n');
+  expect((await audit('settings', '--retention', '90d')).out).toContain('records kept: 90 days');
+  expect((await audit('settings', '--reads', 'a/**', 'b')).out).toContain('reads recorded of: a/** b');
+  expect(rig.node.audit.kept).toEqual({ reads: ['a/**', 'b'], retentionMs: 90 * 86_400_000 });
+  expect((await audit('settings', '--retention', 'forever')).out).toContain('forever');
+  expect((await audit('settings', '--retention', 'never')).status).toBe(2);
+});
