@@ -79,11 +79,10 @@ export class ApiServer {
     this.#connectionsMax = options.connectionsMax ?? LIMITS.apiConnectionsMax;
     const { clock = systemClock } = options;
     const { access } = options;
-    const holderOf = (token: string, deadlineMs: number) => access.holderOf(token, deadlineMs);
     this.#unproved = new Unproved({ withinMs: options.proofWithinMs });
     const callers = new Callers({
       identify: options.identify,
-      holderOf,
+      holderOf: (token, shown) => access.holderOf(token, shown),
       clock,
       onProved: (peer) => this.#unproved.proved(peer),
     });

@@ -26,7 +26,10 @@ export interface IncomingCall {
 }
 
 /** Whose access token this is, by its id. @throws HoldfastError UNAUTHENTICATED, and what a linearizable read throws */
-export type HolderOf = (token: string, deadlineMs: number) => Promise<string>;
+export type HolderOf = (
+  token: string,
+  shown: { readonly address: string; readonly deadlineMs: number },
+) => Promise<string>;
 
 /** RFC 6750, section 2.1. */
 const BEARER = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i;
@@ -75,8 +78,8 @@ export class Callers {
         field: 'authorization',
       });
     }
-    const name = await this.#holderOf(token, deadlineMs);
     const address = call.getPeer();
+    const name = await this.#holderOf(token, { address, deadlineMs });
     this.#onProved(address);
     return { kind: 'token', name, address };
   }

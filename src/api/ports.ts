@@ -92,7 +92,7 @@ export interface WatchHandle {
 /** Who somebody is, and what he may do. Every method but `isKnown` rejects only with a HoldfastError. */
 export interface AccessPort {
   /** The id of an access token. UNAUTHENTICATED when it is none, or not good any more. */
-  holderOf(token: string, deadlineMs: number): Promise<string>;
+  holderOf(token: string, shown: { readonly address: string; readonly deadlineMs: number }): Promise<string>;
   /** Whether this is still somebody. */
   isKnown(principal: Principal): boolean;
   /** PERMISSION_DENIED unless he administers this. */

@@ -40,6 +40,10 @@ export const LIMITS = {
   auditedReadAttempts: 4,
   /** What a node tells the audit at once, and how long a text in it may be. */
   auditNotesMax: 128,
+  /** Denials that a node records one by one: at once, and each minute in the long run. */
+  denialRecordsMax: 100,
+  denialRecordsPerMinute: 60,
+  denialFlushIntervalMs: 1_000,
   /** Audit records of one answer, how long they are about, and how many are looked at for it. */
   auditPageRecordsMax: 1_000,
   auditPageBytes: 1024 * 1024,
@@ -388,5 +392,6 @@ assert(
   LIMITS.pageBytesMax <= LIMITS.sessionUnsentBytesMax && LIMITS.pageBytesMax <= LIMITS.waitingAnswerBytesMax,
   'a largest answer has room',
 );
+assert(LIMITS.denialRecordsMax <= LIMITS.auditNotesMax, 'all denials that wait fit into a note');
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

@@ -17,7 +17,7 @@ import type {
 } from '../proto/access.ts';
 import type { Policy, Principal } from '../proto/storage.ts';
 import type { Store } from '../store/store.ts';
-import type { Authorisation } from './authorisation.ts';
+import type { Authorisation, Shown } from './authorisation.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Read } from './read.ts';
 import type { Submission, Submit } from './submit.ts';
@@ -41,8 +41,8 @@ export class NodeAccessPort implements AccessPort {
     this.#parts = parts;
   }
 
-  holderOf(token: string, deadlineMs: number): Promise<string> {
-    return this.#parts.authorisation.holderOf(token, deadlineMs);
+  holderOf(token: string, shown: Shown): Promise<string> {
+    return this.#parts.authorisation.holderOf(token, shown);
   }
 
   isKnown(principal: Principal): boolean {

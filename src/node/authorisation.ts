@@ -4,13 +4,32 @@ import { ALLOWED, type Decision, denied, requireAllowed } from '../access/policy
 import type { Area } from '../access/policy/policy.ts';
 import { ALL_RIGHTS } from '../access/policy/rights.ts';
 import type { Caller } from '../api/ports.ts';
+import type { AuditAction } from '../audit/record/actions.ts';
+import { toHoldfastError } from '../base/errors.ts';
+import { bytesFromKey } from '../command/keys.ts';
 import type { Principal } from '../proto/storage.ts';
 import { unknownToken } from '../store/access.ts';
 import type { Store } from '../store/store.ts';
+import type { Denials } from './denials.ts';
 import type { Read } from './read.ts';
 
 /** Whether a name may be seen. */
 export type Visible = (name: string) => boolean;
+
+/** What somebody wants to do, as it is recorded when he may not. */
+export interface Deed {
+  readonly action: AuditAction;
+  /** Latin-1; empty: it is about none. */
+  readonly name: string;
+  readonly detail: string;
+}
+
+/** Where a token was shown, and until when it is of use to know whose it is. */
+export interface Shown {
+  /** host:port. */
+  readonly address: string;
+  readonly deadlineMs: number;
+}
 
 /**
  * Who asks and what he may do, by the state of this node. A refusal is only given once this node has caught up: what was
@@ -19,24 +38,36 @@ export type Visible = (name: string) => boolean;
 export class Authorisation {
   readonly #store: Pick<Store, 'access' | 'logTimeMs'>;
   readonly #read: Pick<Read, 'linearizable'>;
+  readonly #denials: Pick<Denials, 'note'>;
 
   constructor(parts: {
     readonly store: Pick<Store, 'access' | 'logTimeMs'>;
     readonly read: Pick<Read, 'linearizable'>;
+    readonly denials: Pick<Denials, 'note'>;
   }) {
     this.#store = parts.store;
     this.#read = parts.read;
+    this.#denials = parts.denials;
   }
 
   /** Whose token this is. @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read */
-  async holderOf(text: string, deadlineMs: number): Promise<string> {
+  async holderOf(text: string, { address, deadlineMs }: Shown): Promise<string> {
     const shown = parseAccessToken(text);
-    if (shown === null) throw unknownToken();
-    const isGood = (): boolean => isSecretOf(shown, this.#store.access.token(shown.id)?.secretHash ?? null);
-    if (!isGood()) await this.#read.linearizable(deadlineMs);
-    if (!isGood()) throw unknownToken();
-    this.#store.access.requireToken(shown.id, this.#store.logTimeMs);
-    return shown.id;
+    const isGood = (): boolean =>
+      shown !== null && isSecretOf(shown, this.#store.access.token(shown.id)?.secretHash ?? null);
+    if (shown !== null && !isGood()) await this.#read.linearizable(deadlineMs);
+    const principal = { kind: 'token', name: shown?.id ?? 'unreadable', address };
+    const deed = {
+      principal,
+      action: 'access.denied',
+      name: '',
+      detail: 'a token that is not good',
+    } as const;
+    return this.#recorded(deed, () => {
+      if (shown === null || !isGood()) throw unknownToken();
+      this.#store.access.requireToken(shown.id, this.#store.logTimeMs);
+      return shown.id;
+    });
   }
 
   /** Whether the asker is still somebody; for what stays open. */
@@ -49,33 +80,56 @@ export class Authorisation {
     }
   }
 
-  /** @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED; and as a linearizable read, before it says so */
-  async require(caller: Caller, judge: (asker: Asker) => Decision): Promise<void> {
-    if (this.isKnown(caller.principal) && judge(this.#asker(caller.principal)).allowed) return;
+  /**
+   * @param deed what is recorded when it is denied
+   * @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED; and as a linearizable read, before it says so
+   */
+  async require(caller: Caller, deed: Deed, judge: (asker: Asker) => Decision): Promise<void> {
+    const { principal } = caller;
+    if (this.isKnown(principal) && judge(this.#asker(principal)).allowed) return;
     await this.#read.linearizable(caller.deadlineMs);
-    requireAllowed(judge(this.#asker(caller.principal)));
+    this.#recorded({ principal, ...deed }, () => requireAllowed(judge(this.#asker(principal))));
   }
 
   requireArea(caller: Caller, area: Area): Promise<void> {
-    return this.require(caller, ({ rights }) => decideArea(rights, area));
+    const deed = { action: 'access.denied', name: '', detail: `admin:${area}` } as const;
+    return this.require(caller, deed, ({ rights }) => decideArea(rights, area));
   }
 
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
   requireValue(principal: Principal, name: string): void {
-    requireAllowed(
-      this.#asker(principal).rights.allowsValue(name)
-        ? ALLOWED
-        : denied('no role allows to read this name', 'key'),
+    this.#recorded({ principal, action: 'kv.read', name, detail: '' }, () =>
+      requireAllowed(
+        this.#asker(principal).rights.allowsValue(name)
+          ? ALLOWED
+          : denied('no role allows to read this name', 'key'),
+      ),
     );
   }
 
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
   requireListed(principal: Principal, name: string): void {
-    requireAllowed(
-      this.#asker(principal).rights.allows('list', name)
-        ? ALLOWED
-        : denied('no role allows to list this name', 'key'),
+    this.#recorded({ principal, action: 'kv.list', name, detail: '' }, () =>
+      requireAllowed(
+        this.#asker(principal).rights.allows('list', name)
+          ? ALLOWED
+          : denied('no role allows to list this name', 'key'),
+      ),
     );
+  }
+
+  /** What it throws is a denial, and noted as one. */
+  #recorded<T>(
+    { principal, action, name, detail }: Deed & { readonly principal: Principal },
+    run: () => T,
+  ): T {
+    try {
+      return run();
+    } catch (thrown) {
+      const { code } = toHoldfastError(thrown);
+      this.#denials.note({ principal, action, resource: bytesFromKey(name), code, detail });
+      throw thrown;
+    }
   }
 
   /**

@@ -11,6 +11,7 @@ import type { ReplicatedLog } from '../replication/replicatedLog.ts';
 import type { Store } from '../store/store.ts';
 import { NodeProcesses } from '../trust/nodeProcesses.ts';
 import type { TrustAnnouncement } from './authorityChange.ts';
+import { Denials } from './denials.ts';
 import { DiskReserve, freeBytesOf } from './diskReserve.ts';
 import { sealBatch, sealForward } from './entryPayload.ts';
 import { Fencing } from './fencing.ts';
@@ -57,6 +58,7 @@ export class NodeCore {
   readonly logClock: LogClock;
   readonly submit: Submit;
   readonly read: Read;
+  readonly denials: Denials;
   readonly membership: Membership;
   readonly stateMachine: NodeStateMachine;
   readonly guard: StateGuard;
@@ -104,6 +106,7 @@ export class NodeCore {
         turnedAway: (submission) => this.guard.refusal ?? this.reserve.refusal(submission),
       },
     });
+    this.denials = new Denials({ submit: this.submit, clock, nodeId: identity.nodeId });
     this.read = new Read({
       clock,
       ports: {

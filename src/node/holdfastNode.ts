@@ -271,7 +271,7 @@ interface ApiParts extends Served {
 function createApi(parts: ApiParts): ApiServer {
   const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
   const { identity, sealer, keyring, warnings } = opened;
-  const authorisation = new Authorisation({ store, read: core.read });
+  const authorisation = new Authorisation({ store, read: core.read, denials: core.denials });
   return new ApiServer({
     kv: new NodeKvPort({
       store,

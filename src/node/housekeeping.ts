@@ -34,8 +34,13 @@ export class Housekeeping {
       setInterval(() => store.progressTick(), LIMITS.watchProgressIntervalMs),
       setInterval(() => announce(core.announcement()), LIMITS.stateCheckpointsTickMs),
       setInterval(() => void core.reserve.check(), LIMITS.diskCheckIntervalMs),
+      setInterval(() => this.#noteDenials(), LIMITS.denialFlushIntervalMs),
     ];
     void core.reserve.check();
+  }
+
+  #noteDenials(): void {
+    void this.#core.denials.flush(this.#clock.monotonicMs() + LIMITS.requestTimeoutMs);
   }
 
   #sweep(): void {

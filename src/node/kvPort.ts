@@ -17,6 +17,7 @@ import type {
   WatchCreate,
 } from '../proto/kv.ts';
 import type { KeyRange, Outcome, RequestId, Transaction } from '../proto/storage.ts';
+import { firstName } from '../store/auditOfCommand.ts';
 import { decodePageToken, encodePageToken } from '../store/pageToken.ts';
 import type { Store } from '../store/store.ts';
 import type { AuditedReads, Deliverable } from './auditedReads.ts';
@@ -66,7 +67,9 @@ export class NodeKvPort implements KvPort {
     const problem = checkTransaction(command.transaction);
     if (problem !== null) throw problem;
     const { transaction } = command;
-    await this.#authorisation.require(caller, (asker) => decide(asker, { kind: 'transaction', transaction }));
+    const deed = { action: 'kv.transaction', name: firstName(transaction), detail: '' } as const;
+    const body = { kind: 'transaction', transaction } as const;
+    await this.#authorisation.require(caller, deed, (asker) => decide(asker, body));
     const { principal, deadlineMs } = caller;
     return this.#submit.submit({ principal, ...command }, deadlineMs);
   }

@@ -2,10 +2,11 @@ import type { AuditAction } from '../audit/record/actions.ts';
 import { unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { CommandBody } from '../command/body.ts';
-import { bytesField, keyFromBytes } from '../command/keys.ts';
+import { bytesField, bytesFromKey, keyFromBytes } from '../command/keys.ts';
 import { type AuditRecord, type AuditSettings, type ValueRead } from '../proto/audit.ts';
-import type { Command, Outcome } from '../proto/storage.ts';
+import type { Command, Outcome, Transaction } from '../proto/storage.ts';
 import { auditOfTransaction, readingOf } from './auditOfTransaction.ts';
+import type { AppliedEntry } from './types.ts';
 
 /** What a record says beside who, where and what became of it. */
 export interface Deed {
@@ -43,6 +44,35 @@ export function auditOfCommand(
   return deedsOf(body, outcome, isAudited).map((deed) => ({ ...whole, ...deed }));
 }
 
+/** What an entry leaves that is no command: members that come, change or go, and keys that come into force or go. */
+export function auditOfEntry(entry: AppliedEntry, isAccepted: boolean): readonly AuditRecord[] {
+  switch (entry.kind) {
+    case 'configuration': {
+      const { member, removed } = entry;
+      const changed = member ? [ofCluster('member.change', member.nodeId, member.wantedRole)] : [];
+      return [
+        ...changed,
+        ...removed.toSorted().map((nodeId) => ofCluster('member.change', nodeId, 'removed')),
+      ];
+    }
+    case 'keyring': {
+      if (!isAccepted) return [];
+      const action = entry.step.step === 'retire' ? 'keys.retire' : 'keys.activate';
+      return [ofCluster(action, entry.step.changeId, '')];
+    }
+    case 'commands':
+    case 'nothing':
+      return [];
+    default:
+      return unreachable(entry, 'applied entry');
+  }
+}
+
+function ofCluster(action: AuditAction, resource: string, detail: string): AuditRecord {
+  const command = { origin: '', sequence: 0, principal: { kind: 'node', name: 'cluster', address: '' } };
+  return { ...recordOf(command, { replayed: false }), action, resource: text(resource), detail };
+}
+
 function recordOf({ principal, origin, request }: Command, { failure }: Outcome): AuditRecord {
   const { kind = '', name = '', address = '' } = principal ?? {};
   return {
@@ -74,7 +104,7 @@ function deedsOf(body: CommandBody, outcome: Outcome, isAudited: (name: string) 
   const { transaction, failure } = outcome;
   if (transaction) return auditOfTransaction(body.transaction, transaction, isAudited);
   const detail = failure?.field ?? '';
-  return [{ action: 'kv.transaction', resource: firstName(body.transaction), detail }];
+  return [{ action: 'kv.transaction', resource: bytesFromKey(firstName(body.transaction)), detail }];
 }
 
 /** What was refused changed nothing and told nothing; but who was denied something, or may not join, is asked about later. */
@@ -162,16 +192,12 @@ function auditOfReads(reads: readonly ValueRead[], { read }: Outcome): readonly 
 const settingsText = ({ reads, retentionMs }: AuditSettings): string =>
   `retention ${retentionMs} ms, reads ${reads.join(' ')}`.slice(0, LIMITS.auditTextBytesMax);
 
-/** Of what was denied: the first name that it is about. */
-function firstName({
-  compares,
-  success,
-  failure,
-}: Extract<CommandBody, { kind: 'transaction' }>['transaction']): Uint8Array {
+/** Of what was denied: the first name that it is about, latin-1. */
+export function firstName({ compares, success, failure }: Transaction): string {
   const [operation] = [...success, ...failure];
   const { put, delete: deletion, range } = operation ?? {};
-  const name = put?.key ?? deletion?.range?.start ?? range?.range?.start ?? compares[0]?.key ?? NOTHING;
-  return bytesField(name);
+  const name = put?.key ?? deletion?.range?.start ?? range?.range?.start ?? compares[0]?.key;
+  return name === undefined ? '' : keyFromBytes(name);
 }
 
 const text = (value: string): Buffer => Buffer.from(value, 'utf8');

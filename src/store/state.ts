@@ -6,9 +6,10 @@ import { LIMITS } from '../base/limits.ts';
 import { type CommandBody, commandBody } from '../command/body.ts';
 import { bodyHash } from '../command/bodyHash.ts';
 import { checkBody, checkPrincipal, checkRequestId } from '../command/checkCommand.ts';
+import type { AuditRecord } from '../proto/audit.ts';
 import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
 import { Access, type AccessChange } from './access.ts';
-import { auditOfCommand } from './auditOfCommand.ts';
+import { auditOfCommand, auditOfEntry } from './auditOfCommand.ts';
 import { AuditTrail } from './auditTrail.ts';
 import { Clients } from './clients.ts';
 import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
@@ -144,6 +145,7 @@ export class State {
     assert(term >= this.#place.term, 'I3: terms do not go back');
     this.#place = { index, term, hash: Buffer.from(hash) };
     const { outcomes, accepted } = this.#applyKind(entry, index);
+    for (const record of auditOfEntry(entry, accepted)) this.#record(record);
     this.audit.endEntry();
     this.clients.endEntry({ index, timeMs: this.#timeMs });
     const written = this.records.takeWritten();
@@ -192,9 +194,12 @@ export class State {
     });
     if (body === null) return outcome;
     const applied = { command, body, outcome };
-    const time = { index: place.index, timeMs: this.#timeMs };
-    for (const record of auditOfCommand(applied, this.#isAudited)) this.audit.add(record, time);
+    for (const record of auditOfCommand(applied, this.#isAudited)) this.#record(record);
     return outcome;
+  }
+
+  #record(record: AuditRecord): void {
+    this.audit.add(record, { index: this.#place.index, timeMs: this.#timeMs });
   }
 
   #applyBody(command: Command, body: CommandBody, place: CommandPlace): Outcome {

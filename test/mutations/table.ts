@@ -1,4 +1,5 @@
 import { ACCESS } from './access.ts';
+import { AUDIT } from './audit.ts';
 import { COMMITS } from './commits.ts';
 import { CONNECTIONS } from './connections.ts';
 import { ELECTIONS } from './elections.ts';
@@ -40,6 +41,7 @@ export const AREAS: ReadonlyMap<string, readonly Mutation[]> = new Map([
   ['processes', PROCESSES],
   ['keys', KEYS],
   ['access', ACCESS],
+  ['audit', AUDIT],
 ]);
 
 export const MUTATIONS: readonly Mutation[] = [...AREAS.values()].flat();

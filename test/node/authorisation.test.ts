@@ -4,6 +4,7 @@ import { decide } from '../../src/access/policy/decide.ts';
 import { ALL_RIGHTS } from '../../src/access/policy/rights.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Authorisation } from '../../src/node/authorisation.ts';
+import type { Denial } from '../../src/node/denials.ts';
 import type { Principal } from '../../src/proto/storage.ts';
 import { Access } from '../../src/store/access.ts';
 import { RowChanges } from '../../src/store/rowChanges.ts';
@@ -11,6 +12,8 @@ import { RowChanges } from '../../src/store/rowChanges.ts';
 const made = createAccessToken(new SeededRandom(1));
 const principal: Principal = { kind: 'token', name: made.id, address: '' };
 const caller = { principal, deadlineMs: 7 };
+const SHOWN = { address: '10.0.0.1:9', deadlineMs: 7 };
+const DEED = { action: 'kv.compact', name: 'x', detail: '' } as const;
 const COMPACT = { kind: 'compact', revision: 1 } as const;
 
 let access: Access;
@@ -18,6 +21,7 @@ let deadlines: number[];
 /** What this node has not applied yet: it has, once it has caught up. */
 let ahead: () => void;
 let authorisation: Authorisation;
+let noted: Denial[];
 beforeEach(() => {
   access = new Access(new RowChanges());
   deadlines = [];
@@ -28,7 +32,9 @@ beforeEach(() => {
     return Promise.resolve();
   };
   const store = { access, logTimeMs: 100 };
-  authorisation = new Authorisation({ store, read: { linearizable } });
+  noted = [];
+  const denials = { note: (denial: Denial) => void noted.push(denial) };
+  authorisation = new Authorisation({ store, read: { linearizable }, denials });
 });
 
 function create(...roles: readonly string[]): void {
@@ -38,18 +44,18 @@ function create(...roles: readonly string[]): void {
   access.createToken(create, { ...at, principal: { kind: 'client', name: 'admin', address: '' } });
 }
 
-const compacts = () => authorisation.require(caller, (asker) => decide(asker, COMPACT));
+const compacts = () => authorisation.require(caller, DEED, (asker) => decide(asker, COMPACT));
 
 describe('a token', () => {
   it('that is known here is taken at once', async () => {
     create('viewer');
-    expect(await authorisation.holderOf(made.text, 7)).toBe(made.id);
+    expect(await authorisation.holderOf(made.text, SHOWN)).toBe(made.id);
     expect(deadlines).toEqual([]);
   });
 
   it('that was made elsewhere a moment ago is taken, once this node has caught up', async () => {
     ahead = () => create('viewer');
-    expect(await authorisation.holderOf(made.text, 7)).toBe(made.id);
+    expect(await authorisation.holderOf(made.text, SHOWN)).toBe(made.id);
     expect(deadlines).toEqual([7]);
   });
 
@@ -58,11 +64,14 @@ describe('a token', () => {
     const other = createAccessToken(new SeededRandom(2)).text;
     const unchecked = `hft_${made.id}_${other.split('_').slice(2).join('_')}`;
     for (const text of [other, unchecked, 'hft_', '']) {
-      await expect(authorisation.holderOf(text, 7)).rejects.toMatchObject({
+      await expect(authorisation.holderOf(text, SHOWN)).rejects.toMatchObject({
         code: 'UNAUTHENTICATED',
         message: 'the access token is unknown, revoked or past its time',
       });
     }
+    expect(noted.map(({ principal: { name, address } }) => [name, address])).toEqual(
+      [other.slice(4, 20), 'unreadable', 'unreadable', 'unreadable'].map((name) => [name, SHOWN.address]),
+    );
   });
 });
 
@@ -87,6 +96,10 @@ describe('a command', () => {
     create('viewer');
     await expect(compacts()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
     expect(deadlines).toEqual([7]);
+    const resource = Buffer.from('x');
+    expect(noted).toEqual([
+      { principal, action: 'kv.compact', resource, code: 'PERMISSION_DENIED', detail: '' },
+    ]);
   });
 
   it('of nobody is refused, once this node has caught up', async () => {

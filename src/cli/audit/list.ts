@@ -78,10 +78,19 @@ async function follow(
 function show(output: Output, record: AuditEntry): void {
   const { timeMs, principalKind, principal, action, result, address, count, detail } = record;
   const times = count > 1 ? ` x${count}` : '';
-  const more = detail === '' ? '' : `  (${printable(detail)})`;
+  const more = detail === '' ? '' : `(${printable(detail)})`;
   const end = result === 'OK' ? output.good('OK') : output.bad(result);
   const who = printable(`${principalKind} ${principal}`.trim());
-  const line = `${timeText(timeMs)}  ${who}  ${action}  ${resourceText(record)}${times}  ${end}  ${printable(address)}${more}`;
+  const said = [
+    timeText(timeMs),
+    who,
+    action,
+    `${resourceText(record)}${times}`,
+    end,
+    printable(address),
+    more,
+  ];
+  const line = said.filter((text) => text !== '').join('  ');
   output.item(exportFields(record), line);
 }
 
