@@ -8,6 +8,7 @@ import { waitFor } from '../faultProxy/waitFor.ts';
 import { Actor } from '../history/actor.ts';
 import { recordDigests, recordEvents, recordFinalReads } from '../history/readBack.ts';
 import { Recorder } from '../history/recorder.ts';
+import { AuditedTraffic } from './auditedTraffic.ts';
 import type { HoldfastTarget } from './holdfastTarget.ts';
 import { Traffic } from './traffic.ts';
 
@@ -26,6 +27,7 @@ export class Segment {
   readonly #prefix: string;
   readonly #after: number;
   readonly #traffic: Traffic;
+  readonly #audited: AuditedTraffic;
 
   private constructor(options: {
     target: HoldfastTarget;
@@ -35,6 +37,7 @@ export class Segment {
     prefix: string;
     after: number;
     traffic: Traffic;
+    audited: AuditedTraffic;
   }) {
     this.#target = options.target;
     this.#recorder = options.recorder;
@@ -43,6 +46,7 @@ export class Segment {
     this.#prefix = options.prefix;
     this.#after = options.after;
     this.#traffic = options.traffic;
+    this.#audited = options.audited;
   }
 
   static async begin(options: {
@@ -66,7 +70,8 @@ export class Segment {
       seed: seed * 1_000 + number,
       pauseFactor,
     });
-    return new Segment({ target, recorder, historyPath, client, prefix, after, traffic });
+    const audited = await AuditedTraffic.start({ cluster, client, prefix, after });
+    return new Segment({ target, recorder, historyPath, client, prefix, after, traffic, audited });
   }
 
   get operations(): number {
@@ -77,8 +82,8 @@ export class Segment {
     this.#recorder.note(text);
   }
 
-  stopTraffic(): Promise<void> {
-    return this.#traffic.stop();
+  async stopTraffic(): Promise<void> {
+    await Promise.all([this.#traffic.stop(), this.#audited.stop()]);
   }
 
   /**
@@ -109,11 +114,12 @@ export class Segment {
       problems.push(`digests differ: ${told.join(', ')}`);
     }
     recordDigests(this.#recorder, statuses);
+    problems.push(...(await this.#audited.problems(this.#client)));
     return problems;
   }
 
   async close(): Promise<void> {
-    await this.#traffic.stop();
+    await this.stopTraffic();
     await this.#traffic.close();
     await this.#client.close();
     await this.#recorder.close();
