@@ -13,6 +13,7 @@ import type {
   Transaction,
   UseToken,
 } from '../proto/storage.ts';
+import type { CreateUser, Login, ResetAdmin, SetPassword, SetUserRoles } from '../proto/users.ts';
 
 /** What a command asks for. */
 export type CommandBody =
@@ -35,7 +36,14 @@ export type CommandBody =
   | { readonly kind: 'putPolicy'; readonly policy: Policy }
   | { readonly kind: 'deletePolicy'; readonly role: string }
   | { readonly kind: 'createAccessToken'; readonly create: CreateAccessToken }
-  | { readonly kind: 'revokeAccessToken'; readonly id: string };
+  | { readonly kind: 'revokeAccessToken'; readonly id: string }
+  | { readonly kind: 'createUser'; readonly create: CreateUser }
+  | { readonly kind: 'deleteUser'; readonly name: string }
+  | { readonly kind: 'setPassword'; readonly set: SetPassword }
+  | { readonly kind: 'setUserRoles'; readonly set: SetUserRoles }
+  | { readonly kind: 'login'; readonly login: Login }
+  | { readonly kind: 'endSession' }
+  | { readonly kind: 'resetAdmin'; readonly reset: ResetAdmin };
 
 export type CommandKind = CommandBody['kind'];
 
@@ -64,6 +72,13 @@ const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ createAccessToken: create }) => (create ? { kind: 'createAccessToken', create } : null),
   ({ revokeAccessToken }) =>
     revokeAccessToken ? { kind: 'revokeAccessToken', id: revokeAccessToken.id } : null,
+  ({ createUser: create }) => (create ? { kind: 'createUser', create } : null),
+  ({ deleteUser }) => (deleteUser ? { kind: 'deleteUser', name: deleteUser.name } : null),
+  ({ setPassword: set }) => (set ? { kind: 'setPassword', set } : null),
+  ({ setUserRoles: set }) => (set ? { kind: 'setUserRoles', set } : null),
+  ({ login }) => (login ? { kind: 'login', login } : null),
+  ({ endSession }) => (endSession ? { kind: 'endSession' } : null),
+  ({ resetAdmin: reset }) => (reset ? { kind: 'resetAdmin', reset } : null),
 ];
 
 /** The one body of a command. @throws HoldfastError INVALID_ARGUMENT when there is none, or more than one */

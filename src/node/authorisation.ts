@@ -5,7 +5,7 @@ import type { Area } from '../access/policy/policy.ts';
 import { ALL_RIGHTS } from '../access/policy/rights.ts';
 import type { Caller } from '../api/ports.ts';
 import type { Principal } from '../proto/storage.ts';
-import { unknownToken } from '../store/access.ts';
+import { unknownToken } from '../store/granting.ts';
 import type { Store } from '../store/store.ts';
 import type { Read } from './read.ts';
 

@@ -3,7 +3,6 @@ import type { SealedCodec } from '../envelope/codec.ts';
 import type { Purpose } from '../envelope/format.ts';
 import type { Codec } from '../proto/registry.ts';
 import {
-  accessTokenRowCodec,
   answersRowCodec,
   authorityRowCodec,
   clientRowCodec,
@@ -15,6 +14,7 @@ import {
   removedRowCodec,
   tokenRowCodec,
 } from '../proto/storage.ts';
+import { accessTokenRowCodec, userRowCodec } from '../proto/users.ts';
 import { fromReadableJson, readableJson } from './readableJson.ts';
 import type { Table } from './row.ts';
 
@@ -48,5 +48,6 @@ export const TABLE_SEALING: Readonly<Record<Table, TableSealing>> = {
   r: sealing(keyChangeRowCodec),
   s: sealing(authorityRowCodec, 'trust'),
   t: sealing(tokenRowCodec),
+  u: sealing(userRowCodec, 'trust'),
   x: sealing(removedRowCodec),
 };

@@ -6,7 +6,8 @@ import { type CommandBody, commandBody } from '../command/body.ts';
 import { bodyHash } from '../command/bodyHash.ts';
 import { checkBody, checkPrincipal, checkRequestId } from '../command/checkCommand.ts';
 import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
-import { Access, type AccessChange } from './access.ts';
+import { Access } from './access.ts';
+import { type AccessBody, changeAccess } from './changeAccess.ts';
 import { Clients } from './clients.ts';
 import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
 import { KeyChanges } from './keyChanges.ts';
@@ -51,11 +52,6 @@ interface Asked {
   readonly asker: Asker;
   readonly place: CommandPlace;
 }
-
-type AccessBody = Extract<
-  CommandBody,
-  { kind: 'putPolicy' | 'deletePolicy' | 'createAccessToken' | 'revokeAccessToken' }
->;
 
 /**
  * The state machine. `apply` is a pure, synchronous function of the state and the entry: no clock, no random
@@ -246,32 +242,23 @@ export class State {
       case 'deletePolicy':
       case 'createAccessToken':
       case 'revokeAccessToken':
-        this.#changeAccess(body, {
-          number: place.index,
-          sub: place.sub,
-          principal,
-          rights: asker.rights,
-          timeMs,
-        });
+      case 'createUser':
+      case 'deleteUser':
+      case 'setPassword':
+      case 'setUserRoles':
+      case 'login':
+      case 'endSession':
+      case 'resetAdmin':
+        this.#changeAccess(body, { principal, asker, place });
         return DONE;
       default:
         return unreachable(body, 'command body');
     }
   }
 
-  #changeAccess(body: AccessBody, at: AccessChange): void {
-    switch (body.kind) {
-      case 'putPolicy':
-        return this.access.putPolicy(body.policy, at);
-      case 'deletePolicy':
-        return this.access.deletePolicy(body.role);
-      case 'createAccessToken':
-        return this.access.createToken(body.create, at);
-      case 'revokeAccessToken':
-        return this.access.revokeToken(body.id);
-      default:
-        return unreachable(body, 'change of access');
-    }
+  #changeAccess(body: AccessBody, { principal, asker, place }: Omit<Asked, 'body'>): void {
+    const { index: number, sub } = place;
+    changeAccess(this.access, body, { number, sub, principal, rights: asker.rights, timeMs: this.#timeMs });
   }
 
   #atKeyChange(place: CommandPlace) {
