@@ -23,6 +23,7 @@ export const LIMITS = {
   passwordBytesMin: 8,
   passwordBytesMax: 1_024,
   passwordMemoryBytesMax: 256 * MiB,
+  passwordHashBytesMax: 256,
   policiesMax: 256,
   policyRulesMax: 1_000,
   policyWordsMax: 16,
@@ -58,6 +59,13 @@ export const LIMITS = {
   auditSignatureBytesMax: 128,
   accessTokenTtlMsMax: 10 * 365 * 86_400_000,
   accessTokenKeptMs: 7 * 86_400_000,
+  usersMax: 10_000,
+  /** Sessions of one user that were ended before their time: with one more all of his sessions end. */
+  endedSessionsMax: 64,
+  sessionMs: 8 * 3_600_000,
+  sessionLeewayMs: 30_000,
+  /** So much longer than the session could last is known that it was ended: log time is not the time of each node. */
+  sessionEndedSpareMs: 3_600_000,
 
   // exactly-once
   clientsMax: 10_000,

@@ -19,6 +19,7 @@ import type {
   Transaction,
   UseToken,
 } from '../proto/storage.ts';
+import type { CreateUser, Login, ResetAdmin, SetPassword, SetUserRoles } from '../proto/users.ts';
 
 /** What a command asks for. */
 export type CommandBody =
@@ -45,7 +46,14 @@ export type CommandBody =
   | { readonly kind: 'readValues'; readonly reads: readonly ValueRead[] }
   | { readonly kind: 'noteAudit'; readonly records: readonly AuditRecord[] }
   | { readonly kind: 'setAuditSettings'; readonly settings: AuditSettings }
-  | { readonly kind: 'checkpointAudit'; readonly checkpoint: AuditCheckpoint };
+  | { readonly kind: 'checkpointAudit'; readonly checkpoint: AuditCheckpoint }
+  | { readonly kind: 'createUser'; readonly create: CreateUser }
+  | { readonly kind: 'deleteUser'; readonly name: string }
+  | { readonly kind: 'setPassword'; readonly set: SetPassword }
+  | { readonly kind: 'setUserRoles'; readonly set: SetUserRoles }
+  | { readonly kind: 'login'; readonly login: Login }
+  | { readonly kind: 'endSession' }
+  | { readonly kind: 'resetAdmin'; readonly reset: ResetAdmin };
 
 export type CommandKind = CommandBody['kind'];
 
@@ -90,6 +98,13 @@ const READERS: readonly ((command: Command) => CommandBody | null)[] = [
     set ? { kind: 'setAuditSettings', settings: set.settings ?? NO_SETTINGS } : null,
   ({ checkpointAudit: at }) =>
     at ? { kind: 'checkpointAudit', checkpoint: at.checkpoint ?? NO_CHECKPOINT } : null,
+  ({ createUser: create }) => (create ? { kind: 'createUser', create } : null),
+  ({ deleteUser }) => (deleteUser ? { kind: 'deleteUser', name: deleteUser.name } : null),
+  ({ setPassword: set }) => (set ? { kind: 'setPassword', set } : null),
+  ({ setUserRoles: set }) => (set ? { kind: 'setUserRoles', set } : null),
+  ({ login }) => (login ? { kind: 'login', login } : null),
+  ({ endSession }) => (endSession ? { kind: 'endSession' } : null),
+  ({ resetAdmin: reset }) => (reset ? { kind: 'resetAdmin', reset } : null),
 ];
 
 /** The one body of a command. @throws HoldfastError INVALID_ARGUMENT when there is none, or more than one */

@@ -31,6 +31,13 @@ const KIND_BYTE = {
   noteAudit: 31,
   setAuditSettings: 32,
   checkpointAudit: 33,
+  createUser: 21,
+  deleteUser: 22,
+  setPassword: 23,
+  setUserRoles: 24,
+  login: 25,
+  endSession: 26,
+  resetAdmin: 27,
 } as const satisfies Record<CommandKind, number>;
 const PUT_BYTE = 1;
 const DELETE_BYTE = 2;
@@ -147,6 +154,48 @@ function writeBody(body: CommandBody): void {
       writer.bytes(body.step.certificateHash);
       return writeList(body.step.confirmed);
     case 'putPolicy':
+    case 'deletePolicy':
+    case 'createAccessToken':
+    case 'createUser':
+    case 'deleteUser':
+    case 'setPassword':
+    case 'setUserRoles':
+    case 'login':
+    case 'resetAdmin':
+      return writeAccess(body);
+    case 'readValues':
+    case 'noteAudit':
+    case 'setAuditSettings':
+    case 'checkpointAudit':
+      return writeAudit(body);
+    case 'registerClient':
+    case 'advanceTime':
+    case 'endSession':
+      return undefined;
+    default:
+      return unreachable(body, 'command body');
+  }
+}
+
+type AccessBody = Extract<
+  CommandBody,
+  {
+    kind:
+      | 'putPolicy'
+      | 'deletePolicy'
+      | 'createAccessToken'
+      | 'createUser'
+      | 'deleteUser'
+      | 'setPassword'
+      | 'setUserRoles'
+      | 'login'
+      | 'resetAdmin';
+  }
+>;
+
+function writeAccess(body: AccessBody): void {
+  switch (body.kind) {
+    case 'putPolicy':
       return writePolicy(body.policy);
     case 'deletePolicy':
       return writer.text(body.role);
@@ -157,16 +206,23 @@ function writeBody(body: CommandBody): void {
       writeList(roles);
       return writer.count(ttlMs);
     }
-    case 'readValues':
-    case 'noteAudit':
-    case 'setAuditSettings':
-    case 'checkpointAudit':
-      return writeAudit(body);
-    case 'registerClient':
-    case 'advanceTime':
-      return undefined;
+    case 'createUser':
+      writeTexts([body.create.name, body.create.passwordHash]);
+      return writeList(body.create.roles);
+    case 'deleteUser':
+      return writer.text(body.name);
+    case 'setPassword':
+      writeTexts([body.set.name, body.set.passwordHash]);
+      return writer.count(body.set.shownGeneration);
+    case 'setUserRoles':
+      writer.text(body.set.name);
+      return writeList(body.set.roles);
+    case 'login':
+      return writer.text(body.login.passwordHash);
+    case 'resetAdmin':
+      return writeTexts([body.reset.id, body.reset.passwordHash]);
     default:
-      return unreachable(body, 'command body');
+      return unreachable(body, 'change of access');
   }
 }
 

@@ -1,10 +1,14 @@
 /** Checks of what roles and tokens are given, whatever the state is. What a path means, access/policy says. */
 import { LIMITS } from '../base/limits.ts';
 import type { CreateAccessToken, Policy } from '../proto/storage.ts';
+import type { CreateUser, ResetAdmin, SetPassword } from '../proto/users.ts';
 import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
 
 const ROLE_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const TOKEN_ID_PATTERN = /^[0-9a-f]{16}$/;
+/** A role's, and `@` for those who are known by an address. */
+const USER_PATTERN = /^[a-z0-9][a-z0-9._@-]{0,62}$/;
+const SESSION_PATTERN = /^[0-9a-f]{16}$/;
 const HASH_BYTES = 32;
 
 export function checkPolicy({ role, rules, admin }: Policy): Reason {
@@ -40,7 +44,40 @@ export function checkAccessTokenId(id: string): Reason {
   return TOKEN_ID_PATTERN.test(id) ? null : invalid('id', 'must be 16 lower-case hex digits');
 }
 
-function checkRoles(roles: readonly string[]): Reason {
+export function checkUserName(name: string, field = 'name'): Reason {
+  if (USER_PATTERN.test(name)) return null;
+  return invalid(field, 'must have 1 to 63 characters of a-z 0-9 . _ @ -, the first a letter or digit');
+}
+
+export function checkCreateUser({ name, passwordHash, roles }: CreateUser): Reason {
+  return checkUserName(name) ?? checkPasswordHash(passwordHash) ?? checkRoles(roles);
+}
+
+export function checkSetPassword({ name, passwordHash, shownGeneration }: SetPassword): Reason {
+  return (
+    checkUserName(name) ??
+    checkPasswordHash(passwordHash) ??
+    checkCount(shownGeneration, 'shown_generation', 0)
+  );
+}
+
+export function checkResetAdmin({ id, passwordHash }: ResetAdmin): Reason {
+  return checkAccessTokenId(id) ?? checkPasswordHash(passwordHash);
+}
+
+/** What it is made of, access/password says. */
+export function checkPasswordHash(hash: string): Reason {
+  if (!hash.startsWith('$')) return invalid('password_hash', 'must be a PHC string');
+  const bytes = Buffer.byteLength(hash);
+  const most = LIMITS.passwordHashBytesMax;
+  return bytes > most ? tooLarge('password_hash', { bytes, most }) : null;
+}
+
+export function isSessionId(text: string): boolean {
+  return SESSION_PATTERN.test(text);
+}
+
+export function checkRoles(roles: readonly string[]): Reason {
   if (roles.length === 0) return invalid('roles', 'must name one role at least');
   if (roles.length > LIMITS.rolesMax) return invalid('roles', `must be at most ${LIMITS.rolesMax}`);
   for (const role of roles) {

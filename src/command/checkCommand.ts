@@ -14,7 +14,19 @@ import type {
   UseToken,
 } from '../proto/storage.ts';
 import type { CommandBody } from './body.ts';
-import { checkAccessTokenId, checkCreateAccessToken, checkPolicy, checkRole } from './checkAccess.ts';
+import {
+  checkAccessTokenId,
+  checkCreateAccessToken,
+  checkCreateUser,
+  checkPasswordHash,
+  checkPolicy,
+  checkResetAdmin,
+  checkRole,
+  checkRoles,
+  checkSetPassword,
+  checkUserName,
+  isSessionId,
+} from './checkAccess.ts';
 import { checkAuditCheckpoint, checkAuditSettings, checkNoteAudit, checkReadValues } from './checkAudit.ts';
 import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
 import { checkTransaction } from './checkTransaction.ts';
@@ -47,8 +59,15 @@ export function checkPrincipal(principal: Principal | null | undefined): Reason 
   return (
     checkText(principal.kind, 'principal.kind') ??
     checkText(principal.name, 'principal.name') ??
-    checkAddress(principal.address, 'principal.address')
+    checkAddress(principal.address, 'principal.address') ??
+    checkSession(principal)
   );
+}
+
+function checkSession({ generation = 0, session = '' }: Principal): Reason {
+  if (session !== '' && !isSessionId(session))
+    return invalid('principal.session', 'must be 16 lower-case hex digits');
+  return checkCount(generation, 'principal.generation', 0);
 }
 
 /** The first reason why a body is not acceptable, whatever the state is. */
@@ -98,8 +117,21 @@ export function checkBody(body: CommandBody): Reason {
       return checkAuditSettings(body.settings);
     case 'checkpointAudit':
       return checkAuditCheckpoint(body.checkpoint);
+    case 'createUser':
+      return checkCreateUser(body.create);
+    case 'deleteUser':
+      return checkUserName(body.name);
+    case 'setPassword':
+      return checkSetPassword(body.set);
+    case 'setUserRoles':
+      return checkUserName(body.set.name) ?? checkRoles(body.set.roles);
+    case 'login':
+      return body.login.passwordHash === '' ? null : checkPasswordHash(body.login.passwordHash);
+    case 'resetAdmin':
+      return checkResetAdmin(body.reset);
     case 'registerClient':
     case 'advanceTime':
+    case 'endSession':
       return null;
     default:
       return unreachable(body, 'command body');

@@ -8,7 +8,7 @@ import type { AuditAction } from '../audit/record/actions.ts';
 import { toHoldfastError } from '../base/errors.ts';
 import { bytesFromKey } from '../command/keys.ts';
 import type { Principal } from '../proto/storage.ts';
-import { unknownToken } from '../store/access.ts';
+import { unknownToken } from '../store/granting.ts';
 import type { Store } from '../store/store.ts';
 import type { Denials } from './denials.ts';
 import type { Read } from './read.ts';

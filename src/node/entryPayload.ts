@@ -107,9 +107,10 @@ export function sealForward(
   );
 }
 
-/** Carries the private key of a CA: never readable, as its row is not. */
-function isSecret({ bootstrap, rotateAuthority }: Command): boolean {
-  return Boolean(bootstrap) || Boolean(rotateAuthority);
+/** Carries the private key of a CA, or the hash of a password: never readable, as its row is not. */
+function isSecret(command: Command): boolean {
+  const { bootstrap, rotateAuthority, createUser, setPassword, login, resetAdmin } = command;
+  return [bootstrap, rotateAuthority, createUser, setPassword, login, resetAdmin].some(Boolean);
 }
 
 /** @throws HoldfastError ENVELOPE_UNREADABLE when it was not sealed by that node under that number */

@@ -4,6 +4,7 @@
  */
 import type { AuditCheckpoint, AuditRecord, AuditSettings, ValueRead, ValueReadOutcome } from './audit.ts';
 import { codec } from './registry.ts';
+import type { CreateUser, Login, ResetAdmin, SetPassword, SetUserRoles } from './users.ts';
 
 type Unset = null | undefined;
 
@@ -33,6 +34,10 @@ export interface Principal {
   readonly kind: string;
   readonly name: string;
   readonly address: string;
+  /** Of a user: of the password that he has logged in with. */
+  readonly generation?: number;
+  /** Of a user: the id of his session. */
+  readonly session?: string;
 }
 
 export interface RequestId {
@@ -71,6 +76,13 @@ export interface Command {
   readonly noteAudit?: { readonly records: readonly AuditRecord[] } | Unset;
   readonly setAuditSettings?: { readonly settings: AuditSettings | Unset } | Unset;
   readonly checkpointAudit?: { readonly checkpoint: AuditCheckpoint | Unset } | Unset;
+  readonly createUser?: CreateUser | Unset;
+  readonly deleteUser?: { readonly name: string } | Unset;
+  readonly setPassword?: SetPassword | Unset;
+  readonly setUserRoles?: SetUserRoles | Unset;
+  readonly login?: Login | Unset;
+  readonly endSession?: object | Unset;
+  readonly resetAdmin?: ResetAdmin | Unset;
 }
 
 /** What a role may do. */
@@ -328,19 +340,6 @@ export interface PolicyRow {
   readonly changedMs: number;
 }
 
-export interface AccessTokenRow {
-  readonly id: string;
-  /** SHA-256, 32 bytes. */
-  readonly secretHash: Uint8Array;
-  readonly description: string;
-  readonly roles: readonly string[];
-  /** Log time. */
-  readonly createdMs: number;
-  /** Log time; 0: it does not expire. */
-  readonly expiresMs: number;
-  readonly createdBy: Principal | Unset;
-}
-
 export interface AuthorityRow {
   /** DER. */
   readonly certificate: Uint8Array;
@@ -392,7 +391,6 @@ export const answersRowCodec = codec<AnswersRow>(`${PACKAGE}.AnswersRow`);
 export const tokenRowCodec = codec<TokenRow>(`${PACKAGE}.TokenRow`);
 export const keyChangeRowCodec = codec<KeyChangeRow>(`${PACKAGE}.KeyChangeRow`);
 export const policyRowCodec = codec<PolicyRow>(`${PACKAGE}.PolicyRow`);
-export const accessTokenRowCodec = codec<AccessTokenRow>(`${PACKAGE}.AccessTokenRow`);
 export const memberRowCodec = codec<{ readonly member: Member | Unset }>(`${PACKAGE}.MemberRow`);
 export const removedRowCodec = codec<{ readonly nodeId: string }>(`${PACKAGE}.RemovedRow`);
 export const authorityRowCodec = codec<AuthorityRow>(`${PACKAGE}.AuthorityRow`);

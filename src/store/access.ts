@@ -1,21 +1,16 @@
 import { BUILT_IN_POLICIES, BUILT_IN_ROLES } from '../access/policy/builtInRoles.ts';
 import type { Asker } from '../access/policy/decide.ts';
-import { requireAllowed } from '../access/policy/decision.ts';
 import { type ParsedPolicy, parsePolicy } from '../access/policy/policy.ts';
 import { ALL_RIGHTS, NO_RIGHTS, Rights } from '../access/policy/rights.ts';
 import { present } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import {
-  type AccessTokenRow,
-  accessTokenRowCodec,
-  type CreateAccessToken,
-  type Policy,
-  type Principal,
-  policyRowCodec,
-} from '../proto/storage.ts';
+import { type CreateAccessToken, type Policy, type Principal, policyRowCodec } from '../proto/storage.ts';
+import { type AccessTokenRow, accessTokenRowCodec } from '../proto/users.ts';
+import { type AccessChange, full, noRole, requireGrantable, unknownToken } from './granting.ts';
 import { plaintextOf, type Row, type RowPlace } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
+import { Users, type UsersView } from './users.ts';
 
 interface KeptPolicy {
   readonly row: Row;
@@ -29,7 +24,10 @@ interface KeptToken {
 }
 
 /** What others than apply may see of it. */
-export type AccessView = Pick<Access, 'asker' | 'requireToken' | 'token' | 'tokens' | 'policies' | 'explain'>;
+export type AccessView = Pick<
+  Access,
+  'asker' | 'requireToken' | 'token' | 'tokens' | 'policies' | 'explain'
+> & { readonly users: UsersView };
 
 export interface Question {
   readonly who: string;
@@ -46,20 +44,12 @@ export interface Explanation {
   readonly capabilities: readonly string[];
 }
 
-/** Where and when a command is applied, and by whose rights. */
-export interface AccessChange {
-  readonly number: number;
-  readonly sub: number;
-  readonly timeMs: number;
-  readonly principal: Principal;
-  readonly rights: Rights;
-}
-
 /**
- * Policies by role, and access tokens by id. Invariant I50: every role of a token has a policy, so that what somebody may do
- * never hangs on what is missing.
+ * Policies by role, access tokens by id, and users. Invariant I50: every role of a token and of a user has a policy, so that
+ * what somebody may do never hangs on what is missing.
  */
 export class Access {
+  readonly users: Users;
   readonly #changes: RowChanges;
   readonly #policies = new Map<string, KeptPolicy>();
   readonly #tokens = new Map<string, KeptToken>();
@@ -71,6 +61,7 @@ export class Access {
 
   constructor(changes: RowChanges) {
     this.#changes = changes;
+    this.users = new Users(changes, (role) => this.#parsed(role));
   }
 
   /** The next log time at which a token goes, or one before it; or null. */
@@ -79,7 +70,8 @@ export class Access {
   }
 
   /** Who asks, as the state is. @throws HoldfastError UNAUTHENTICATED, PERMISSION_DENIED */
-  asker({ kind, name }: Principal, timeMs: number): Asker {
+  asker(principal: Principal, timeMs: number): Asker {
+    const { kind, name } = principal;
     switch (kind) {
       case 'client':
         return { kind, rights: ALL_RIGHTS };
@@ -87,17 +79,19 @@ export class Access {
         return { kind, rights: NO_RIGHTS };
       case 'token':
         return { kind, rights: this.#rightsOf(this.requireToken(name, timeMs).roles) };
+      case 'user':
+        return { kind, user: name, rights: this.#rightsOf(this.users.requireSession(principal).roles) };
       default:
         throw new HoldfastError('PERMISSION_DENIED', 'this kind of principal is not known');
     }
   }
 
   /**
-   * Which rules decide whether somebody may do this. `who`: a role, or the id of an access token; `name` null: `what` is an
+   * Which rules decide whether somebody may do this. `who`: the id of an access token, a role, or a user; `name` null: `what` is an
    * area, and else a capability. @throws HoldfastError NOT_FOUND
    */
   explain({ who, what, name }: Question): Explanation {
-    const roles = this.token(who)?.roles ?? [who];
+    const roles = this.token(who)?.roles ?? this.#rolesOf(who);
     const parsed = roles.map((role) => this.#parsed(role));
     if (name === null) {
       const administrators = parsed.filter(({ areas }) => [...areas].some((area) => area === what));
@@ -165,12 +159,13 @@ export class Access {
   deletePolicy(role: string): void {
     refuseBuiltIn(role);
     const known = this.#policies.get(role);
-    if (known === undefined) throw noPolicy(role);
-    const users = this.tokens.filter(({ roles }) => roles.includes(role)).length;
-    if (users > 0) {
-      throw new HoldfastError('IN_USE', `${users} access tokens have the role ${role}`, {
+    if (known === undefined) throw noRole(role);
+    const tokens = this.tokens.filter(({ roles }) => roles.includes(role)).length;
+    const users = this.users.countWith(role);
+    if (tokens + users > 0) {
+      throw new HoldfastError('IN_USE', `${tokens} access tokens and ${users} users have the role ${role}`, {
         field: 'role',
-        hint: 'revoke them first: holdfast token list',
+        hint: 'take it from them first: holdfast token list, holdfast user list',
       });
     }
     this.#changes.drop(known.row);
@@ -263,13 +258,20 @@ export class Access {
 
   /** The other roles of those who have this one. */
   #rolesBeside(role: string): ReadonlySet<string> {
-    const holders = [...this.#tokens.values()].filter(({ token }) => token.roles.includes(role));
-    return new Set(holders.flatMap(({ token }) => token.roles.filter((other) => other !== role)));
+    const all = [...[...this.#tokens.values()].map(({ token }) => token.roles), ...this.users.roles()];
+    const holders = all.filter((roles) => roles.includes(role));
+    return new Set(holders.flatMap((roles) => roles.filter((other) => other !== role)));
+  }
+
+  /** A role and a user may have one name: then it is the role, and `user:` before it means the user. */
+  #rolesOf(who: string): readonly string[] {
+    const isRole = this.#find(who) !== undefined;
+    return (isRole ? null : this.users.get(who.replace(USER_PREFIX, ''))?.roles) ?? [who];
   }
 
   #parsed(role: string): ParsedPolicy {
     const parsed = this.#find(role);
-    if (parsed === undefined) throw noPolicy(role);
+    if (parsed === undefined) throw noRole(role);
     return parsed;
   }
 
@@ -289,6 +291,8 @@ export class Access {
   }
 }
 
+const USER_PREFIX = /^user:/;
+
 const goneMs = ({ expiresMs }: AccessTokenRow): number =>
   expiresMs === 0 ? Number.POSITIVE_INFINITY : expiresMs + LIMITS.accessTokenKeptMs;
 
@@ -301,38 +305,10 @@ function ownPolicy({ role, rules, admin }: Policy): Policy {
   };
 }
 
-function requireGrantable(rights: Rights, policy: ParsedPolicy): void {
-  if (rights.includes(policy)) return;
-  requireAllowed({
-    allowed: false,
-    reason: `the role ${policy.role} allows more than who grants it may do`,
-    field: 'role',
-  });
-}
-
 function refuseBuiltIn(role: string): void {
   if (!BUILT_IN_ROLES.has(role)) return;
   throw new HoldfastError('INVALID_ARGUMENT', `${role} is a role that every cluster has`, {
     field: 'role',
     hint: 'choose another name',
   });
-}
-
-function noPolicy(role: string): HoldfastError {
-  return new HoldfastError('NOT_FOUND', `there is no role ${role}`, {
-    field: 'role',
-    hint: 'holdfast policy list shows which there are',
-  });
-}
-
-/** The same whatever is wrong with it: an id alone must tell nothing. */
-export function unknownToken(): HoldfastError {
-  return new HoldfastError('UNAUTHENTICATED', 'the access token is unknown, revoked or past its time', {
-    field: 'token',
-    hint: 'ask an administrator for another one: holdfast token create',
-  });
-}
-
-function full(what: string, most: number, hint: string): HoldfastError {
-  return new HoldfastError('OVERLOADED', `${most} ${what} are kept already`, { hint });
 }

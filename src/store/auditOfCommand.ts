@@ -74,11 +74,11 @@ function ofCluster(action: AuditAction, resource: string, detail: string): Audit
 }
 
 function recordOf({ principal, origin, request }: Command, { failure }: Outcome): AuditRecord {
-  const { kind = '', name = '', address = '' } = principal ?? {};
+  const { kind = '', name = '', address = '', session = '' } = principal ?? {};
   return {
     principalKind: kind,
     principal: name,
-    session: '',
+    session,
     address,
     node: origin.slice(0, Math.max(origin.indexOf('/'), 0)),
     action: '',
@@ -167,8 +167,51 @@ function describe(body: Exclude<CommandBody, { kind: 'transaction' | 'readValues
       return { action: 'token.create', resource: text(body.create.id), detail: body.create.roles.join(' ') };
     case 'revokeAccessToken':
       return { action: 'token.revoke', resource: text(body.id) };
+    case 'createUser':
+    case 'deleteUser':
+    case 'setPassword':
+    case 'setUserRoles':
+    case 'login':
+    case 'endSession':
+    case 'resetAdmin':
+      return describeUser(body);
     default:
       return unreachable(body, 'command body');
+  }
+}
+
+type UserBody = Extract<
+  CommandBody,
+  {
+    kind:
+      | 'createUser'
+      | 'deleteUser'
+      | 'setPassword'
+      | 'setUserRoles'
+      | 'login'
+      | 'endSession'
+      | 'resetAdmin';
+  }
+>;
+
+function describeUser(body: UserBody): Deed {
+  switch (body.kind) {
+    case 'createUser':
+      return { action: 'user.create', resource: text(body.create.name), detail: body.create.roles.join(' ') };
+    case 'deleteUser':
+      return { action: 'user.delete', resource: text(body.name) };
+    case 'setPassword':
+      return { action: 'user.set-password', resource: text(body.set.name) };
+    case 'setUserRoles':
+      return { action: 'user.set-roles', resource: text(body.set.name), detail: body.set.roles.join(' ') };
+    case 'login':
+      return { action: 'access.login', resource: NOTHING };
+    case 'endSession':
+      return { action: 'access.logout', resource: NOTHING };
+    case 'resetAdmin':
+      return { action: 'user.reset', resource: text('admin'), detail: body.reset.id };
+    default:
+      return unreachable(body, 'command about a user');
   }
 }
 

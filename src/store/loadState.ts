@@ -30,6 +30,7 @@ const LOADERS: readonly { readonly table: Exclude<Table, 'h'>; readonly load: Lo
   { table: 'r', load: (state, row, encoded) => state.keyChanges.load(row, encoded) },
   { table: 's', load: (state, row, encoded) => state.membership.loadAuthority(row, encoded) },
   { table: 't', load: (state, row, encoded) => state.tokens.load(row, encoded) },
+  { table: 'u', load: (state, row, encoded) => state.access.users.load(row, encoded) },
   { table: 'x', load: (state, row, encoded) => state.membership.loadRemoved(row, encoded) },
 ];
 

@@ -4,7 +4,6 @@ import type { Purpose } from '../envelope/format.ts';
 import { auditRowCodec, auditSettingsRowCodec } from '../proto/audit.ts';
 import type { Codec } from '../proto/registry.ts';
 import {
-  accessTokenRowCodec,
   answersRowCodec,
   authorityRowCodec,
   clientRowCodec,
@@ -16,6 +15,7 @@ import {
   removedRowCodec,
   tokenRowCodec,
 } from '../proto/storage.ts';
+import { accessTokenRowCodec, userRowCodec } from '../proto/users.ts';
 import { fromReadableJson, readableJson } from './readableJson.ts';
 import type { Table } from './row.ts';
 
@@ -51,5 +51,6 @@ export const TABLE_SEALING: Readonly<Record<Table, TableSealing>> = {
   r: sealing(keyChangeRowCodec),
   s: sealing(authorityRowCodec, 'trust'),
   t: sealing(tokenRowCodec),
+  u: sealing(userRowCodec, 'trust'),
   x: sealing(removedRowCodec),
 };

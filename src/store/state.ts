@@ -8,9 +8,10 @@ import { bodyHash } from '../command/bodyHash.ts';
 import { checkBody, checkPrincipal, checkRequestId } from '../command/checkCommand.ts';
 import type { AuditRecord } from '../proto/audit.ts';
 import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
-import { Access, type AccessChange } from './access.ts';
+import { Access } from './access.ts';
 import { auditOfCommand, auditOfEntry } from './auditOfCommand.ts';
 import { AuditTrail } from './auditTrail.ts';
+import { type AccessBody, changeAccess } from './changeAccess.ts';
 import { Clients } from './clients.ts';
 import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
 import { KeyChanges } from './keyChanges.ts';
@@ -57,11 +58,6 @@ interface Asked {
   readonly asker: Asker;
   readonly place: CommandPlace;
 }
-
-type AccessBody = Extract<
-  CommandBody,
-  { kind: 'putPolicy' | 'deletePolicy' | 'createAccessToken' | 'revokeAccessToken' }
->;
 
 type AuditBody = Extract<
   CommandBody,
@@ -281,13 +277,14 @@ export class State {
       case 'deletePolicy':
       case 'createAccessToken':
       case 'revokeAccessToken':
-        this.#changeAccess(body, {
-          number: place.index,
-          sub: place.sub,
-          principal,
-          rights: asker.rights,
-          timeMs,
-        });
+      case 'createUser':
+      case 'deleteUser':
+      case 'setPassword':
+      case 'setUserRoles':
+      case 'login':
+      case 'endSession':
+      case 'resetAdmin':
+        this.#changeAccess(body, { principal, asker, place });
         return DONE;
       default:
         return unreachable(body, 'command body');
@@ -317,19 +314,9 @@ export class State {
     }
   }
 
-  #changeAccess(body: AccessBody, at: AccessChange): void {
-    switch (body.kind) {
-      case 'putPolicy':
-        return this.access.putPolicy(body.policy, at);
-      case 'deletePolicy':
-        return this.access.deletePolicy(body.role);
-      case 'createAccessToken':
-        return this.access.createToken(body.create, at);
-      case 'revokeAccessToken':
-        return this.access.revokeToken(body.id);
-      default:
-        return unreachable(body, 'change of access');
-    }
+  #changeAccess(body: AccessBody, { principal, asker, place }: Omit<Asked, 'body'>): void {
+    const { index: number, sub } = place;
+    changeAccess(this.access, body, { number, sub, principal, rights: asker.rights, timeMs: this.#timeMs });
   }
 
   #atKeyChange(place: CommandPlace) {

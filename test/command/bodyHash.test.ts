@@ -53,6 +53,17 @@ const DIFFERENT: readonly CommandBody[] = [
   { kind: 'rotateAuthority', next: { certificate: bytes('a'), privateKey: bytes('bc') } },
   { kind: 'switchAuthority', step: { certificateHash: bytes('h'), confirmed: ['a', 'b'] } },
   { kind: 'switchAuthority', step: { certificateHash: bytes('h'), confirmed: ['ab'] } },
+  { kind: 'createUser', create: { name: 'a', passwordHash: 'bc', roles: ['d'] } },
+  { kind: 'createUser', create: { name: 'ab', passwordHash: 'c', roles: ['d'] } },
+  { kind: 'createUser', create: { name: 'ab', passwordHash: 'c', roles: ['d', 'e'] } },
+  { kind: 'deleteUser', name: 'a' },
+  { kind: 'setPassword', set: { name: 'a', passwordHash: 'b', shownGeneration: 0 } },
+  { kind: 'setPassword', set: { name: 'a', passwordHash: 'b', shownGeneration: 1 } },
+  { kind: 'setUserRoles', set: { name: 'a', roles: ['b'] } },
+  { kind: 'login', login: { passwordHash: '' } },
+  { kind: 'login', login: { passwordHash: 'a' } },
+  { kind: 'endSession' },
+  { kind: 'resetAdmin', reset: { id: 'a', passwordHash: 'b' } },
   { kind: 'finishAuthorityRotation', step: { certificateHash: bytes('h'), confirmed: ['a', 'b'] } },
 ];
 

@@ -66,7 +66,7 @@ describe('a token', () => {
     for (const text of [other, unchecked, 'hft_', '']) {
       await expect(authorisation.holderOf(text, SHOWN)).rejects.toMatchObject({
         code: 'UNAUTHENTICATED',
-        message: 'the access token is unknown, revoked or past its time',
+        message: 'the access token or the session is unknown, ended or past its time',
       });
     }
     expect(noted.map(({ principal: { name, address } }) => [name, address])).toEqual(

@@ -9,6 +9,7 @@ import { ROOT } from '../tidy/sourceTree.ts';
 /** The files of hand-kept shapes, and the package that each one's interfaces are messages of. */
 const SHAPE_FILES = {
   'src/proto/storage.ts': 'holdfast.storage.v1',
+  'src/proto/users.ts': 'holdfast.storage.v1',
   'src/proto/peer.ts': 'holdfast.peer.v1',
   'src/proto/kv.ts': 'holdfast.v1',
   'src/proto/cluster.ts': 'holdfast.v1',

@@ -23,6 +23,31 @@ const ENTRIES = 150;
 const tokenId = (pick: (max: number) => number): string => `00000000000000a${pick(4)}`;
 const roleName = (pick: (max: number) => number): string => ['role1', 'role2', 'viewer'][pick(3)] ?? '';
 
+/** Users, by everybody who may be one; generations are guessed as the store makes them. */
+function userCommand(pick: (max: number) => number, index: number): Command {
+  const name = ['admin', 'ada', 'bob'][pick(3)] ?? '';
+  const passwordHash = `$${'x'.repeat(pick(4))}`;
+  const session = { generation: Math.max(0, index - pick(4)), session: `00000000000000b${pick(9)}` };
+  const user = { kind: 'user', name, address: '127.0.0.1:4', ...session };
+  const roles = Array.from({ length: 1 + pick(2) }, () => (pick(2) === 0 ? 'admin' : roleName(pick)));
+  switch (pick(7)) {
+    case 0:
+      return command({ deleteUser: { name } });
+    case 1:
+      return command({ setPassword: { name, passwordHash, shownGeneration: 0 } });
+    case 2:
+      return command({ setUserRoles: { name, roles } });
+    case 3:
+      return command({ login: { passwordHash } }, user);
+    case 4:
+      return command({ endSession: {} }, user);
+    case 5:
+      return command({ resetAdmin: { id: tokenId(pick), passwordHash } }, NODE);
+    default:
+      return command({ createUser: { name, passwordHash, roles } });
+  }
+}
+
 function accessCommand(pick: (max: number) => number): Command {
   switch (pick(5)) {
     case 0:
@@ -99,7 +124,7 @@ function entriesOf(seed: number): readonly AppliedEntry[] {
           ? command({ closeClient: { clientId } })
           : command({ advanceTime: {} }, NODE);
       case 6:
-        return accessCommand(pick);
+        return pick(2) === 0 ? userCommand(pick, index) : accessCommand(pick);
       case 7:
         return command(
           { transaction: transaction(put(key, 'by a token')), request },

@@ -56,7 +56,7 @@ describe('sealing a state anew', () => {
     expect(rig.store.get('k5')?.value.toString()).toBe('5 '.repeat(50));
   });
 
-  it('leaves none of policies and access tokens either', async () => {
+  it('leaves none of policies, access tokens and users either', async () => {
     const rules = [{ path: 'k1', capabilities: ['write'] }];
     rig.apply(command({ putPolicy: { policy: { role: 'own', rules, admin: [] } } }));
     const create = {
@@ -67,9 +67,10 @@ describe('sealing a state anew', () => {
       ttlMs: 0,
     };
     rig.apply(command({ createAccessToken: create }));
+    rig.apply(command({ createUser: { name: 'ada', passwordHash: '$x', roles: ['own'] } }));
     await rig.store.flushed();
     rotate();
-    expect(await rig.store.rewrite(always)).toMatchObject({ rewritten: 2 * (ROWS + 2) + 1, whole: true });
+    expect(await rig.store.rewrite(always)).toMatchObject({ rewritten: 2 * (ROWS + 3) + 1, whole: true });
     expect(foundOnDisk(oldKeyId)).toBe(0);
     rig.sealer.setKeyring(withoutLegacyKeys(rig.sealer.keyring));
     await rig.reopen();
@@ -79,6 +80,7 @@ describe('sealing a state anew', () => {
     );
     expect(rig.apply(byToken).map(codeOf)).toEqual(['PERMISSION_DENIED']);
     expect(rig.store.access.tokens).toHaveLength(1);
+    expect(rig.store.access.users.get('ada')).toMatchObject({ passwordHash: '$x', roles: ['own'] });
   });
 
   it('keeps rows apart that together, or each alone, are more than a batch', async () => {

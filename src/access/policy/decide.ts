@@ -1,19 +1,25 @@
 import type { CommandBody, CommandKind } from '../../command/body.ts';
+import type { SetPassword } from '../../proto/users.ts';
 import { decideTransaction } from './decideTransaction.ts';
 import { ALLOWED, type Decision, denied } from './decision.ts';
 import type { Area } from './policy.ts';
 import type { Rights } from './rights.ts';
 
-/** Who asks. A `client` has shown a certificate of the cluster's authority, a `token` the secret of an access token. */
-export type AskerKind = 'client' | 'token' | 'node';
+/** Who asks. A `client` has shown a certificate of the cluster's authority, a `token` the secret of an access token, a `user` his password. */
+export type AskerKind = 'client' | 'token' | 'user' | 'node';
 
 export interface Asker {
   readonly kind: AskerKind;
   readonly rights: Rights;
+  /** Of a user: his name. */
+  readonly user?: string;
 }
 
-/** `names`: by the names that it touches. `anyone`: it does nothing to others. `nodes`: what only nodes do for themselves. */
-type Requirement = 'names' | 'anyone' | 'nodes' | Area;
+/**
+ * `names`: by the names that it touches. `anyone`: it does nothing to others. `nodes`: what only nodes do for themselves.
+ * `users`: what only users do for themselves. `own`: that too, and who administers access does it to others.
+ */
+type Requirement = 'names' | 'anyone' | 'nodes' | 'users' | 'own' | Area;
 
 const REQUIREMENTS: Readonly<Record<CommandKind, Requirement>> = {
   transaction: 'names',
@@ -41,21 +47,44 @@ const REQUIREMENTS: Readonly<Record<CommandKind, Requirement>> = {
   noteAudit: 'nodes',
   setAuditSettings: 'audit',
   checkpointAudit: 'nodes',
+  createUser: 'access',
+  deleteUser: 'access',
+  setPassword: 'own',
+  setUserRoles: 'access',
+  login: 'users',
+  endSession: 'users',
+  resetAdmin: 'nodes',
 };
 
 /**
  * Whether somebody may have this done. Pure: the same arguments give the same answer on every node, before a command is
  * proposed and where it is applied.
  */
-export function decide({ kind, rights }: Asker, body: CommandBody): Decision {
+export function decide(asker: Asker, body: CommandBody): Decision {
+  const { kind, rights } = asker;
   const requirement = REQUIREMENTS[body.kind];
   if (requirement === 'nodes' || kind === 'node') {
     if (requirement === 'nodes' && kind === 'node') return ALLOWED;
     return denied(`a ${kind} may not ask for ${body.kind}`);
   }
+  if (body.kind === 'setPassword') return decidePassword(asker, body.set);
+  if (requirement === 'users') return kind === 'user' ? ALLOWED : denied(`a ${kind} has no session`);
   if (requirement === 'anyone') return ALLOWED;
   if (body.kind === 'transaction') return decideTransaction(rights, body.transaction);
-  return decideArea(rights, requirement === 'names' ? 'cluster' : requirement);
+  return decideArea(
+    rights,
+    requirement === 'names' ? 'cluster' : requirement === 'own' ? 'access' : requirement,
+  );
+}
+
+/** Nobody sets his own who does not know it: whoever has got hold of a session must not come to keep it. */
+function decidePassword({ rights, user }: Asker, { name, shownGeneration }: SetPassword): Decision {
+  if (user === name) {
+    return shownGeneration > 0 ? ALLOWED : denied('the own password is changed by who shows it', 'name');
+  }
+  return shownGeneration === 0
+    ? decideArea(rights, 'access')
+    : denied('that password is not his own', 'name');
 }
 
 /** Whether somebody may administer this. */

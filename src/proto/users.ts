@@ -1,0 +1,75 @@
+/** The shapes of proto/holdfast/storage/v1 that are about users and access tokens. */
+import { codec } from './registry.ts';
+import type { Principal } from './storage.ts';
+
+type Unset = null | undefined;
+
+export interface CreateUser {
+  readonly name: string;
+  /** A PHC string. */
+  readonly passwordHash: string;
+  readonly roles: readonly string[];
+}
+
+export interface SetPassword {
+  readonly name: string;
+  readonly passwordHash: string;
+  /** Of the password that the user has shown to change his own; 0: somebody else sets it. */
+  readonly shownGeneration: number;
+}
+
+export interface SetUserRoles {
+  readonly name: string;
+  readonly roles: readonly string[];
+}
+
+export interface Login {
+  /** The same password at a higher cost; empty: it stays as it is. */
+  readonly passwordHash: string;
+}
+
+export interface ResetAdmin {
+  readonly id: string;
+  readonly passwordHash: string;
+}
+
+export interface UserRow {
+  readonly name: string;
+  /** A PHC string. */
+  readonly passwordHash: string;
+  readonly roles: readonly string[];
+  /** Log time. */
+  readonly createdMs: number;
+  /** Log time. */
+  readonly changedMs: number;
+  /** Log index at which the password was set. */
+  readonly generation: number;
+  readonly createdBy: Principal | Unset;
+  readonly ended: readonly EndedSession[];
+  /** The last reset that was applied to him; empty: none was. */
+  readonly resetId: string;
+}
+
+export interface EndedSession {
+  readonly id: string;
+  /** Log time. */
+  readonly untilMs: number;
+}
+
+export interface AccessTokenRow {
+  readonly id: string;
+  /** SHA-256, 32 bytes. */
+  readonly secretHash: Uint8Array;
+  readonly description: string;
+  readonly roles: readonly string[];
+  /** Log time. */
+  readonly createdMs: number;
+  /** Log time; 0: it does not expire. */
+  readonly expiresMs: number;
+  readonly createdBy: Principal | Unset;
+}
+
+const PACKAGE = 'holdfast.storage.v1';
+
+export const accessTokenRowCodec = codec<AccessTokenRow>(`${PACKAGE}.AccessTokenRow`);
+export const userRowCodec = codec<UserRow>(`${PACKAGE}.UserRow`);
