@@ -8,6 +8,7 @@ import type { Status } from './types.ts';
 const STATUS_OF = {
   INVALID_ARGUMENT: 'fail',
   NOT_FOUND: 'fail',
+  AUDIT_TAMPERED: 'info',
   IN_USE: 'info',
   TOO_LARGE: 'fail',
   COMPACTED: 'fail',
