@@ -38,8 +38,22 @@ export const LIMITS = {
   endedSessionsMax: 64,
   sessionMs: 8 * 3_600_000,
   sessionLeewayMs: 30_000,
+  sessionTokenBytesMax: 1_024,
+  /** Of an Authorization header. */
+  bearerBytesMax: 1_024,
   /** So much longer than the session could last is known that it was ended: log time is not the time of each node. */
   sessionEndedSpareMs: 3_600_000,
+  loginRequestBytesMax: 8 * KiB,
+  /** Of a connection that has shown nobody yet, at a time. */
+  loginsPerStrangerMax: 4,
+  loginFailuresFree: 5,
+  loginAddressFailuresFree: 20,
+  loginFailuresKeptMs: 900_000,
+  loginFailuresRemembered: 10_000,
+  loginWaitMsMin: 1_000,
+  loginWaitMsMax: 60_000,
+  passwordsAtOnceMax: 2,
+  passwordsWaitingMax: 32,
 
   // exactly-once
   clientsMax: 10_000,

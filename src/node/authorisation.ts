@@ -1,9 +1,10 @@
-import { isSecretOf, parseAccessToken } from '../access/accessToken.ts';
+import { isSecretOf, parseAccessToken, type ShownAccessToken } from '../access/accessToken.ts';
 import { type Asker, decideArea } from '../access/policy/decide.ts';
 import { ALLOWED, type Decision, denied, requireAllowed } from '../access/policy/decision.ts';
 import type { Area } from '../access/policy/policy.ts';
 import { ALL_RIGHTS } from '../access/policy/rights.ts';
-import type { Caller } from '../api/ports.ts';
+import type { Session, Sessions } from '../access/session.ts';
+import type { Caller, Holder } from '../api/ports.ts';
 import type { Principal } from '../proto/storage.ts';
 import { unknownToken } from '../store/granting.ts';
 import type { Store } from '../store/store.ts';
@@ -19,24 +20,47 @@ export type Visible = (name: string) => boolean;
 export class Authorisation {
   readonly #store: Pick<Store, 'access' | 'logTimeMs'>;
   readonly #read: Pick<Read, 'linearizable'>;
+  readonly #sessions: Pick<Sessions, 'verify'>;
 
   constructor(parts: {
     readonly store: Pick<Store, 'access' | 'logTimeMs'>;
     readonly read: Pick<Read, 'linearizable'>;
+    readonly sessions: Pick<Sessions, 'verify'>;
   }) {
     this.#store = parts.store;
     this.#read = parts.read;
+    this.#sessions = parts.sessions;
   }
 
-  /** Whose token this is. @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read */
-  async holderOf(text: string, deadlineMs: number): Promise<string> {
+  /**
+   * Who shows this token, of a service or of a session.
+   * @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read
+   */
+  async holderOf(text: string, deadlineMs: number): Promise<Holder> {
     const shown = parseAccessToken(text);
-    if (shown === null) throw unknownToken();
+    if (shown !== null) return { principal: await this.#holderOfToken(shown, deadlineMs) };
+    const session = await this.#sessions.verify(text);
+    if (session === null) throw unknownToken();
+    return { principal: await this.#holderOfSession(session, deadlineMs), sessionEndMs: session.expiresMs };
+  }
+
+  async #holderOfToken(shown: ShownAccessToken, deadlineMs: number): Promise<Holder['principal']> {
     const isGood = (): boolean => isSecretOf(shown, this.#store.access.token(shown.id)?.secretHash ?? null);
     if (!isGood()) await this.#read.linearizable(deadlineMs);
     if (!isGood()) throw unknownToken();
     this.#store.access.requireToken(shown.id, this.#store.logTimeMs);
-    return shown.id;
+    return { kind: 'token', name: shown.id };
+  }
+
+  async #holderOfSession(
+    { user, generation, session }: Session,
+    deadlineMs: number,
+  ): Promise<Holder['principal']> {
+    const principal = { kind: 'user', name: user, generation, session };
+    if (this.isKnown({ ...principal, address: '' })) return principal;
+    await this.#read.linearizable(deadlineMs);
+    this.#store.access.users.requireSession(principal);
+    return principal;
   }
 
   /** Whether the asker is still somebody; for what stays open. */

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createAccessToken } from '../../src/access/accessToken.ts';
 import { decide } from '../../src/access/policy/decide.ts';
 import { ALL_RIGHTS } from '../../src/access/policy/rights.ts';
+import type { Session } from '../../src/access/session.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Authorisation } from '../../src/node/authorisation.ts';
 import type { Principal } from '../../src/proto/storage.ts';
@@ -15,12 +16,16 @@ const COMPACT = { kind: 'compact', revision: 1 } as const;
 
 let access: Access;
 let deadlines: number[];
+/** What a signed token says; null: it is none. */
+let session: Session | null;
 /** What this node has not applied yet: it has, once it has caught up. */
 let ahead: () => void;
 let authorisation: Authorisation;
 beforeEach(() => {
   access = new Access(new RowChanges());
   deadlines = [];
+  session = null;
+  const verify = () => Promise.resolve(session);
   ahead = () => undefined;
   const linearizable = (deadlineMs: number): Promise<void> => {
     deadlines.push(deadlineMs);
@@ -28,7 +33,7 @@ beforeEach(() => {
     return Promise.resolve();
   };
   const store = { access, logTimeMs: 100 };
-  authorisation = new Authorisation({ store, read: { linearizable } });
+  authorisation = new Authorisation({ store, read: { linearizable }, sessions: { verify } });
 });
 
 function create(...roles: readonly string[]): void {
@@ -43,13 +48,17 @@ const compacts = () => authorisation.require(caller, (asker) => decide(asker, CO
 describe('a token', () => {
   it('that is known here is taken at once', async () => {
     create('viewer');
-    expect(await authorisation.holderOf(made.text, 7)).toBe(made.id);
+    expect(await authorisation.holderOf(made.text, 7)).toEqual({
+      principal: { kind: 'token', name: made.id },
+    });
     expect(deadlines).toEqual([]);
   });
 
   it('that was made elsewhere a moment ago is taken, once this node has caught up', async () => {
     ahead = () => create('viewer');
-    expect(await authorisation.holderOf(made.text, 7)).toBe(made.id);
+    expect(await authorisation.holderOf(made.text, 7)).toEqual({
+      principal: { kind: 'token', name: made.id },
+    });
     expect(deadlines).toEqual([7]);
   });
 
@@ -63,6 +72,33 @@ describe('a token', () => {
         message: 'the access token or the session is unknown, ended or past its time',
       });
     }
+  });
+});
+
+describe('a session', () => {
+  const shown = { user: 'ada', generation: 3, session: '00000000000000b1', expiresMs: 9 };
+  const createUser = (): void => {
+    const at = { number: 3, sub: 0, timeMs: 100, rights: ALL_RIGHTS, principal };
+    access.users.create({ name: 'ada', passwordHash: '$', roles: ['viewer'] }, at);
+  };
+
+  it('is good where its user is known here, or once this node has caught up', async () => {
+    session = shown;
+    ahead = createUser;
+    const { expiresMs: sessionEndMs, user: name, ...rest } = shown;
+    const holder = { principal: { kind: 'user', name, ...rest }, sessionEndMs };
+    expect(await authorisation.holderOf('a.b.c', 7)).toEqual(holder);
+    expect(await authorisation.holderOf('a.b.c', 7)).toEqual(holder);
+    expect(deadlines).toEqual([7]);
+  });
+
+  it('that is another one than the state knows is refused, once this node has caught up', async () => {
+    createUser();
+    for (const other of [{ user: 'bob' }, { generation: 2 }, { session: '' }]) {
+      session = { ...shown, ...other };
+      await expect(authorisation.holderOf('a.b.c', 7)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    }
+    expect(deadlines).toEqual([7, 7, 7]);
   });
 });
 
