@@ -5,16 +5,24 @@ import {
   checkCreateAccessToken,
   checkPolicy,
   checkRole,
+  checkRoles,
+  checkUserName,
+  checkWho,
 } from '../command/checkAccess.ts';
 import { checkKey, invalid } from '../command/checkKeys.ts';
 import type {
+  ChangePasswordRequest,
   CreateAccessTokenRequest,
+  CreateUserRequest,
   DeletePolicyRequest,
   ExplainPolicyRequest,
+  LoginRequest,
   PutPolicyRequest,
   RevokeAccessTokenRequest,
+  SetPasswordRequest,
 } from '../proto/access.ts';
-import type { AccessPort } from './ports.ts';
+import type { SetUserRoles } from '../proto/users.ts';
+import type { AccessPort, UserPort } from './ports.ts';
 import { refuse } from './refuse.ts';
 import { type HandlerContext, unary } from './unary.ts';
 
@@ -23,6 +31,7 @@ const NOT_GIVEN = { id: '0'.repeat(16), secretHash: Buffer.alloc(32) };
 
 export function accessMethods(context: HandlerContext, port: AccessPort): UntypedServiceImplementation {
   return {
+    ...userMethods(context, port.users),
     whoAmI: unary(context, (caller) => port.whoAmI(caller)),
     putPolicy: unary(context, async (caller, { policy }: PutPolicyRequest) => {
       if (!policy) throw invalid('policy', 'is missing');
@@ -37,7 +46,7 @@ export function accessMethods(context: HandlerContext, port: AccessPort): Untype
     }),
     policyList: unary(context, (caller) => port.policyList(caller)),
     explainPolicy: unary(context, async (caller, request: ExplainPolicyRequest) => {
-      refuse(checkRole(request.who, 'who'));
+      refuse(checkWho(request.who));
       if (!request.action.startsWith('admin:')) refuse(checkKey(request.key));
       return port.explainPolicy(caller, request);
     }),
@@ -51,5 +60,41 @@ export function accessMethods(context: HandlerContext, port: AccessPort): Untype
       await port.revokeAccessToken(caller, { id });
       return {};
     }),
+  };
+}
+
+function userMethods(context: HandlerContext, port: UserPort): UntypedServiceImplementation {
+  return {
+    // What is wrong with a name is not told: it would say which there cannot be.
+    login: unary(context, (caller, request: LoginRequest) => port.login(caller, request)),
+    logout: unary(context, async (caller) => {
+      await port.logout(caller);
+      return {};
+    }),
+    changePassword: unary(context, async (caller, request: ChangePasswordRequest) => {
+      await port.changePassword(caller, request);
+      return {};
+    }),
+    createUser: unary(context, async (caller, request: CreateUserRequest) => {
+      refuse(checkUserName(request.name) ?? checkRoles(request.roles));
+      await port.createUser(caller, request);
+      return {};
+    }),
+    deleteUser: unary(context, async (caller, { name }: { readonly name: string }) => {
+      refuse(checkUserName(name));
+      await port.deleteUser(caller, { name });
+      return {};
+    }),
+    setPassword: unary(context, async (caller, request: SetPasswordRequest) => {
+      refuse(checkUserName(request.name));
+      await port.setPassword(caller, request);
+      return {};
+    }),
+    setUserRoles: unary(context, async (caller, { name, roles }: SetUserRoles) => {
+      refuse(checkUserName(name) ?? checkRoles(roles));
+      await port.setUserRoles(caller, { name, roles });
+      return {};
+    }),
+    userList: unary(context, (caller) => port.userList(caller)),
   };
 }

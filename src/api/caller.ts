@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Principal } from '../proto/storage.ts';
-import type { Caller } from './ports.ts';
+import type { Caller, Holder } from './ports.ts';
 
 /** What a verified certificate says of its holder. A node is nobody on the API. */
 export type Identity =
@@ -25,14 +25,14 @@ export interface IncomingCall {
   getAuthContext(): { readonly sslPeerCertificate?: PeerCertificate | undefined };
 }
 
-/** Whose access token this is, by its id. @throws HoldfastError UNAUTHENTICATED, and what a linearizable read throws */
+/** Who shows this token. @throws HoldfastError UNAUTHENTICATED, and what a linearizable read throws */
 export type HolderOf = (
   token: string,
   shown: { readonly address: string; readonly deadlineMs: number },
-) => Promise<string>;
+) => Promise<Holder>;
 
-/** RFC 6750, section 2.1. */
-const BEARER = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i;
+/** RFC 6750, section 2.1. What is longer is not looked at. */
+const BEARER = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i;
 
 /** More distinct certificates than this at one time cost a parse each, nothing else. */
 const IDENTITIES_CACHED_MAX = 1_024;
@@ -66,22 +66,25 @@ export class Callers {
   }
 
   /**
-   * Whoever shows an access token is its holder, also on a connection with a certificate that may do more.
+   * Who calls. Whoever shows a token is its holder, also on a connection with a certificate that may do more.
    * @throws HoldfastError UNAUTHENTICATED; with a token also what a linearizable read throws
    */
-  async principal(call: IncomingCall, deadlineMs: number): Promise<Principal> {
+  async identified(
+    call: IncomingCall,
+    deadlineMs: number,
+  ): Promise<Pick<Caller, 'principal' | 'sessionEndMs'>> {
     const [authorization] = call.metadata.get('authorization');
-    if (authorization === undefined) return this.certified(call);
-    const [, token] = (typeof authorization === 'string' && BEARER.exec(authorization)) || [];
-    if (token === undefined) {
+    if (authorization === undefined) return { principal: this.certified(call) };
+    const token = bearerOf(authorization);
+    if (token === null) {
       throw new HoldfastError('UNAUTHENTICATED', 'the authorization of the call is not Bearer and a token', {
         field: 'authorization',
       });
     }
     const address = call.getPeer();
-    const name = await this.#holderOf(token, { address, deadlineMs });
+    const holder = await this.#holderOf(token, { address, deadlineMs });
     this.#onProved(address);
-    return { kind: 'token', name, address };
+    return { ...holder, principal: { ...holder.principal, address } };
   }
 
   /** @throws HoldfastError UNAUTHENTICATED when the connection proves no client identity */
@@ -90,11 +93,11 @@ export class Callers {
     const identity = certificate === undefined ? NO_CERTIFICATE : this.#identityNow(certificate);
     if (identity.kind === 'client') return { kind: 'client', name: identity.name, address: call.getPeer() };
     throw new HoldfastError('UNAUTHENTICATED', `not a client of this cluster: ${identity.reason}`, {
-      hint: 'connect with a client certificate that this cluster has issued, or with an access token',
+      hint: 'log in: holdfast login; or connect with a client certificate of this cluster, or an access token',
     });
   }
 
-  /** DER: what the caller has shown, once `principal` has been asked. @throws HoldfastError UNAUTHENTICATED */
+  /** DER: what the caller has shown, once `identified` has been asked. @throws HoldfastError UNAUTHENTICATED */
   certificate(call: IncomingCall): Uint8Array {
     const certificate = call.getAuthContext().sslPeerCertificate;
     if (certificate !== undefined) return certificate.raw;
@@ -162,6 +165,11 @@ export class Callers {
       throw thrown;
     }
   }
+}
+
+function bearerOf(authorization: string | Buffer): string | null {
+  if (typeof authorization !== 'string' || authorization.length > LIMITS.bearerBytesMax) return null;
+  return BEARER.exec(authorization)?.[1] ?? null;
 }
 
 const NO_CERTIFICATE: Identity = { kind: 'nobody', reason: 'no verified client certificate' };

@@ -10,6 +10,9 @@ export interface GuardedCall extends IncomingCall {
   getPath(): string;
 }
 
+/** Nobody yet: he may ask for what strangers may ask for. */
+const STRANGER = { kind: 'stranger', name: '' };
+
 interface Guards {
   readonly callers: Callers;
   readonly access: AccessPort;
@@ -24,8 +27,9 @@ export async function letIn(
   call: GuardedCall,
   deadlineMs: number,
 ): Promise<Caller> {
-  const caller = { principal: await callers.principal(call, deadlineMs), deadlineMs };
   const rule = RPC_RULES.get(call.getPath());
+  if (rule === 'stranger') return { principal: { ...STRANGER, address: call.getPeer() }, deadlineMs };
+  const caller = { ...(await callers.identified(call, deadlineMs)), deadlineMs };
   if (rule === undefined)
     throw new HoldfastError('PERMISSION_DENIED', 'nothing is known of who may call this method');
   if (rule === 'anyone' || rule === 'names') return caller;
@@ -43,8 +47,10 @@ export async function letInStream(
   call: GuardedCall,
 ): Promise<{ readonly principal: Principal; readonly isGood: (wallMs: number) => boolean }> {
   const { callers, access } = guards;
-  const { principal } = await letIn(guards, call, callers.deadlineMs(LIMITS.requestTimeoutMs));
-  if (principal.kind === 'token') return { principal, isGood: () => access.isKnown(principal) };
+  const deadlineMs = callers.deadlineMs(LIMITS.requestTimeoutMs);
+  const { principal, sessionEndMs = Number.POSITIVE_INFINITY } = await letIn(guards, call, deadlineMs);
+  if (principal.kind !== 'client')
+    return { principal, isGood: (wallMs) => wallMs <= sessionEndMs && access.isKnown(principal) };
   const endMs = callers.endMs(call);
   return { principal, isGood: (wallMs) => wallMs <= endMs };
 }

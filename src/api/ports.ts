@@ -2,11 +2,17 @@ import type { Area } from '../access/policy/policy.ts';
 import type { HoldfastError } from '../base/errors.ts';
 import type {
   AccessTokenListResponse,
+  ChangePasswordRequest,
   CreateAccessTokenRequest,
   CreateAccessTokenResponse,
+  CreateUserRequest,
   ExplainPolicyRequest,
   ExplainPolicyResponse,
+  LoginRequest,
+  LoginResponse,
   PolicyListResponse,
+  SetPasswordRequest,
+  UserListResponse,
   WhoAmIResponse,
 } from '../proto/access.ts';
 import type { AuditSettings } from '../proto/audit.ts';
@@ -41,12 +47,15 @@ import type {
   WatchEvent,
 } from '../proto/kv.ts';
 import type { Outcome, Policy, Principal, RequestId, Transaction } from '../proto/storage.ts';
+import type { SetUserRoles } from '../proto/users.ts';
 
 /** Who asks, and until when an answer is of use. */
 export interface Caller {
   readonly principal: Principal;
   /** On the monotonic clock, milliseconds. */
   readonly deadlineMs: number;
+  /** When his session ends, on the wall clock. Absent: he shows none. */
+  readonly sessionEndMs?: number;
   /**
    * To be awaited just before something of up to `bytesMax` bytes is read for this caller: resolves when what was
    * read for it before has gone out far enough, and never when it has gone away. Absent: no bound of its own.
@@ -89,10 +98,31 @@ export interface WatchHandle {
   close(): void;
 }
 
+/** Whom an access token or a session makes of its bearer. */
+export interface Holder {
+  readonly principal: Omit<Principal, 'address'>;
+  /** When the session ends, on the wall clock; absent: it is none. */
+  readonly sessionEndMs?: number;
+}
+
+/** Users, and how they become somebody. Every method rejects only with a HoldfastError. */
+export interface UserPort {
+  /** The caller is nobody yet, but has an address. */
+  login(caller: Caller, request: LoginRequest): Promise<LoginResponse>;
+  logout(caller: Caller): Promise<void>;
+  changePassword(caller: Caller, request: ChangePasswordRequest): Promise<void>;
+  createUser(caller: Caller, request: CreateUserRequest): Promise<void>;
+  deleteUser(caller: Caller, request: { readonly name: string }): Promise<void>;
+  setPassword(caller: Caller, request: SetPasswordRequest): Promise<void>;
+  setUserRoles(caller: Caller, request: SetUserRoles): Promise<void>;
+  userList(caller: Caller): Promise<UserListResponse>;
+}
+
 /** Who somebody is, and what he may do. Every method but `isKnown` rejects only with a HoldfastError. */
 export interface AccessPort {
-  /** The id of an access token. UNAUTHENTICATED when it is none, or not good any more. */
-  holderOf(token: string, shown: { readonly address: string; readonly deadlineMs: number }): Promise<string>;
+  readonly users: UserPort;
+  /** Who shows this: an access token or a session. UNAUTHENTICATED when it is none, or not good any more. */
+  holderOf(token: string, shown: { readonly address: string; readonly deadlineMs: number }): Promise<Holder>;
   /** Whether this is still somebody. */
   isKnown(principal: Principal): boolean;
   /** PERMISSION_DENIED unless he administers this. */

@@ -5,10 +5,10 @@
 import type { Area } from '../access/policy/policy.ts';
 
 /**
- * `anyone`: whoever is somebody. `names`: the node decides by the names that the request touches. `certificate`: only a client
+ * `stranger`: whoever reaches the port. `anyone`: whoever is somebody. `names`: the node decides by the names that the request touches. `certificate`: only a client
  * with a certificate of its own. Else: what the caller has to administer.
  */
-export type RpcRule = 'anyone' | 'names' | 'certificate' | Area;
+export type RpcRule = 'stranger' | 'anyone' | 'names' | 'certificate' | Area;
 
 const KV: Readonly<Record<string, RpcRule>> = {
   Put: 'names',
@@ -52,6 +52,14 @@ const ACCESS: Readonly<Record<string, RpcRule>> = {
   CreateAccessToken: 'access',
   AccessTokenList: 'access',
   RevokeAccessToken: 'access',
+  Login: 'stranger',
+  Logout: 'anyone',
+  ChangePassword: 'anyone',
+  CreateUser: 'access',
+  DeleteUser: 'access',
+  SetPassword: 'access',
+  SetUserRoles: 'access',
+  UserList: 'access',
 };
 
 const AUDIT: Readonly<Record<string, RpcRule>> = {

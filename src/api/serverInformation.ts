@@ -116,7 +116,7 @@ function guardedHandler(handler: UntypedHandleCall, callers: Callers): UntypedHa
   const withCheck: AnyHandler = (call, callback) => {
     const begin = async (): Promise<void> => {
       try {
-        await callers.principal(call, callers.deadlineMs(0));
+        await callers.identified(call, callers.deadlineMs(0));
       } catch (thrown) {
         const status = grpcStatus(callerError(thrown), null);
         if (callback) callback(status);

@@ -57,7 +57,7 @@ export interface ClientIdentity {
   readonly certificate?: string | undefined;
   /** PEM. */
   readonly privateKey?: string | undefined;
-  /** An access token. */
+  /** An access token, or a session. */
   readonly token?: string | undefined;
 }
 
@@ -72,14 +72,14 @@ export function securityOf({ ca, certificate, privateKey, token }: ClientIdentit
   if (token !== undefined && !TOKEN_CHARACTERS.test(token)) {
     throw new HoldfastError('INVALID_ARGUMENT', 'the access token is mistyped or cut', {
       field: 'token',
-      hint: 'give it as holdfast token create has shown it',
+      hint: 'give it as holdfast token create or login has given it',
     });
   }
   return { context: secureContext({ ca, certificate, privateKey }), token: token ?? null };
 }
 
 /** What may stand in a header. */
-const TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]{1,512}$/;
+const TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]{1,1000}$/;
 
 function secureContext({ ca, certificate, privateKey }: ClientIdentity): SecureContext {
   try {

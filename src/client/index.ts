@@ -5,7 +5,10 @@ export type {
   AccessTokenStatus,
   CreateAccessTokenResponse,
   ExplainPolicyResponse,
+  LoginResponse,
   PolicyListResponse,
+  UserListResponse,
+  UserStatus,
   WhoAmIResponse,
 } from '../proto/access.ts';
 export type { AuditSettings } from '../proto/audit.ts';

@@ -49,6 +49,11 @@ export function checkUserName(name: string, field = 'name'): Reason {
   return invalid(field, 'must have 1 to 63 characters of a-z 0-9 . _ @ -, the first a letter or digit');
 }
 
+/** A role, an access token or a user: `user:` may stand before the name of one. */
+export function checkWho(who: string): Reason {
+  return checkUserName(who.replace(/^user:/, ''), 'who');
+}
+
 export function checkCreateUser({ name, passwordHash, roles }: CreateUser): Reason {
   return checkUserName(name) ?? checkPasswordHash(passwordHash) ?? checkRoles(roles);
 }

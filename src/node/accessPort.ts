@@ -2,7 +2,7 @@ import { createAccessToken } from '../access/accessToken.ts';
 import { BUILT_IN_POLICIES } from '../access/policy/builtInRoles.ts';
 import { AREAS, type Area } from '../access/policy/policy.ts';
 import { CAPABILITIES } from '../access/policy/ruleTree.ts';
-import type { AccessPort, Caller } from '../api/ports.ts';
+import type { AccessPort, Caller, Holder, UserPort } from '../api/ports.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { RandomSource } from '../base/random.ts';
 import { keyFromBytes } from '../command/keys.ts';
@@ -28,6 +28,7 @@ export interface AccessPortParts {
   readonly read: Pick<Read, 'linearizable'>;
   readonly authorisation: Authorisation;
   readonly random: RandomSource;
+  readonly users: UserPort;
 }
 
 const ADMIN = 'admin:';
@@ -35,13 +36,15 @@ const ACTIONS = [...CAPABILITIES, ...AREAS.map((area) => `${ADMIN}${area}`)];
 
 /** Roles and access tokens as the API sees them. */
 export class NodeAccessPort implements AccessPort {
+  readonly users: UserPort;
   readonly #parts: AccessPortParts;
 
   constructor(parts: AccessPortParts) {
     this.#parts = parts;
+    this.users = parts.users;
   }
 
-  holderOf(token: string, shown: Shown): Promise<string> {
+  holderOf(token: string, shown: Shown): Promise<Holder> {
     return this.#parts.authorisation.holderOf(token, shown);
   }
 
@@ -53,10 +56,13 @@ export class NodeAccessPort implements AccessPort {
     return this.#parts.authorisation.requireArea(caller, area);
   }
 
-  whoAmI({ principal }: Caller): Promise<WhoAmIResponse> {
-    const token = principal.kind === 'token' ? this.#parts.store.access.token(principal.name) : null;
-    const roles = principal.kind === 'client' ? ['admin'] : (token?.roles ?? []);
-    return Promise.resolve({ ...principal, roles, expiresMs: token?.expiresMs ?? 0 });
+  whoAmI({ principal, sessionEndMs }: Caller): Promise<WhoAmIResponse> {
+    const { kind, name, address } = principal;
+    const { access } = this.#parts.store;
+    const token = kind === 'token' ? access.token(name) : null;
+    const holder = kind === 'user' ? access.users.get(name) : token;
+    const roles = kind === 'client' ? ['admin'] : (holder?.roles ?? []);
+    return Promise.resolve({ kind, name, address, roles, expiresMs: sessionEndMs ?? token?.expiresMs ?? 0 });
   }
 
   putPolicy(caller: Caller, policy: Policy): Promise<void> {

@@ -1,9 +1,10 @@
-import { isSecretOf, parseAccessToken } from '../access/accessToken.ts';
+import { isSecretOf, parseAccessToken, type ShownAccessToken } from '../access/accessToken.ts';
 import { type Asker, decideArea } from '../access/policy/decide.ts';
 import { ALLOWED, type Decision, denied, requireAllowed } from '../access/policy/decision.ts';
 import type { Area } from '../access/policy/policy.ts';
 import { ALL_RIGHTS } from '../access/policy/rights.ts';
-import type { Caller } from '../api/ports.ts';
+import type { Sessions } from '../access/session.ts';
+import type { Caller, Holder } from '../api/ports.ts';
 import type { AuditAction } from '../audit/record/actions.ts';
 import { toHoldfastError } from '../base/errors.ts';
 import { bytesFromKey } from '../command/keys.ts';
@@ -24,6 +25,8 @@ export interface Deed {
   readonly detail: string;
 }
 
+const NO_GOOD_TOKEN = { action: 'access.denied', name: '', detail: 'a token that is not good' } as const;
+
 /** Where a token was shown, and until when it is of use to know whose it is. */
 export interface Shown {
   /** host:port. */
@@ -39,35 +42,60 @@ export class Authorisation {
   readonly #store: Pick<Store, 'access' | 'logTimeMs'>;
   readonly #read: Pick<Read, 'linearizable'>;
   readonly #denials: Pick<Denials, 'note'>;
+  readonly #sessions: Pick<Sessions, 'verify'>;
 
   constructor(parts: {
     readonly store: Pick<Store, 'access' | 'logTimeMs'>;
     readonly read: Pick<Read, 'linearizable'>;
+    readonly sessions: Pick<Sessions, 'verify'>;
     readonly denials: Pick<Denials, 'note'>;
   }) {
     this.#store = parts.store;
     this.#read = parts.read;
+    this.#sessions = parts.sessions;
     this.#denials = parts.denials;
   }
 
-  /** Whose token this is. @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read */
-  async holderOf(text: string, { address, deadlineMs }: Shown): Promise<string> {
+  /**
+   * Who shows this token, of a service or of a session.
+   * @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read
+   */
+  async holderOf(text: string, { address, deadlineMs }: Shown): Promise<Holder> {
     const shown = parseAccessToken(text);
-    const isGood = (): boolean =>
-      shown !== null && isSecretOf(shown, this.#store.access.token(shown.id)?.secretHash ?? null);
-    if (shown !== null && !isGood()) await this.#read.linearizable(deadlineMs);
-    const principal = { kind: 'token', name: shown?.id ?? 'unreadable', address };
-    const deed = {
-      principal,
-      action: 'access.denied',
-      name: '',
-      detail: 'a token that is not good',
-    } as const;
-    return this.#recorded(deed, () => {
-      if (shown === null || !isGood()) throw unknownToken();
-      this.#store.access.requireToken(shown.id, this.#store.logTimeMs);
-      return shown.id;
+    if (shown !== null) {
+      await this.#catchUpFor(deadlineMs, () => this.#isGood(shown));
+      const deed = { principal: { kind: 'token', name: shown.id, address }, ...NO_GOOD_TOKEN };
+      return this.#recorded(deed, () => ({ principal: this.#requireToken(shown) }));
+    }
+    const session = await this.#sessions.verify(text);
+    if (session === null) {
+      const deed = { principal: { kind: 'token', name: 'unreadable', address }, ...NO_GOOD_TOKEN };
+      return this.#recorded(deed, () => {
+        throw unknownToken();
+      });
+    }
+    const { user, generation, session: id } = session;
+    const principal = { kind: 'user', name: user, generation, session: id };
+    await this.#catchUpFor(deadlineMs, () => this.isKnown({ ...principal, address }));
+    return this.#recorded({ principal: { ...principal, address }, ...NO_GOOD_TOKEN }, () => {
+      this.#store.access.users.requireSession(principal);
+      return { principal, sessionEndMs: session.expiresMs };
     });
+  }
+
+  /** What is refused may be good on a node that is ahead. */
+  async #catchUpFor(deadlineMs: number, isGood: () => boolean): Promise<void> {
+    if (!isGood()) await this.#read.linearizable(deadlineMs);
+  }
+
+  #isGood(shown: ShownAccessToken): boolean {
+    return isSecretOf(shown, this.#store.access.token(shown.id)?.secretHash ?? null);
+  }
+
+  #requireToken(shown: ShownAccessToken): Holder['principal'] {
+    if (!this.#isGood(shown)) throw unknownToken();
+    this.#store.access.requireToken(shown.id, this.#store.logTimeMs);
+    return { kind: 'token', name: shown.id };
   }
 
   /** Whether the asker is still somebody; for what stays open. */

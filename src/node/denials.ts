@@ -46,7 +46,7 @@ export class Denials {
   }
 
   note({ principal, action, resource, code, detail }: Denial): void {
-    const { kind, name, address } = principal;
+    const { kind, name, address, session = '' } = principal;
     const text = Buffer.from(resource).toString('latin1');
     const key = [kind, name, hostOf(address), action, text, code, detail].join('\n');
     const known = this.#waiting.get(key);
@@ -57,7 +57,7 @@ export class Denials {
     const record = {
       principalKind: kind,
       principal: name,
-      session: '',
+      session,
       address,
       node: this.#nodeId,
       action,

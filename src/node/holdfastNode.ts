@@ -1,3 +1,4 @@
+import { Sessions } from '../access/session.ts';
 import { ApiServer } from '../api/apiServer.ts';
 import type { Identity } from '../api/caller.ts';
 import { systemClock } from '../base/clock.ts';
@@ -28,6 +29,7 @@ import { KeyChange, type KeyChangeParts } from './keyChange/keyChange.ts';
 import { NodeKvPort } from './kvPort.ts';
 import { type OpenedNode, openNode } from './openNode.ts';
 import { openState } from './openState.ts';
+import { Passwords } from './passwords.ts';
 import { listenForPeers } from './peerPort.ts';
 import { Scrubber } from './scrubber.ts';
 import { loadSeedMembers } from './seedMembers.ts';
@@ -35,6 +37,7 @@ import { formatAddress } from './settings.ts';
 import { snapshotMetadata } from './snapshotMetadata.ts';
 import { stopForState } from './stopForState.ts';
 import { isTakenOut, TAKEN_OUT_WARNING } from './takenOut.ts';
+import { NodeUserPort } from './userPort.ts';
 
 export interface NodeOptions {
   readonly logger: Logger;
@@ -271,7 +274,8 @@ interface ApiParts extends Served {
 function createApi(parts: ApiParts): ApiServer {
   const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
   const { identity, sealer, keyring, warnings } = opened;
-  const authorisation = new Authorisation({ store, read: core.read, denials: core.denials });
+  const sessions = createSessions(opened);
+  const authorisation = new Authorisation({ store, read: core.read, sessions, denials: core.denials });
   return new ApiServer({
     kv: new NodeKvPort({
       store,
@@ -303,12 +307,33 @@ function createApi(parts: ApiParts): ApiServer {
       read: core.read,
       authorisation,
       random: systemRandom,
+      users: createUserPort({ store, core, sessions }),
     }),
     audit: new NodeAuditPort({ nodeId: identity.nodeId, store, submit: core.submit, read: core.read }),
     identify: (der) => clientOrNobody(certificateIdentity(der, certification.identityContext)),
     credentials: serverCredentials(certification.apiMaterial, { clientWithoutCertificate: 'accepted' }),
     clock: systemClock,
   });
+}
+
+/** Signed by a subkey of the JWT secret in force, so that a change of it ends them all. */
+function createSessions({ identity, keys, keyring }: OpenedNode): Sessions {
+  return new Sessions({
+    clusterId: identity.clusterId,
+    key: () => keys.jwt.find(keyring.keyring.jwtSecretFingerprint)?.subkey('session') ?? null,
+    clock: systemClock,
+    random: systemRandom,
+  });
+}
+
+function createUserPort({
+  store,
+  core,
+  sessions,
+}: Pick<Parts, 'store' | 'core'> & { readonly sessions: Sessions }): NodeUserPort {
+  const { read, submit } = core;
+  const passwords = new Passwords({ store, read, clock: systemClock, random: systemRandom });
+  return new NodeUserPort({ store, read, submit, sessions, passwords });
 }
 
 function clientOrNobody(identity: CertificateIdentity): Identity {

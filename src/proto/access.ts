@@ -5,7 +5,7 @@ import type { Policy } from './storage.ts';
 type Unset = null | undefined;
 
 export interface WhoAmIResponse {
-  /** `client` or `token`. */
+  /** `client`, `token` or `user`. */
   readonly kind: string;
   /** Of a token: its id. */
   readonly name: string;
@@ -30,7 +30,7 @@ export interface PolicyListResponse {
 }
 
 export interface ExplainPolicyRequest {
-  /** The name of a role, or the id of an access token. */
+  /** The id of an access token, the name of a role, or of a user: with `user:` before it, where a role has it too. */
   readonly who: string;
   /** A capability, or `admin:` and what is administered. */
   readonly action: string;
@@ -78,6 +78,45 @@ export interface AccessTokenStatus {
 
 export interface RevokeAccessTokenRequest {
   readonly id: string;
+}
+
+export interface LoginRequest {
+  readonly name: string;
+  readonly password: Uint8Array;
+}
+
+export interface LoginResponse {
+  readonly token: string;
+  readonly expiresMs: number;
+}
+
+export interface ChangePasswordRequest {
+  readonly oldPassword: Uint8Array;
+  readonly newPassword: Uint8Array;
+}
+
+export interface CreateUserRequest {
+  readonly name: string;
+  readonly password: Uint8Array;
+  readonly roles: readonly string[];
+}
+
+export interface SetPasswordRequest {
+  readonly name: string;
+  readonly password: Uint8Array;
+}
+
+export interface UserListResponse {
+  readonly users: readonly UserStatus[];
+}
+
+export interface UserStatus {
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly createdMs: number;
+  readonly changedMs: number;
+  /** Kind and name. */
+  readonly createdBy: string;
 }
 
 export const accessService = serviceDefinition('holdfast.v1.Access');

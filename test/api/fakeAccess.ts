@@ -1,4 +1,4 @@
-import type { AccessPort, Caller } from '../../src/api/ports.ts';
+import type { AccessPort, Caller, Holder } from '../../src/api/ports.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type {
   AccessTokenStatus,
@@ -6,6 +6,7 @@ import type {
   ExplainPolicyRequest,
 } from '../../src/proto/access.ts';
 import type { Policy, Principal } from '../../src/proto/storage.ts';
+import { FakeUsers } from './fakeUsers.ts';
 
 /** A fake of what decides who may do what: whoever has a certificate administers everything, whoever has a token nothing. */
 export class FakeAccess implements AccessPort {
@@ -14,11 +15,14 @@ export class FakeAccess implements AccessPort {
   readonly asked: (readonly [method: string, caller: Principal, request: unknown])[] = [];
   policies: readonly Policy[] = [];
   kept: readonly AccessTokenStatus[] = [];
+  readonly users = new FakeUsers((method, caller, request) => this.#note(method, caller, request));
 
-  holderOf(token: string): Promise<string> {
+  holderOf(token: string): Promise<Holder> {
+    const user = this.users.sessions.get(token);
+    if (user !== undefined) return Promise.resolve({ principal: { kind: 'user', name: user } });
     const id = this.tokens.get(token);
     if (id === undefined) return Promise.reject(new HoldfastError('UNAUTHENTICATED', 'no such token'));
-    return Promise.resolve(id);
+    return Promise.resolve({ principal: { kind: 'token', name: id } });
   }
 
   isKnown({ kind, name }: Principal): boolean {

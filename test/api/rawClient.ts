@@ -1,5 +1,6 @@
 import { Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
 import { present } from '../../src/base/assert.ts';
+import { accessService } from '../../src/proto/access.ts';
 import { clusterService } from '../../src/proto/cluster.ts';
 import {
   kvService,
@@ -20,12 +21,13 @@ export function rawClient(endpoint: string, authority: TestAuthority, pem: Pem |
   return new Client(endpoint.replace('127.0.0.1', 'localhost'), channel, { 'grpc.enable_retries': 0 });
 }
 
+const SERVICES = { kv: kvService, cluster: clusterService, access: accessService };
+
 export function unaryCall<T = Record<string, unknown>>(
   client: Client,
-  call: { service?: 'kv' | 'cluster'; method: string; request: object; timeoutMs?: number },
+  call: { service?: keyof typeof SERVICES; method: string; request: object; timeoutMs?: number },
 ): Promise<T> {
-  const service = call.service === 'cluster' ? clusterService : kvService;
-  const method = present(service[call.method], call.method);
+  const method = present(SERVICES[call.service ?? 'kv'][call.method], call.method);
   const options = { deadline: Date.now() + (call.timeoutMs ?? 10_000) };
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createAccessToken } from '../../src/access/accessToken.ts';
 import { decide } from '../../src/access/policy/decide.ts';
 import { ALL_RIGHTS } from '../../src/access/policy/rights.ts';
+import type { Session } from '../../src/access/session.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Authorisation } from '../../src/node/authorisation.ts';
 import type { Denial } from '../../src/node/denials.ts';
@@ -18,6 +19,8 @@ const COMPACT = { kind: 'compact', revision: 1 } as const;
 
 let access: Access;
 let deadlines: number[];
+/** What a signed token says; null: it is none. */
+let session: Session | null;
 /** What this node has not applied yet: it has, once it has caught up. */
 let ahead: () => void;
 let authorisation: Authorisation;
@@ -25,6 +28,8 @@ let noted: Denial[];
 beforeEach(() => {
   access = new Access(new RowChanges());
   deadlines = [];
+  session = null;
+  const verify = () => Promise.resolve(session);
   ahead = () => undefined;
   const linearizable = (deadlineMs: number): Promise<void> => {
     deadlines.push(deadlineMs);
@@ -34,7 +39,8 @@ beforeEach(() => {
   const store = { access, logTimeMs: 100 };
   noted = [];
   const denials = { note: (denial: Denial) => void noted.push(denial) };
-  authorisation = new Authorisation({ store, read: { linearizable }, denials });
+  const sessions = { verify };
+  authorisation = new Authorisation({ store, read: { linearizable }, sessions, denials });
 });
 
 function create(...roles: readonly string[]): void {
@@ -49,13 +55,17 @@ const compacts = () => authorisation.require(caller, DEED, (asker) => decide(ask
 describe('a token', () => {
   it('that is known here is taken at once', async () => {
     create('viewer');
-    expect(await authorisation.holderOf(made.text, SHOWN)).toBe(made.id);
+    expect(await authorisation.holderOf(made.text, SHOWN)).toEqual({
+      principal: { kind: 'token', name: made.id },
+    });
     expect(deadlines).toEqual([]);
   });
 
   it('that was made elsewhere a moment ago is taken, once this node has caught up', async () => {
     ahead = () => create('viewer');
-    expect(await authorisation.holderOf(made.text, SHOWN)).toBe(made.id);
+    expect(await authorisation.holderOf(made.text, SHOWN)).toEqual({
+      principal: { kind: 'token', name: made.id },
+    });
     expect(deadlines).toEqual([7]);
   });
 
@@ -72,6 +82,33 @@ describe('a token', () => {
     expect(noted.map(({ principal: { name, address } }) => [name, address])).toEqual(
       [other.slice(4, 20), 'unreadable', 'unreadable', 'unreadable'].map((name) => [name, SHOWN.address]),
     );
+  });
+});
+
+describe('a session', () => {
+  const shown = { user: 'ada', generation: 3, session: '00000000000000b1', expiresMs: 9 };
+  const createUser = (): void => {
+    const at = { number: 3, sub: 0, timeMs: 100, rights: ALL_RIGHTS, principal };
+    access.users.create({ name: 'ada', passwordHash: '$', roles: ['viewer'] }, at);
+  };
+
+  it('is good where its user is known here, or once this node has caught up', async () => {
+    session = shown;
+    ahead = createUser;
+    const { expiresMs: sessionEndMs, user: name, ...rest } = shown;
+    const holder = { principal: { kind: 'user', name, ...rest }, sessionEndMs };
+    expect(await authorisation.holderOf('a.b.c', SHOWN)).toEqual(holder);
+    expect(await authorisation.holderOf('a.b.c', SHOWN)).toEqual(holder);
+    expect(deadlines).toEqual([7]);
+  });
+
+  it('that is another one than the state knows is refused, once this node has caught up', async () => {
+    createUser();
+    for (const other of [{ user: 'bob' }, { generation: 2 }, { session: '' }]) {
+      session = { ...shown, ...other };
+      await expect(authorisation.holderOf('a.b.c', SHOWN)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    }
+    expect(deadlines).toEqual([7, 7, 7]);
   });
 });
 

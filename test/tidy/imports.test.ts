@@ -25,7 +25,7 @@ const PLACES: Readonly<
     from: ['command', 'envelope', 'access/policy', 'audit/record', 'proto'],
     packages: ['level', 'sorted-btree'],
   },
-  access: { from: ['command', 'proto'], packages: [] },
+  access: { from: ['command', 'proto'], packages: ['jose'] },
   'access/policy': { from: ['command', 'proto'], packages: [] },
   audit: { from: ['envelope', 'proto', 'access/policy'], packages: [] },
   'audit/record': { from: ['proto'], packages: [] },

@@ -1,0 +1,123 @@
+import type { Sessions } from '../access/session.ts';
+import type { Caller, UserPort } from '../api/ports.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type {
+  ChangePasswordRequest,
+  CreateUserRequest,
+  LoginRequest,
+  LoginResponse,
+  SetPasswordRequest,
+  UserListResponse,
+} from '../proto/access.ts';
+import type { Principal } from '../proto/storage.ts';
+import type { SetUserRoles } from '../proto/users.ts';
+import type { Store } from '../store/store.ts';
+import { outcomeFailure } from './outcome.ts';
+import type { Passwords, ShownPassword } from './passwords.ts';
+import type { Read } from './read.ts';
+import type { Submission, Submit } from './submit.ts';
+
+export interface UserPortParts {
+  readonly store: Store;
+  readonly submit: Pick<Submit, 'submit'>;
+  readonly read: Pick<Read, 'linearizable'>;
+  readonly sessions: Sessions;
+  readonly passwords: Passwords;
+  /** A login, or the change of a password by who should know it, was refused. */
+  readonly onDenied?: (who: Principal, error: HoldfastError) => void;
+}
+
+/** Users as the API sees them. Nothing but hashes of passwords leaves this node. */
+export class NodeUserPort implements UserPort {
+  readonly #parts: UserPortParts;
+
+  constructor(parts: UserPortParts) {
+    this.#parts = parts;
+  }
+
+  async login({ principal, deadlineMs }: Caller, { name, password }: LoginRequest): Promise<LoginResponse> {
+    const { sessions } = this.#parts;
+    const { address } = principal;
+    const { user, rehashed } = await this.#verified({ name, password, address }, deadlineMs);
+    const { token, expiresMs, generation, session } = await sessions.create({
+      user: user.name,
+      generation: user.generation,
+    });
+    const who = { kind: 'user', name: user.name, address, generation, session };
+    await this.#command({ principal: who, login: { passwordHash: rehashed } }, deadlineMs);
+    return { token, expiresMs };
+  }
+
+  async logout({ principal, deadlineMs }: Caller): Promise<void> {
+    requireUser(principal);
+    await this.#command({ principal, endSession: {} }, deadlineMs);
+  }
+
+  async changePassword({ principal, deadlineMs }: Caller, request: ChangePasswordRequest): Promise<void> {
+    requireUser(principal);
+    const { name, address } = principal;
+    const { oldPassword: password, newPassword } = request;
+    const { user } = await this.#verified({ name, address, password }, deadlineMs);
+    const passwordHash = await this.#parts.passwords.hash(newPassword);
+    const setPassword = { name, passwordHash, shownGeneration: user.generation };
+    await this.#command({ principal, setPassword }, deadlineMs);
+  }
+
+  async createUser(caller: Caller, { name, password, roles }: CreateUserRequest): Promise<void> {
+    const { principal, deadlineMs } = caller;
+    const passwordHash = await this.#parts.passwords.hash(password);
+    await this.#command({ principal, createUser: { name, passwordHash, roles } }, deadlineMs);
+  }
+
+  async deleteUser(caller: Caller, deleteUser: { readonly name: string }): Promise<void> {
+    await this.#command({ principal: caller.principal, deleteUser }, caller.deadlineMs);
+  }
+
+  async setPassword(caller: Caller, { name, password }: SetPasswordRequest): Promise<void> {
+    const { principal, deadlineMs } = caller;
+    const passwordHash = await this.#parts.passwords.hash(password);
+    await this.#command({ principal, setPassword: { name, passwordHash, shownGeneration: 0 } }, deadlineMs);
+  }
+
+  async setUserRoles(caller: Caller, setUserRoles: SetUserRoles): Promise<void> {
+    await this.#command({ principal: caller.principal, setUserRoles }, caller.deadlineMs);
+  }
+
+  async userList(caller: Caller): Promise<UserListResponse> {
+    const { store, read } = this.#parts;
+    await read.linearizable(caller.deadlineMs);
+    return {
+      users: store.access.users.all.map(({ name, roles, createdMs, changedMs, createdBy }) => ({
+        name,
+        roles,
+        createdMs,
+        changedMs,
+        createdBy: createdBy ? `${createdBy.kind} ${createdBy.name}` : '',
+      })),
+    };
+  }
+
+  /** The one place where a password is refused. */
+  async #verified(shown: ShownPassword, deadlineMs: number): ReturnType<Passwords['verify']> {
+    const { passwords, onDenied } = this.#parts;
+    try {
+      return await passwords.verify(shown, deadlineMs);
+    } catch (thrown) {
+      const { name, address } = shown;
+      if (thrown instanceof HoldfastError) onDenied?.({ kind: 'user', name, address }, thrown);
+      throw thrown;
+    }
+  }
+
+  async #command(submission: Submission, deadlineMs: number): Promise<void> {
+    const failure = outcomeFailure(await this.#parts.submit.submit(submission, deadlineMs));
+    if (failure !== null) throw failure;
+  }
+}
+
+function requireUser({ kind }: Principal): void {
+  if (kind === 'user') return;
+  throw new HoldfastError('INVALID_ARGUMENT', `a ${kind} has no session and no password`, {
+    hint: 'log in first: holdfast login',
+  });
+}
