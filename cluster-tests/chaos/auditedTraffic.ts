@@ -99,8 +99,7 @@ export class AuditedTraffic {
     );
     const happened = await this.#changes(client);
     const kept = new Set(recorded);
-    for (const change of happened)
-      if (!kept.has(change)) problems.push(`audit: no record of ${change}`);
+    for (const change of happened) if (!kept.has(change)) problems.push(`audit: no record of ${change}`);
     const known = new Set(happened);
     for (const change of recorded)
       if (!known.has(change)) problems.push(`audit: a record of ${change}, which did not happen`);
