@@ -179,8 +179,8 @@ it(
     const denied = records.filter(({ result }) => result === 'PERMISSION_DENIED');
     expect(records).toHaveLength(903);
     expect(
-      denied.map(({ principalKind, principal, node }) => [principalKind, principal, node]).toSorted(),
-    ).toEqual(nodeIds.map((nodeId) => ['token', id, nodeId]).toSorted());
+      denied.map(({ principalKind, principal, node }) => `${principalKind} ${principal} ${node}`).toSorted(),
+    ).toEqual(nodeIds.map((nodeId) => `token ${id} ${nodeId}`).toSorted());
     expect(new Set(denied.map(({ action }) => action))).toEqual(new Set(['kv.reveal']));
   },
   LIMIT_MS,
