@@ -9,6 +9,7 @@ import type { AuditAction } from '../audit/record/actions.ts';
 import { toHoldfastError } from '../base/errors.ts';
 import { bytesFromKey } from '../command/keys.ts';
 import type { Principal } from '../proto/storage.ts';
+import { readingOf } from '../store/auditOfTransaction.ts';
 import { unknownToken } from '../store/granting.ts';
 import type { Store } from '../store/store.ts';
 import type { Denials } from './denials.ts';
@@ -127,12 +128,14 @@ export class Authorisation {
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
   requireValue(principal: Principal, name: string): void {
     this.#recorded({ principal, action: 'kv.read', name, detail: '' }, () =>
-      requireAllowed(
-        this.#asker(principal).rights.allowsValue(name)
-          ? ALLOWED
-          : denied('no role allows to read this name', 'key'),
-      ),
+      requireAllowed(decideValue(this.#asker(principal), name)),
     );
+  }
+
+  /** Before the command that reads it: a denial that it would come to anyway costs no entry of the log. @throws as require */
+  requireAuditedValue(caller: Caller, name: string): Promise<void> {
+    const deed = { action: readingOf(name), name, detail: '' };
+    return this.require(caller, deed, (asker) => decideValue(asker, name));
   }
 
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
@@ -176,4 +179,8 @@ export class Authorisation {
   #asker(principal: Principal): Asker {
     return this.#store.access.asker(principal, this.#store.logTimeMs);
   }
+}
+
+function decideValue({ rights }: Asker, name: string): Decision {
+  return rights.allowsValue(name) ? ALLOWED : denied('no role allows to read this name', 'key');
 }

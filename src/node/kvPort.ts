@@ -107,6 +107,7 @@ export class NodeKvPort implements KvPort {
 
   async #auditedGet(caller: Caller, request: GetRequest, key: string): Promise<GetResponse> {
     this.#requireState();
+    await this.#authorisation.requireAuditedValue(caller, key);
     await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     const read = { ...WHOLE_PAGE, range: rangeOfKey(key), revision: request.revision };
     const { revision, names } = await this.#auditedReads.allow(caller, read);
@@ -178,6 +179,7 @@ export class NodeKvPort implements KvPort {
     if (!isAudited()) await this.#linearizable(caller);
     if (isAudited()) {
       this.#requireState();
+      await this.#authorisation.requireAuditedValue(caller, key);
       await this.#auditedReads.allow(caller, { ...WHOLE_PAGE, range: rangeOfKey(key), history: true });
     } else if (request.keysOnly) this.#authorisation.requireListed(caller.principal, key);
     else this.#authorisation.requireValue(caller.principal, key);

@@ -117,8 +117,8 @@ export const ACCESS: readonly Mutation[] = [
     name: 'a name is read by whoever asks',
     protects: 'names',
     file: 'src/node/authorisation.ts',
-    find: 'this.#asker(principal).rights.allowsValue(name)\n          ? ALLOWED',
-    replace: 'this.#asker(principal).rights\n          ? ALLOWED',
+    find: 'return rights.allowsValue(name) ? ALLOWED : denied(',
+    replace: 'return rights !== null ? ALLOWED : denied(',
     noticedBy: [TOKENS, MATRIX],
   },
   {
