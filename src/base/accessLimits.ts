@@ -62,6 +62,7 @@ export const ACCESS_LIMITS = {
   loginFailuresRemembered: 10_000,
   loginWaitMsMin: 1_000,
   loginWaitMsMax: 60_000,
+  adminResetRetryMs: 1_000,
   passwordsAtOnceMax: 2,
   passwordsWaitingMax: 32,
 } as const;

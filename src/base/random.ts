@@ -19,6 +19,15 @@ export const systemRandom: RandomSource = {
   },
 };
 
+/** Characters that nobody takes for one another; 32 of them, so that each holds 5 bits. */
+const READABLE = 'abcdefghijkmnpqrstuvwxyz23456789';
+
+/** A password that nobody guesses: 140 random bits, to be read and typed. */
+export function newPassword(random: RandomSource): string {
+  const characters = [...random.bytes(28)].map((byte) => READABLE[byte % READABLE.length]).join('');
+  return (characters.match(/.{7}/g) ?? []).join('-');
+}
+
 /** Deterministic numbers from a 32-bit seed (xoshiro128**; Blackman and Vigna 2018). Not for keys. */
 export class SeededRandom implements RandomSource {
   readonly #state = new Uint32Array(4);

@@ -13,8 +13,12 @@ export interface Context {
   /** PEM, with `privateKey`; both empty: who is asked for shows a token. */
   readonly certificate: string;
   readonly privateKey: string;
-  /** An access token: counts rather than the certificate. Never in the file. */
+  /** An access token, which is never in the file, or a session: counts rather than the certificate. */
   readonly token?: string;
+  /** Who has logged in last. */
+  readonly user?: string;
+  /** Of the session in the file, on the wall clock. */
+  readonly expiresMs?: number;
 }
 
 interface ContextFile {
@@ -38,15 +42,17 @@ export function resolveContext(environment: NodeJS.ProcessEnv, name: string | un
   const ca = pemFile(environment['HOLDFAST_CA'], 'HOLDFAST_CA') ?? fromFile?.ca;
   const certificate = pemFile(environment['HOLDFAST_CERT'], 'HOLDFAST_CERT') ?? fromFile?.certificate;
   const privateKey = pemFile(environment['HOLDFAST_KEY'], 'HOLDFAST_KEY') ?? fromFile?.privateKey;
-  const token = environment['HOLDFAST_TOKEN']?.trim();
-  const isSomebody = token !== undefined || (certificate !== undefined && privateKey !== undefined);
+  const given = environment['HOLDFAST_TOKEN']?.trim();
+  const token = given ?? fromFile?.token;
+  const isSomebody = token !== undefined || (Boolean(certificate) && Boolean(privateKey));
+  if (fromFile?.user !== undefined && !isSomebody) throw loggedOut(fromFile.name);
   if (endpoints === undefined || ca === undefined || !isSomebody) {
     throw new HoldfastError(
       'CONFIG_INVALID',
       `no client context: ${contextPath(environment)} does not exist`,
       {
         field: 'HOLDFAST_CONFIG',
-        hint: 'name the context file that holdfast init or holdfast dev wrote, e.g. export HOLDFAST_CONFIG=.holdfast/context.json',
+        hint: 'log in with holdfast login, or name the context file that holdfast init or holdfast dev wrote, e.g. export HOLDFAST_CONFIG=.holdfast/context.json',
       },
     );
   }
@@ -57,7 +63,20 @@ export function resolveContext(environment: NodeJS.ProcessEnv, name: string | un
     certificate: certificate ?? '',
     privateKey: privateKey ?? '',
     ...(token === undefined ? {} : { token }),
+    ...(given === undefined ? sessionOf(fromFile) : {}),
   };
+}
+
+function sessionOf(context: Context | undefined): Pick<Context, 'user' | 'expiresMs'> {
+  const { user, expiresMs } = context ?? {};
+  return { ...(user === undefined ? {} : { user }), ...(expiresMs === undefined ? {} : { expiresMs }) };
+}
+
+function loggedOut(name: string): HoldfastError {
+  return new HoldfastError('UNAUTHENTICATED', `nobody is logged in with context ${name}`, {
+    field: 'context',
+    hint: 'holdfast login',
+  });
 }
 
 function pemFile(path: string | undefined, variable: string): string | undefined {
@@ -146,7 +165,10 @@ function isContext(value: unknown): value is Context {
   return (
     ['name', 'ca', 'certificate', 'privateKey'].every((field) => typeof context[field] === 'string') &&
     Array.isArray(context['endpoints']) &&
-    context['endpoints'].every((endpoint) => typeof endpoint === 'string')
+    context['endpoints'].every((endpoint) => typeof endpoint === 'string') &&
+    ['string', 'undefined'].includes(typeof context['token']) &&
+    ['string', 'undefined'].includes(typeof context['user']) &&
+    ['number', 'undefined'].includes(typeof context['expiresMs'])
   );
 }
 
@@ -170,6 +192,11 @@ export async function replaceContext(path: string, context: Context): Promise<vo
 
 async function writeContexts(path: string, file: ContextFile): Promise<void> {
   await writeFileDurably({ path, bytes: Buffer.from(`${JSON.stringify(file, null, 2)}\n`), mode: 0o600 });
+}
+
+/** The same context with nobody logged in. */
+export function withoutSession({ token: _token, expiresMs: _expiresMs, ...context }: Context): Context {
+  return context;
 }
 
 /** Makes another context of the file the current one. @throws HoldfastError CONFIG_INVALID when it is unknown */

@@ -1,16 +1,23 @@
 import type { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
+import { systemClock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { connect, type HoldfastClient } from '../client/index.ts';
 import { parseDuration } from './arguments.ts';
 import { type Context, resolveContext } from './context.ts';
 import { Output, type OutputFormat, type Streams } from './output.ts';
 
+/** A terminal, or what is read instead of one. */
+export type TerminalInput = Readable & {
+  readonly isTTY?: boolean;
+  readonly setRawMode?: (mode: boolean) => unknown;
+};
+
 /** What a command is given of the world around it. */
 export interface Invocation {
   readonly environment: NodeJS.ProcessEnv;
   readonly streams: Streams;
-  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdin: TerminalInput;
   /** Aborted by Ctrl-C or SIGTERM. */
   readonly interrupted: AbortSignal;
   /** The status that the program ends with when nothing is thrown. */
@@ -52,7 +59,9 @@ export async function withClient<T>(
 ): Promise<T> {
   const { context, timeout } = command.optsWithGlobals<GlobalOptions>();
   const requestTimeoutMs = timeout === undefined ? undefined : parseDuration(timeout, '--timeout');
-  const client = await connectTo(resolveContext(invocation.environment, context), requestTimeoutMs);
+  const resolved = resolveContext(invocation.environment, context);
+  refuseEnded(resolved);
+  const client = await connectTo(resolved, requestTimeoutMs);
   const { interrupted } = invocation;
   const close = (): void => void client.close();
   if (onInterrupt === 'close') interrupted.addEventListener('abort', close);
@@ -63,6 +72,15 @@ export async function withClient<T>(
     interrupted.removeEventListener('abort', close);
     await client.close();
   }
+}
+
+function refuseEnded({ name, user = '', expiresMs }: Context): void {
+  if (expiresMs === undefined || systemClock.wallMs() < expiresMs) return;
+  const ended = new Date(expiresMs).toISOString();
+  throw new HoldfastError('UNAUTHENTICATED', `the session of ${user} in context ${name} ended at ${ended}`, {
+    field: 'context',
+    hint: 'holdfast login',
+  });
 }
 
 /** A client of one context. */

@@ -13,6 +13,7 @@ import { addInitCommand } from './offline/init.ts';
 import { addJoinCommand } from './offline/join.ts';
 import { addKeyChangeCommands } from './offline/keyChanges.ts';
 import { addKeyCommands } from './offline/keys.ts';
+import { addResetAdminCommand } from './offline/resetAdmin.ts';
 import { addRotateAuthorityCommand } from './rotateAuthority.ts';
 import { addServerCommand } from './server.ts';
 
@@ -42,6 +43,7 @@ export function buildProgram(invocation: Invocation): Command {
   addMemberCommands(program, invocation);
   addAccessCommands(program, invocation);
   addAuditCommands(program, invocation);
+  addResetAdminCommand(program, invocation);
   addKeyCommands(program, invocation);
   addKeyChangeCommands(program, invocation);
   addRotateAuthorityCommand(program, invocation);

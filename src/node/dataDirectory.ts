@@ -9,6 +9,8 @@ export interface DataDirectory {
   readonly keyring: string;
   /** What a joining node knows of the others until it has a member table of its own; sealed. */
   readonly seedMembers: string;
+  /** What the next start turns into a reset of the administrator; sealed. */
+  readonly adminReset: string;
   readonly identity: string;
 }
 
@@ -20,6 +22,7 @@ export function dataDirectory(path: string): DataDirectory {
     wal: join(root, 'wal'),
     keyring: join(root, 'keyring'),
     seedMembers: join(root, 'members.sealed'),
+    adminReset: join(root, 'admin-reset.sealed'),
     identity: join(root, 'identity.json'),
   };
 }

@@ -16,6 +16,7 @@ import type { Store } from '../store/store.ts';
 import { type CertificateIdentity, certificateIdentity } from '../trust/identity.ts';
 import { requireTls13, serverCredentials } from '../trust/tls.ts';
 import { NodeAccessPort } from './accessPort.ts';
+import { AdminReset } from './adminReset.ts';
 import { AuditedReads } from './auditedReads.ts';
 import { NodeAuditPort } from './auditPort.ts';
 import { Authorisation } from './authorisation.ts';
@@ -174,6 +175,7 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
   certification.start(transport, () => api.forgetIdentities());
+  startAdminReset({ ...assembly, store, core });
   const ready = (): void => api.setReady(true);
   if (store.missing === null) ready();
   else core.stateMachine.onInstalled = ready;
@@ -247,6 +249,21 @@ function createKeyChange({ opened, store, core, options }: Parts, ask: KeyChange
   const keyChange = new KeyChange({ ...parts, random: systemRandom, scheduler: systemScheduler });
   core.keyChange = keyChange;
   return keyChange;
+}
+
+function startAdminReset({ opened, core, options, onStop }: Parts): void {
+  const { directory, sealer, identity } = opened;
+  const reset = new AdminReset({
+    directory,
+    sealer,
+    submit: core.submit,
+    nodeId: identity.nodeId,
+    clock: systemClock,
+    scheduler: systemScheduler,
+    logger: options.logger,
+  });
+  reset.start();
+  onStop(() => reset.stop());
 }
 
 interface ScrubberSources extends Parts {

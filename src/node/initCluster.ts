@@ -16,6 +16,7 @@ import { sealKeyring } from '../envelope/keyringForm.ts';
 import { Sealer } from '../envelope/sealer.ts';
 import type { CommandBatch } from '../proto/storage.ts';
 import { commandBatchCodec } from '../proto/storage.ts';
+import type { ResetAdmin } from '../proto/users.ts';
 import { entryHash, ZERO_HASH } from '../replication/raft/entryHash.ts';
 import type { Configuration, SnapshotMetadata } from '../replication/raft/types.ts';
 import { DiskWal } from '../replication/wal/diskWal.ts';
@@ -26,6 +27,7 @@ import { issueClientCertificate, issueNodeCertificate } from '../trust/certifica
 import { newInstance, writeIdentityFile } from '../trust/identityFile.ts';
 import { saveNodeCredentials } from '../trust/nodeCredentials.ts';
 import { pemOf } from '../trust/tls.ts';
+import { newAdminReset } from './adminReset.ts';
 import { certificateHosts } from './certificateHosts.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { type DataDirectory, dataDirectory } from './dataDirectory.ts';
@@ -42,6 +44,8 @@ export interface InitialisedCluster {
   /** Key files that were made. */
   readonly keyFiles: readonly string[];
   readonly admin: AdminContext;
+  /** Of the user `admin`; nowhere else. */
+  readonly adminPassword: string;
 }
 
 /** What the first administrator's client needs. All PEM. */
@@ -112,7 +116,8 @@ async function makeFirstNode({
   });
   const sealer = new Sealer({ keyring, storeId, random: systemRandom });
   const authority = await createAuthority({ clusterId, clock: systemClock, random: systemRandom });
-  const genesis = { configuration, directory, sealer, authority, clusterId, nodeId, lifetimeMs };
+  const { password: adminPassword, reset } = await newAdminReset();
+  const genesis = { configuration, directory, sealer, authority, clusterId, nodeId, lifetimeMs, reset };
   const { base, admin } = await writeWithAuthority(genesis);
   const wal = await DiskWal.create(
     { directory: directory.wal, storeId },
@@ -121,7 +126,8 @@ async function makeFirstNode({
   await wal.close();
   const keyringBytes = sealKeyring(keyring, control.active, systemRandom);
   await writeFileDurably({ path: directory.keyring, bytes: keyringBytes, mode: 0o600 });
-  return { clusterId, storeId, nodeId, keyFiles, admin, controlKeyFingerprint: control.active.fingerprint };
+  const { fingerprint: controlKeyFingerprint } = control.active;
+  return { clusterId, storeId, nodeId, keyFiles, admin, adminPassword, controlKeyFingerprint };
 }
 
 interface Genesis {
@@ -130,6 +136,8 @@ interface Genesis {
   readonly sealer: Sealer;
   readonly authority: Authority;
   readonly nodeId: NodeId;
+  /** Makes the first user. */
+  readonly reset: ResetAdmin;
 }
 
 type Founding = Genesis & { readonly clusterId: ClusterId; readonly lifetimeMs: number };
@@ -168,7 +176,7 @@ async function saveOwnCredentials(genesis: Founding): Promise<void> {
 
 /** Places 1 and 2 of the log, applied before there is a log: it begins after them, with this state as its base. */
 async function writeFirstState(genesis: Genesis): Promise<SnapshotMetadata> {
-  const { configuration, directory, sealer, authority, nodeId } = genesis;
+  const { configuration, directory, sealer, authority, nodeId, reset } = genesis;
   const member = {
     nodeId,
     name: configuration.name,
@@ -195,6 +203,12 @@ async function writeFirstState(genesis: Genesis): Promise<SnapshotMetadata> {
           authorityPrivateKey: authority.privateKey,
           member,
         },
+      },
+      {
+        origin: nodeId,
+        sequence: 0,
+        principal: { kind: 'node', name: nodeId, address: '' },
+        resetAdmin: reset,
       },
     ],
   };

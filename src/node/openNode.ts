@@ -37,24 +37,10 @@ export interface OpenedNode {
  */
 export async function openNode(configuration: NodeConfiguration, logger: Logger): Promise<OpenedNode> {
   const directory = dataDirectory(configuration.dataDir);
-  if (!hasIdentity(directory)) {
-    throw new HoldfastError('DATA_DIR_INVALID', `${directory.root} holds no node`, {
-      field: 'data-dir',
-      hint: 'make one with holdfast init (a new cluster) or holdfast join (an existing one)',
-    });
-  }
+  requireNode(directory);
   const lock = await lockDataDirectory(directory.root);
   try {
-    const identity = present(await readIdentityFile(directory.root), 'identity');
-    if (identity.format !== DATA_FORMAT) {
-      throw new HoldfastError(
-        'VERSION_UNSUPPORTED',
-        `${directory.root} has format ${identity.format}, this is ${DATA_FORMAT}`,
-        {
-          hint: 'run the version of holdfast that wrote it, or a newer one',
-        },
-      );
-    }
+    const identity = await requireIdentity(directory);
     const keys = openKeys(configuration);
     const { storeId, clusterId, nodeId } = identity;
     const keyring = new KeyringFile(directory.keyring, { storeId, controlKeys: () => keys.control.all });
@@ -72,6 +58,28 @@ export async function openNode(configuration: NodeConfiguration, logger: Logger)
     await lock.release();
     throw thrown;
   }
+}
+
+/** Before its lock is taken: that makes a folder. @throws HoldfastError DATA_DIR_INVALID */
+export function requireNode(directory: DataDirectory): void {
+  if (hasIdentity(directory)) return;
+  throw new HoldfastError('DATA_DIR_INVALID', `${directory.root} holds no node`, {
+    field: 'data-dir',
+    hint: 'make one with holdfast init (a new cluster) or holdfast join (an existing one)',
+  });
+}
+
+/** Of a node that this release can open. @throws HoldfastError VERSION_UNSUPPORTED, and as the file is read */
+export async function requireIdentity(directory: DataDirectory): Promise<NodeIdentityFile> {
+  const identity = present(await readIdentityFile(directory.root), 'identity');
+  if (identity.format === DATA_FORMAT) return identity;
+  throw new HoldfastError(
+    'VERSION_UNSUPPORTED',
+    `${directory.root} has format ${identity.format}, this is ${DATA_FORMAT}`,
+    {
+      hint: 'run the version of holdfast that wrote it, or a newer one',
+    },
+  );
 }
 
 /** @throws HoldfastError JWT_SECRET_MISMATCH with both values */

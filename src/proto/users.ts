@@ -72,4 +72,5 @@ export interface AccessTokenRow {
 const PACKAGE = 'holdfast.storage.v1';
 
 export const accessTokenRowCodec = codec<AccessTokenRow>(`${PACKAGE}.AccessTokenRow`);
+export const resetAdminCodec = codec<ResetAdmin>(`${PACKAGE}.ResetAdmin`);
 export const userRowCodec = codec<UserRow>(`${PACKAGE}.UserRow`);

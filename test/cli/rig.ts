@@ -74,6 +74,8 @@ export interface Ended {
   readonly status: number | null;
   readonly stdout: Buffer;
   readonly stderr: string;
+  /** How the terminal was set: true hides what is typed. */
+  readonly rawModes?: readonly boolean[];
 }
 
 export interface RunOptions {
@@ -81,6 +83,8 @@ export interface RunOptions {
   readonly interrupted?: AbortSignal;
   readonly environment?: NodeJS.ProcessEnv;
   readonly terminal?: boolean;
+  /** What a person types: there is a terminal then. */
+  readonly typed?: string;
   /** Sees each piece of stdout as it is written. */
   readonly onOutput?: (text: string) => void;
 }
@@ -149,17 +153,23 @@ const NOBODY: Caller = { principal: { kind: 'client', name: 'test', address: '' 
 /** Runs one command line in this process. */
 export async function runHere(words: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const stdout = collector(options);
-  const stderr = collector({});
+  const { typed } = options;
+  const stderr = collector({ terminal: typed !== undefined });
+  const rawModes: boolean[] = [];
+  const stdin = Object.assign(Readable.from([Buffer.from(typed ?? options.stdin ?? '')]), {
+    isTTY: typed !== undefined,
+    setRawMode: (mode: boolean) => rawModes.push(mode),
+  });
   const status = await run(
     {
       environment: options.environment ?? {},
       streams: { stdout: stdout.stream, stderr: stderr.stream },
-      stdin: Readable.from([Buffer.from(options.stdin ?? '')]),
+      stdin,
       interrupted: options.interrupted ?? new AbortController().signal,
     },
     words,
   );
-  return { status, stdout: stdout.bytes(), stderr: stderr.bytes().toString() };
+  return { status, stdout: stdout.bytes(), stderr: stderr.bytes().toString(), rawModes };
 }
 
 function collector({ onOutput, terminal = false }: RunOptions) {

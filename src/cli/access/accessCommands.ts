@@ -1,11 +1,15 @@
 import type { Command } from 'commander';
 import { type Invocation, outputOf, withClient } from '../invocation.ts';
 import { timeText } from '../value.ts';
+import { addLoginCommands } from './loginCommands.ts';
 import { addPolicyCommands } from './policyCommands.ts';
 import { addTokenCommands } from './tokenCommands.ts';
+import { addUserCommands } from './userCommands.ts';
 
-/** `holdfast whoami|policy …|token …` */
+/** `holdfast login|logout|whoami|user …|policy …|token …` */
 export function addAccessCommands(program: Command, invocation: Invocation): void {
+  addLoginCommands(program, invocation);
+  addUserCommands(program, invocation);
   addPolicyCommands(program, invocation);
   addTokenCommands(program, invocation);
   program

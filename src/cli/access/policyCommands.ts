@@ -115,7 +115,10 @@ function addExplain(policy: Command, invocation: Invocation): void {
   policy
     .command('explain')
     .description('which rule decides whether somebody may do something')
-    .argument('<who>', 'a role, or the id of an access token')
+    .argument(
+      '<who>',
+      'the id of an access token, a role, or a user; user:NAME where a role has that name too',
+    )
     .argument('<action>', 'list, read, write, delete, reveal, rollback, or admin:AREA')
     .argument('[path]', 'a name; none for admin:AREA')
     .action(

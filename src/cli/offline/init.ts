@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import type { Command } from 'commander';
+import { authorityFingerprint } from '../../client/index.ts';
 import { contextPath, readContextFile, saveContext } from '../context.ts';
 import { type Invocation, outputOf } from '../invocation.ts';
 import { orInterrupted } from './interrupted.ts';
@@ -24,6 +26,7 @@ export function addInitCommand(program: Command, invocation: Invocation): void {
         await saveContext(path, { name: options.contextName, endpoints: [endpoint], ...secrets });
       });
       const made = await orInterrupted(work, invocation.interrupted);
+      const caFingerprint = authorityFingerprint(new X509Certificate(made.admin.ca).raw);
       outputOf(invocation, command).result(
         {
           clusterId: made.clusterId,
@@ -31,12 +34,17 @@ export function addInitCommand(program: Command, invocation: Invocation): void {
           controlKeyFingerprint: made.controlKeyFingerprint,
           keyFiles: made.keyFiles,
           contextFile: path,
+          caFingerprint,
+          user: 'admin',
+          password: made.adminPassword,
         },
         [
           `cluster ${made.clusterId}, first node ${made.nodeId}`,
           ...made.keyFiles.map((file) => `wrote ${file}: keep a copy in a safe place`),
           `control key ${made.controlKeyFingerprint}`,
+          `CA ${caFingerprint}`,
           `administrator's context: ${path}`,
+          `first user: admin, password ${made.adminPassword} (shown only this once)`,
           'next: holdfast server (with the same settings), then holdfast status',
         ],
       );
