@@ -33,7 +33,9 @@ export const ACCESS_LIMITS = {
   auditPageRecordsMax: 1_000,
   auditPageBytes: 1024 * 1024,
   auditPageScannedMax: 20_000,
-  auditTextBytesMax: 256,
+  auditTextBytesMax: 1_024,
+  /** Of who was denied something. */
+  denialNameCharactersMax: 256,
   auditReadPatternsMax: 256,
   /** 90 days; and at most 10 years. */
   auditRetentionMs: 90 * 86_400_000,

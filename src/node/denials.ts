@@ -46,7 +46,8 @@ export class Denials {
   }
 
   note({ principal, action, resource, code, detail }: Denial): void {
-    const { kind, name, address, session = '' } = principal;
+    const { kind, address, session = '' } = principal;
+    const name = principal.name.slice(0, LIMITS.denialNameCharactersMax);
     const text = Buffer.from(resource).toString('latin1');
     const key = [kind, name, hostOf(address), action, text, code, detail].join('\n');
     const known = this.#waiting.get(key);

@@ -8,6 +8,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemScheduler } from '../base/scheduler.ts';
+import type { Principal } from '../proto/storage.ts';
 import { RaftLog } from '../replication/raftLog/raftLog.ts';
 import type { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
 import { DiskWal } from '../replication/wal/diskWal.ts';
@@ -350,7 +351,9 @@ function createUserPort({
 }: Pick<Parts, 'store' | 'core'> & { readonly sessions: Sessions }): NodeUserPort {
   const { read, submit } = core;
   const passwords = new Passwords({ store, read, clock: systemClock, random: systemRandom });
-  return new NodeUserPort({ store, read, submit, sessions, passwords });
+  const onDenied = (principal: Principal, { code }: HoldfastError): void =>
+    core.denials.note({ principal, action: 'access.login', resource: Buffer.alloc(0), code, detail: '' });
+  return new NodeUserPort({ store, read, submit, sessions, passwords, onDenied });
 }
 
 function clientOrNobody(identity: CertificateIdentity): Identity {

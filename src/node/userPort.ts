@@ -24,7 +24,7 @@ export interface UserPortParts {
   readonly sessions: Sessions;
   readonly passwords: Passwords;
   /** A login, or the change of a password by who should know it, was refused. */
-  readonly onDenied?: (who: Principal, error: HoldfastError) => void;
+  readonly onDenied: (who: Principal, error: HoldfastError) => void;
 }
 
 /** Users as the API sees them. Nothing but hashes of passwords leaves this node. */
@@ -104,7 +104,7 @@ export class NodeUserPort implements UserPort {
       return await passwords.verify(shown, deadlineMs);
     } catch (thrown) {
       const { name, address } = shown;
-      if (thrown instanceof HoldfastError) onDenied?.({ kind: 'user', name, address }, thrown);
+      if (thrown instanceof HoldfastError) onDenied({ kind: 'user', name, address }, thrown);
       throw thrown;
     }
   }
