@@ -4,6 +4,8 @@ import type { Command, KeyRange, Operation } from '../proto/storage.ts';
 /** Origin, request id and what encodings add to a command, and to each compare or operation in it. */
 const COMMAND_OVERHEAD_BYTES = 128;
 const OPERATION_OVERHEAD_BYTES = 64;
+/** The id of a session and the generation of a password. */
+const SESSION_BYTES = 32;
 
 /**
  * About as long as a command is inside a batch. Counts everything that a caller can make long, so that many
@@ -12,6 +14,7 @@ const OPERATION_OVERHEAD_BYTES = 64;
 export function commandBytes({ principal, transaction }: Pick<Command, 'principal' | 'transaction'>): number {
   let bytes = COMMAND_OVERHEAD_BYTES;
   if (principal) bytes += 3 * (principal.name.length + principal.address.length);
+  if (principal?.session !== undefined) bytes += SESSION_BYTES;
   if (!transaction) return bytes;
   for (const compare of transaction.compares)
     bytes += OPERATION_OVERHEAD_BYTES + compare.key.length + compare.value.length;
