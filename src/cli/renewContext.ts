@@ -16,6 +16,7 @@ export function addRenewContextCommand(context: Command, invocation: Invocation)
       refuseEnvironment(environment);
       const { context: name } = command.optsWithGlobals<{ context?: string }>();
       const before = resolveContext(environment, name);
+      refuseSession(before);
       const csr = certificateRequest(before.privateKey);
       const answer = await withClient(invocation, command, ({ cluster }) => cluster.renewClient({ csr }));
       const renewed = renewedContext(before, answer);
@@ -44,6 +45,14 @@ function refuseEnvironment(environment: NodeJS.ProcessEnv): void {
       hint: `unset ${set}, and name the context with --context`,
     },
   );
+}
+
+function refuseSession({ name, privateKey }: Context): void {
+  if (privateKey !== '') return;
+  throw new HoldfastError('CONFIG_INVALID', `context ${name} has no certificate`, {
+    field: 'context',
+    hint: 'to know another CA, log in again: holdfast login URL --ca-fingerprint sha256:…',
+  });
 }
 
 /** @throws HoldfastError CERTIFICATE_INVALID when the answer is not for the key of the context, by a CA in it */

@@ -50,7 +50,7 @@ async function finished(cluster: ClusterClient, own: Context): Promise<Authority
       `context ${own.name} has no certificate of the new CA yet`,
       {
         field: 'context',
-        hint: 'holdfast context renew',
+        hint: 'holdfast context renew, or use a context that has a certificate: --context',
       },
     );
   }
@@ -58,6 +58,7 @@ async function finished(cluster: ClusterClient, own: Context): Promise<Authority
 }
 
 function isRenewed({ certificate, ca }: Context, signing: string): boolean {
+  if (certificate === '') return false;
   const own = new X509Certificate(certificate);
   return (ca.match(PEM) ?? [])
     .map((pem) => new X509Certificate(pem))

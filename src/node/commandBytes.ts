@@ -6,6 +6,8 @@ const COMMAND_OVERHEAD_BYTES = 128;
 const OPERATION_OVERHEAD_BYTES = 64;
 /** Of an audit record: what it says beside names. */
 const NOTE_OVERHEAD_BYTES = 512;
+/** The id of a session and the generation of a password. */
+const SESSION_BYTES = 32;
 
 /**
  * About as long as a command is inside a batch. Counts everything that a caller can make long, so that many
@@ -20,6 +22,7 @@ export function commandBytes({ principal, transaction, readValues, noteAudit }: 
     bytes += OPERATION_OVERHEAD_BYTES + rangeBytes(range) + from.length;
   for (const { resource, resourceEnd, principal: name, detail } of noteAudit?.records ?? [])
     bytes += NOTE_OVERHEAD_BYTES + resource.length + resourceEnd.length + 3 * (name.length + detail.length);
+  if (principal?.session !== undefined) bytes += SESSION_BYTES;
   if (!transaction) return bytes;
   for (const compare of transaction.compares)
     bytes += OPERATION_OVERHEAD_BYTES + compare.key.length + compare.value.length;

@@ -164,6 +164,11 @@ describe('a session', () => {
     ]);
   });
 
+  it('has no certificate to renew', async () => {
+    await login();
+    expect((await cli(['context', 'renew'])).stderr).toMatch(/CONFIG_INVALID\)\nhint: .*log in again/);
+  });
+
   it('gives way to a token of the environment', async () => {
     await login();
     rig.node.access.tokens.set('hft_1', '00ab');

@@ -187,6 +187,24 @@ describe('a login', () => {
   });
 });
 
+it('a session that was tampered with is nobody', async () => {
+  await create('hal', 'viewer');
+  const token = await login('hal');
+  const [header = '', claims = '', signature = ''] = token.split('.');
+  const encoded = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const none = encoded({ alg: 'none', typ: 'holdfast-session+jwt' });
+  const said = JSON.parse(Buffer.from(claims, 'base64url').toString()) as object;
+  for (const wrong of [
+    `${none}.${claims}.`,
+    `${none}.${claims}.${signature}`,
+    `${header}.${encoded({ ...said, sub: 'admin' })}.${signature}`,
+    `${header}.${claims}`,
+    token.slice(0, -2),
+  ])
+    await expect(clientOf(wrong).get('key/1')).rejects.toMatchObject(REFUSED);
+  await clientOf(token).get('key/1');
+});
+
 it('users are listed by name, without anything of their passwords', async () => {
   await create('zoe', 'viewer', 'deployer');
   const { users } = await admin.access.users();

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { KeyChangeStatus } from '../../../src/client/index.ts';
+import { HoldfastClient, type KeyChangeStatus } from '../../../src/client/index.ts';
 import { openKeyring } from '../../../src/envelope/keyringForm.ts';
 import { loadControlKeys, loadJwtSecret } from '../../../src/envelope/keySources.ts';
 import { scanForEnvelopes } from '../../../src/node/keyChange/scan.ts';
@@ -112,10 +112,24 @@ it('another JWT secret comes to every node, and the old one goes', async () => {
   const secretsOf = ({ configuration }: NodeFolder) =>
     loadJwtSecret({ path: configuration.jwtSecretPath, dataDir: configuration.dataDir, env: {} });
   const before = (await client.cluster.status()).jwtSecretFingerprint;
+  const ada = { name: 'ada', password: 'a password of ada' };
+  await client.access.createUser({ ...ada, roles: ['viewer'] });
+  const endpoints = three.nodes.map((node) => node.apiAddress);
+  const clients: HoldfastClient[] = [];
+  const as = (token?: string): HoldfastClient => {
+    const made = new HoldfastClient({ endpoints, ca: three.admin.ca, token });
+    clients.push(made);
+    return made;
+  };
+  const session = as((await as().access.login(ada)).token);
+  await session.get('key/1');
   await client.cluster.beginKeyChange({ kind: 'jwt', source: 'file' });
   await untilPhase('finished');
   const { newFingerprint } = await change();
   expect(newFingerprint).not.toBe(before);
+  await expect(session.get('key/1')).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  await as((await as().access.login(ada)).token).get('key/1');
+  for (const one of clients) await one.close();
   expect((await client.cluster.status()).jwtSecretFingerprint).toBe(newFingerprint);
   await until(
     () =>
