@@ -106,7 +106,7 @@ export const ACCESS: readonly Mutation[] = [
     name: 'a token that was made elsewhere is refused at once',
     protects: 'access',
     file: 'src/node/authorisation.ts',
-    find: '    if (shown !== null && !isGood()) await this.#read.linearizable(deadlineMs);\n',
+    find: '    if (!isGood()) await this.#read.linearizable(deadlineMs);\n',
     replace: '',
     noticedBy: [AUTHORISATION],
   },
