@@ -19,8 +19,8 @@ export interface VerifiedExport {
   readonly lastSequence: number;
   readonly lastHash: string;
   readonly filtered: boolean;
-  /** Whether the noted head was found; null: none was given, or the export says nothing of it. */
-  readonly isHeadFound: boolean | null;
+  /** A head was noted, and the export has it. */
+  readonly isHeadFound: boolean;
 }
 
 /**
@@ -43,7 +43,7 @@ class ExportCheck {
   #end: ExportEnd | null = null;
   #records = 0;
   #last: NotedHead = { sequence: 0, hash: '' };
-  #isHeadFound: boolean | null = null;
+  #isHeadFound = false;
 
   constructor(noted: NotedHead | null) {
     this.#noted = noted;
@@ -62,7 +62,7 @@ class ExportCheck {
     if (this.#head === null) throw this.#wrong('the export is empty');
     if (this.#end === null) throw this.#wrong('the export is cut off: its last line is missing');
     const { clusterId, firstSequence, filtered } = this.#head;
-    this.#requireNoted(firstSequence);
+    this.#requireNoted();
     const { sequence: lastSequence, hash: lastHash } = this.#last;
     const isHeadFound = this.#isHeadFound;
     return {
@@ -76,13 +76,18 @@ class ExportCheck {
     };
   }
 
-  /** The noted record may lie behind the end, where nothing of it can be seen but that it is missing. */
-  #requireNoted(firstSequence: number): void {
-    if (this.#noted === null || this.#isHeadFound === true || this.#head?.filtered === true) return;
+  /**
+   * Nothing covers the first line, so what it says is no excuse: with a head, the file has to hold the noted record and everything from
+   * its own first record on.
+   */
+  #requireNoted(): void {
+    if (this.#noted === null) return;
+    if (this.#head?.filtered === true)
+      throw this.#wrong('records were left out of the export on purpose: it cannot be held against a head');
+    if (this.#isHeadFound) return;
     const { sequence } = this.#noted;
-    if (sequence < firstSequence - 1 || (this.#records === 0 && sequence === 0)) return;
     throw this.#wrong(
-      `the export ends at record ${this.#last.sequence}, before the noted record ${sequence}`,
+      `the noted record ${sequence} is not in the export, which ends at record ${this.#last.sequence}`,
     );
   }
 

@@ -47,13 +47,12 @@ describe('an export', () => {
       records: 30,
       firstSequence: 1,
       lastSequence: 30,
-      isHeadFound: null,
+      isHeadFound: false,
     });
     for (const sequence of [1, 17, 30])
       expect((await verify(exported(), headOf(sequence))).isHeadFound).toBe(true);
     expect(await verify(exported(RECORDS.slice(10)))).toMatchObject({ firstSequence: 11, records: 20 });
     expect((await verify(exported(RECORDS.slice(10)), headOf(10))).isHeadFound).toBe(true);
-    expect((await verify(exported(RECORDS.slice(10)), headOf(5))).isHeadFound).toBeNull();
     expect(await verify(exported([]))).toMatchObject({ records: 0, lastSequence: 0 });
     expect(await verify(exported().map((line) => `${line}\r`))).toMatchObject({ records: 30 });
   });
@@ -128,9 +127,24 @@ describe('an export', () => {
   it('with the last ten cut and another last line is found out by a head that was noted', async () => {
     expect((await verify(cut)).lastSequence).toBe(20);
     expect((await verify(cut, headOf(20))).isHeadFound).toBe(true);
-    await expect(verify(cut, headOf(21))).rejects.toThrow('ends at record 20, before the noted record 21');
+    await expect(verify(cut, headOf(21))).rejects.toThrow(
+      'the noted record 21 is not in the export, which ends at record 20',
+    );
     const other = { sequence: 20, hash: 'a'.repeat(64) };
     await expect(verify(cut, other)).rejects.toThrow('line 21: record 20 is not the one that was noted');
+  });
+
+  it('is not excused by what its first line says, once a head was noted', async () => {
+    const forged = (lines: readonly string[], head: object) =>
+      lines.with(0, JSON.stringify({ ...(JSON.parse(lines[0] ?? '') as object), ...head }));
+    const gap = exported(RECORDS.toSpliced(14, 1), true);
+    for (const [lines, noted] of [
+      [forged(cut, { filtered: true }), headOf(21)],
+      [forged(gap, { filtered: true }), headOf(30)],
+      [exported(RECORDS.slice(10)), headOf(5)],
+      [forged(exported([]), { firstSequence: 1_000 }), headOf(20)],
+    ] as const)
+      await expect(verify(lines, noted)).rejects.toMatchObject({ code: 'AUDIT_TAMPERED' });
   });
 
   it('of nothing, of bytes without lines, and of a line without end is none', async () => {

@@ -32,16 +32,13 @@ export function addVerifyCommand(audit: Command, invocation: Invocation): void {
 
 async function verifyFile(path: string, noted: NotedHead | null, output: Output): Promise<void> {
   const found = await verifyExport(linesOf(chunksOf(path)), noted);
-  const { records, firstSequence, lastSequence, lastHash, filtered, isHeadFound } = found;
+  const { records, firstSequence, lastSequence, lastHash, filtered } = found;
   output.result(found, [
     records === 0
       ? 'no records'
       : `${records} records are as they were written, ${firstSequence} to ${lastSequence}`,
     ...(filtered
       ? ['some were left out by what was asked for: whether others are missing cannot be said']
-      : []),
-    ...(noted !== null && isHeadFound === null
-      ? [`nothing can be said of record ${noted.sequence}: it is not in the file`]
       : []),
     ...(records === 0 ? [] : [`head ${lastSequence}:${lastHash}`]),
   ]);
