@@ -68,6 +68,11 @@ export class Sessions {
     return { ...of, session, expiresMs: endSeconds * 1_000, token };
   }
 
+  /** What sessions are signed by now; another one means that all from before are over. */
+  keyInForce(): KeyObject | null {
+    return this.#parts.key();
+  }
+
   /** Null: it is none that is good now, whatever is wrong with it. What is too long is not looked at. */
   async verify(token: string): Promise<Session | null> {
     const { clusterId, clock } = this.#parts;

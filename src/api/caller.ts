@@ -72,7 +72,7 @@ export class Callers {
   async identified(
     call: IncomingCall,
     deadlineMs: number,
-  ): Promise<Pick<Caller, 'principal' | 'sessionEndMs'>> {
+  ): Promise<Pick<Caller, 'principal' | 'sessionEndMs' | 'isInForce'>> {
     const [authorization] = call.metadata.get('authorization');
     if (authorization === undefined) return { principal: this.certified(call) };
     const token = bearerOf(authorization);

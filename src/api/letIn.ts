@@ -48,9 +48,13 @@ export async function letInStream(
 ): Promise<{ readonly principal: Principal; readonly isGood: (wallMs: number) => boolean }> {
   const { callers, access } = guards;
   const deadlineMs = callers.deadlineMs(LIMITS.requestTimeoutMs);
-  const { principal, sessionEndMs = Number.POSITIVE_INFINITY } = await letIn(guards, call, deadlineMs);
-  if (principal.kind !== 'client')
-    return { principal, isGood: (wallMs) => wallMs <= sessionEndMs && access.isKnown(principal) };
+  const caller = await letIn(guards, call, deadlineMs);
+  const { principal, sessionEndMs = Number.POSITIVE_INFINITY, isInForce = () => true } = caller;
+  if (principal.kind !== 'client') {
+    const isGood = (wallMs: number): boolean =>
+      wallMs <= sessionEndMs && isInForce() && access.isKnown(principal);
+    return { principal, isGood };
+  }
   const endMs = callers.endMs(call);
   return { principal, isGood: (wallMs) => wallMs <= endMs };
 }

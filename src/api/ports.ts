@@ -56,6 +56,8 @@ export interface Caller {
   readonly deadlineMs: number;
   /** When his session ends, on the wall clock. Absent: he shows none. */
   readonly sessionEndMs?: number;
+  /** Whether what the session is signed by is in force still. */
+  readonly isInForce?: () => boolean;
   /**
    * To be awaited just before something of up to `bytesMax` bytes is read for this caller: resolves when what was
    * read for it before has gone out far enough, and never when it has gone away. Absent: no bound of its own.
@@ -103,6 +105,8 @@ export interface Holder {
   readonly principal: Omit<Principal, 'address'>;
   /** When the session ends, on the wall clock; absent: it is none. */
   readonly sessionEndMs?: number;
+  /** Whether what the session is signed by is in force still. */
+  readonly isInForce?: () => boolean;
 }
 
 /** Users, and how they become somebody. Every method rejects only with a HoldfastError. */

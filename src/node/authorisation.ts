@@ -43,12 +43,12 @@ export class Authorisation {
   readonly #store: Pick<Store, 'access' | 'logTimeMs'>;
   readonly #read: Pick<Read, 'linearizable'>;
   readonly #denials: Pick<Denials, 'note'>;
-  readonly #sessions: Pick<Sessions, 'verify'>;
+  readonly #sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
 
   constructor(parts: {
     readonly store: Pick<Store, 'access' | 'logTimeMs'>;
     readonly read: Pick<Read, 'linearizable'>;
-    readonly sessions: Pick<Sessions, 'verify'>;
+    readonly sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
     readonly denials: Pick<Denials, 'note'>;
   }) {
     this.#store = parts.store;
@@ -68,6 +68,7 @@ export class Authorisation {
       const deed = { principal: { kind: 'token', name: shown.id, address }, ...NO_GOOD_TOKEN };
       return this.#recorded(deed, () => ({ principal: this.#requireToken(shown) }));
     }
+    const key = this.#sessions.keyInForce();
     const session = await this.#sessions.verify(text);
     if (session === null) {
       const deed = { principal: { kind: 'token', name: 'unreadable', address }, ...NO_GOOD_TOKEN };
@@ -80,7 +81,8 @@ export class Authorisation {
     await this.#catchUpFor(deadlineMs, () => this.isKnown({ ...principal, address }));
     return this.#recorded({ principal: { ...principal, address }, ...NO_GOOD_TOKEN }, () => {
       this.#store.access.users.requireSession(principal);
-      return { principal, sessionEndMs: session.expiresMs };
+      const isInForce = (): boolean => key !== null && this.#sessions.keyInForce()?.equals(key) === true;
+      return { principal, sessionEndMs: session.expiresMs, isInForce };
     });
   }
 

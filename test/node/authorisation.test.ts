@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createAccessToken } from '../../src/access/accessToken.ts';
 import { decide } from '../../src/access/policy/decide.ts';
@@ -25,6 +26,7 @@ let session: Session | null;
 let ahead: () => void;
 let authorisation: Authorisation;
 let noted: Denial[];
+let keyInForce: KeyObject;
 beforeEach(() => {
   access = new Access(new RowChanges());
   deadlines = [];
@@ -38,8 +40,9 @@ beforeEach(() => {
   };
   const store = { access, logTimeMs: 100 };
   noted = [];
+  keyInForce = createSecretKey(Buffer.alloc(32, 1));
   const denials = { note: (denial: Denial) => void noted.push(denial) };
-  const sessions = { verify };
+  const sessions = { verify, keyInForce: () => keyInForce };
   authorisation = new Authorisation({ store, read: { linearizable }, sessions, denials });
 });
 
@@ -96,10 +99,20 @@ describe('a session', () => {
     session = shown;
     ahead = createUser;
     const { expiresMs: sessionEndMs, user: name, ...rest } = shown;
-    const holder = { principal: { kind: 'user', name, ...rest }, sessionEndMs };
+    const isInForce = expect.any(Function) as () => boolean;
+    const holder = { principal: { kind: 'user', name, ...rest }, sessionEndMs, isInForce };
     expect(await authorisation.holderOf('a.b.c', SHOWN)).toEqual(holder);
     expect(await authorisation.holderOf('a.b.c', SHOWN)).toEqual(holder);
     expect(deadlines).toEqual([7]);
+  });
+
+  it('is over when it is signed by what is in force no more', async () => {
+    session = shown;
+    createUser();
+    const { isInForce } = await authorisation.holderOf('a.b.c', SHOWN);
+    expect(isInForce?.()).toBe(true);
+    keyInForce = createSecretKey(Buffer.alloc(32, 2));
+    expect(isInForce?.()).toBe(false);
   });
 
   it('that is another one than the state knows is refused, once this node has caught up', async () => {
