@@ -13,7 +13,7 @@ import { Writers } from './writers.ts';
  */
 const LIMIT_MS = 60_000;
 const WRITERS = 4;
-const PAUSE_MS = 25;
+const PAUSE_MS = 150;
 
 let created: LocalCluster | undefined;
 let failing: FailpointCluster;

@@ -11,7 +11,7 @@ import { Writers } from './writers.ts';
 /* One cluster for all: in each test a node dies at one boundary of a rekey, under writers, and the rekey is finished. */
 const LIMIT_MS = 90_000;
 const WRITERS = 2;
-const PAUSE_MS = 25;
+const PAUSE_MS = 150;
 
 let created: LocalCluster | undefined;
 let failing: FailpointCluster;

@@ -27,6 +27,8 @@ export class Writers {
   readonly #raises: { acknowledged: number; unknown: number }[] = [];
   readonly #pauseMs: number;
   #stopped = false;
+  /** Of those who wait for more writes: then there are no pauses. */
+  #hurried = 0;
 
   private constructor(pauseMs: number) {
     this.#pauseMs = pauseMs;
@@ -53,11 +55,16 @@ export class Writers {
 
   async untilMore(count: number, withinMs: number): Promise<void> {
     const wanted = this.acknowledged + count;
-    await until(
-      withinMs,
-      () => `${count} more acknowledged writes`,
-      () => this.acknowledged >= wanted,
-    );
+    this.#hurried += 1;
+    try {
+      await until(
+        withinMs,
+        () => `${count} more acknowledged writes`,
+        () => this.acknowledged >= wanted,
+      );
+    } finally {
+      this.#hurried -= 1;
+    }
   }
 
   async stop(): Promise<void> {
@@ -101,7 +108,7 @@ export class Writers {
   }
 
   async #attempt(write: () => Promise<void>, failed: () => void): Promise<void> {
-    if (this.#pauseMs > 0) await pause(this.#pauseMs);
+    if (this.#pauseMs > 0 && this.#hurried === 0) await pause(this.#pauseMs);
     try {
       await write();
     } catch (thrown) {

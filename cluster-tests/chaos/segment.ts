@@ -63,6 +63,8 @@ export class Segment {
     const prefix = `c${number}/`;
     const { revision: after } = await client.get(prefix);
     const { cluster } = target;
+    // First of all: it asks for the records of everything from here on.
+    const audited = await AuditedTraffic.start({ cluster, client, prefix, after });
     const traffic = await Traffic.start({
       cluster,
       recorder,
@@ -70,7 +72,6 @@ export class Segment {
       seed: seed * 1_000 + number,
       pauseFactor,
     });
-    const audited = await AuditedTraffic.start({ cluster, client, prefix, after });
     return new Segment({ target, recorder, historyPath, client, prefix, after, traffic, audited });
   }
 

@@ -178,6 +178,21 @@ export class Authorisation {
     };
   }
 
+  /**
+   * As `visible`, for what is read at once: the rights are looked up once and not for each name.
+   * @throws HoldfastError UNAUTHENTICATED
+   */
+  visibleNow(principal: Principal, what: 'names' | 'values'): Visible | null {
+    const { rights } = this.#asker(principal);
+    if (rights === ALL_RIGHTS) return null;
+    return (name) => rights.allows('list', name) && (what === 'names' || rights.allowsValue(name));
+  }
+
+  /** Whether all values may be handed out to him, be there such names or not. */
+  readsAll(principal: Principal): boolean {
+    return this.isKnown(principal) && this.#asker(principal).rights.allowsValues({ start: '', end: '' });
+  }
+
   #asker(principal: Principal): Asker {
     return this.#store.access.asker(principal, this.#store.logTimeMs);
   }

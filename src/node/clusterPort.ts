@@ -27,6 +27,7 @@ import type { Store } from '../store/store.ts';
 import type { NodeIdentityFile } from '../trust/identityFile.ts';
 import { createJoinToken } from '../trust/joinToken.ts';
 import { spkiHash } from '../trust/publicKey.ts';
+import type { Authorisation } from './authorisation.ts';
 import type { Certification } from './certification.ts';
 import type { NodeCore } from './core.ts';
 import type { KeyChange } from './keyChange/keyChange.ts';
@@ -40,6 +41,7 @@ export interface ClusterPortParts {
   readonly identity: NodeIdentityFile;
   readonly store: Store;
   readonly core: NodeCore;
+  readonly authorisation: Pick<Authorisation, 'readsAll'>;
   readonly sealer: Sealer;
   readonly keyChange: Pick<KeyChange, 'driver' | 'rewriter' | 'keyFiles'>;
   /** Of the control key in force. */
@@ -71,7 +73,10 @@ export class NodeClusterPort implements ClusterPort {
     this.#startedMs = parts.clock.monotonicMs();
   }
 
-  status(_caller: Caller): Promise<StatusResponse> {
+  status({ principal }: Caller): Promise<StatusResponse> {
+    // Both are computed from values: of two answers whoever may not read one could find it by trying.
+    const digestOf = (bytes: Uint8Array): string =>
+      this.#parts.authorisation.readsAll(principal) ? asBuffer(bytes).toString('hex') : '';
     const { identity, store, core, sealer, clock, version } = this.#parts;
     const raft = core.log().status();
     return Promise.resolve({
@@ -87,7 +92,7 @@ export class NodeClusterPort implements ClusterPort {
       durableIndex: store.durable.index,
       revision: store.revision,
       compactedRevision: store.compactedRevision,
-      digest: store.digest.toString('hex'),
+      digest: digestOf(store.digest),
       encryption: sealer.keyring.encryption,
       controlKeyFingerprint: this.#parts.controlKeyFingerprint(),
       jwtSecretFingerprint: this.#parts.jwtSecretFingerprint(),
@@ -107,7 +112,7 @@ export class NodeClusterPort implements ClusterPort {
       scrub: this.#parts.scrubber.last ?? NOT_SCRUBBED,
       log: {
         lastIndex: raft.lastIndex,
-        lastHash: asBuffer(raft.lastHash).toString('hex'),
+        lastHash: digestOf(raft.lastHash),
         suspect: raft.suspectUntil !== null,
         suspectUntil: raft.suspectUntil?.index ?? 0,
       },

@@ -307,6 +307,7 @@ function createApi(parts: ApiParts): ApiServer {
       identity,
       store,
       core,
+      authorisation,
       sealer,
       keyChange,
       controlKeyFingerprint: () => keyring.controlKey.fingerprint,

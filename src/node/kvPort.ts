@@ -166,7 +166,7 @@ export class NodeKvPort implements KvPort {
     const revision = page?.revision ?? (request.revision || at.revision || this.#store.revision);
     const { limit, keysOnly, countOnly } = request;
     const from = page === null ? {} : { from: page.next, count: page.count };
-    const visible = this.#authorisation.visible(principal, keysOnly || countOnly ? 'names' : 'values');
+    const visible = this.#authorisation.visibleNow(principal, keysOnly || countOnly ? 'names' : 'values');
     const result = this.#store.range({ ...whole, limit, keysOnly, countOnly, revision, visible, ...from });
     const { items, count, next } = result;
     const nextPageToken = next === null ? NO_BYTES : encodePageToken({ revision, count, next }, whole);

@@ -213,7 +213,7 @@ export class Access {
     this.#dueMs = Number.POSITIVE_INFINITY;
     for (const known of this.#tokens.values()) {
       if (goneMs(known.token) <= timeMs) this.#dropToken(known);
-      else this.#dueMs = Math.min(this.#dueMs, goneMs(known.token));
+      else this.#dueMs = Math.min(this.#dueMs, dueMsOf(known.token, timeMs));
     }
   }
 
@@ -231,7 +231,7 @@ export class Access {
   loadToken(row: Row, encoded: Buffer): void {
     const token = accessTokenRowCodec.decode(plaintextOf(encoded));
     const { createdBy } = token;
-    this.#dueMs = Math.min(this.#dueMs, goneMs(token));
+    this.#dueMs = Math.min(this.#dueMs, dueMsOf(token, 0));
     this.#tokens.set(token.id, {
       row: this.#changes.loaded(row),
       token: {
@@ -244,7 +244,7 @@ export class Access {
   }
 
   #keepToken(place: RowPlace, token: AccessTokenRow): void {
-    this.#dueMs = Math.min(this.#dueMs, goneMs(token));
+    this.#dueMs = Math.min(this.#dueMs, dueMsOf(token, 0));
     this.#tokens.set(token.id, {
       row: this.#changes.create(place, accessTokenRowCodec.encode(token)),
       token,
@@ -292,6 +292,11 @@ export class Access {
 }
 
 const USER_PREFIX = /^user:/;
+
+/** Its end comes by an entry, also where nobody writes; then nothing is due before it goes. */
+function dueMsOf(token: AccessTokenRow, timeMs: number): number {
+  return token.expiresMs > timeMs ? token.expiresMs : goneMs(token);
+}
 
 const goneMs = ({ expiresMs }: AccessTokenRow): number =>
   expiresMs === 0 ? Number.POSITIVE_INFINITY : expiresMs + LIMITS.accessTokenKeptMs;

@@ -166,3 +166,23 @@ it(
   },
   2 * LIMIT_MS,
 );
+
+it('the digest of the state is told only to who may read all of it', async () => {
+  const operator = await withToken((await tokenOf('operator')).token);
+  const other = await withToken((await tokenOf('admin')).token);
+  const { digest, log } = await operator.cluster.status();
+  expect([digest, log?.lastHash]).toEqual(['', '']);
+  for (const client of [admin, other])
+    expect((await client.cluster.status()).digest).toMatch(/^[0-9a-f]{64}$/);
+});
+
+it('a token whose role was taken away sees no range any more', async () => {
+  const { token, id } = await tokenOf('apps');
+  const client = await withToken(token);
+  await client.range({ prefix: 'apps/' });
+  await admin.access.revokeToken({ id });
+  for (const options of [{}, { countOnly: true }, { serializable: true }])
+    await expect(client.range({ prefix: 'apps/', ...options })).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+    });
+});

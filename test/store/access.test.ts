@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { Command, CreateAccessToken, Outcome, Policy, Principal } from '../../src/proto/storage.ts';
-import { bytes, codeOf, command, put, read, StoreRig, transaction } from './storeRig.ts';
+import { bytes, codeOf, command, NODE, put, read, StoreRig, transaction } from './storeRig.ts';
 
 const ID = '00000000000000a1';
 const OTHER_ID = '00000000000000a2';
@@ -53,6 +53,15 @@ describe('a token', () => {
       'UNAUTHENTICATED',
     ]);
     expect(codes(apply({ revokeAccessToken: { id: ID } }))).toEqual(['NOT_FOUND']);
+  });
+
+  it('is due at its end, so that log time comes to it where nobody writes, and then when it goes', () => {
+    create({ ttlMs: 1_000 });
+    expect(rig.store.dueMs).toBe(rig.timeMs + 1_000);
+    rig.timeMs += 1_000;
+    apply({ advanceTime: {} }, NODE);
+    expect(codes(write('x', token(ID)))).toEqual(['UNAUTHENTICATED']);
+    expect(rig.store.dueMs).toBeGreaterThan(rig.timeMs + 1_000);
   });
 
   it('has what the policy of its role is now', () => {
