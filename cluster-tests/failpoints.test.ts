@@ -4,6 +4,7 @@ import type { HoldfastError, Watch } from '../src/client/index.ts';
 import { FAILPOINTS, type FailpointName } from '../test/patches/failpoints.ts';
 import { FailpointCluster } from './failpointCluster.ts';
 import { holdfast, type LocalCluster, nodeFlags } from './localCluster.ts';
+import { failAfterTheFirst } from './sharedCluster.ts';
 import { until } from './until.ts';
 import { Writers } from './writers.ts';
 
@@ -30,6 +31,8 @@ beforeAll(async () => {
   // More revisions than are kept: compaction has something to do all the time.
   await writers.untilMore(600, LIMIT_MS);
 }, 2 * LIMIT_MS);
+
+failAfterTheFirst();
 
 afterAll(async () => {
   await created?.destroy();

@@ -5,6 +5,7 @@ import { loadControlKeys } from '../src/envelope/keySources.ts';
 import { KEY_CHANGE_FAILPOINTS, type KeyChangeFailpoint } from '../test/patches/keyChangeFailpoints.ts';
 import { FailpointCluster } from './failpointCluster.ts';
 import type { LocalCluster } from './localCluster.ts';
+import { failAfterTheFirst } from './sharedCluster.ts';
 import { until } from './until.ts';
 import { Writers } from './writers.ts';
 
@@ -27,6 +28,8 @@ beforeAll(async () => {
   writers = await Writers.start(cluster, { count: WRITERS, pauseMs: PAUSE_MS });
   await writers.untilMore(300, LIMIT_MS);
 }, 2 * LIMIT_MS);
+
+failAfterTheFirst();
 
 afterAll(async () => {
   await created?.destroy();
