@@ -1,9 +1,10 @@
 /** The methods of holdfast.v1.Audit, all unary. */
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { LIMITS } from '../base/limits.ts';
+import { checkAlerts } from '../command/checkAlerts.ts';
 import { checkAuditSettings } from '../command/checkAudit.ts';
 import { checkCount, invalid } from '../command/checkKeys.ts';
-import type { AuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, AuditSettings } from '../proto/audit.ts';
 import type { AuditHeadRequest, AuditListRequest } from '../proto/auditService.ts';
 
 import type { AuditPort } from './ports.ts';
@@ -24,6 +25,12 @@ export function auditMethods(context: HandlerContext, port: AuditPort): UntypedS
     setSettings: unary(context, async (caller, settings: AuditSettings) => {
       refuse(checkAuditSettings(settings));
       await port.setSettings(caller, settings);
+      return {};
+    }),
+    getAlerts: unary(context, (caller) => port.alerts(caller)),
+    setAlerts: unary(context, async (caller, settings: AlertSettings) => {
+      refuse(checkAlerts(settings));
+      await port.setAlerts(caller, settings);
       return {};
     }),
   };

@@ -15,12 +15,13 @@ import type {
   UserListResponse,
   WhoAmIResponse,
 } from '../proto/access.ts';
-import type { AuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, AuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
   AuditListRequest,
   AuditListResponse,
+  GetAlertsResponse,
 } from '../proto/auditService.ts';
 import type {
   AddTokenRequest,
@@ -172,4 +173,6 @@ export interface AuditPort {
   head(caller: Caller, request: AuditHeadRequest): Promise<AuditHeadResponse>;
   settings(caller: Caller): Promise<AuditSettings>;
   setSettings(caller: Caller, settings: AuditSettings): Promise<void>;
+  alerts(caller: Caller): Promise<GetAlertsResponse>;
+  setAlerts(caller: Caller, settings: AlertSettings): Promise<void>;
 }

@@ -67,6 +67,8 @@ const AUDIT: Readonly<Record<string, RpcRule>> = {
   Head: 'audit',
   GetSettings: 'audit',
   SetSettings: 'audit',
+  GetAlerts: 'audit',
+  SetAlerts: 'audit',
 };
 
 /** By path, as gRPC names a method. */

@@ -43,6 +43,34 @@ export const ACCESS_LIMITS = {
   /** Rows of audit records that one checkpoint takes away. */
   auditPruneRowsMax: 10_000,
   auditSignatureBytesMax: 128,
+  /** That a token is used from where it was used before is noted so often; hosts that are known of it. */
+  tokenUseNotedMs: 300_000,
+  tokenAddressesMax: 16,
+  /** Uses that wait to be noted on a node, and how many go out in one turn. */
+  tokenUsesWaitingMax: 1_000,
+  tokenUsesAtOnceMax: 32,
+  alertRulesMax: 64,
+  /** Principals or denials that a rule counts, and how long it counts them. */
+  alertCountMax: 1_000,
+  alertWithinMsMax: 7 * 86_400_000,
+  alertUrlBytesMax: 1_024,
+  alertSecretBytesMin: 16,
+  alertSecretBytesMax: 256,
+  /** Of one rule: principals, addresses or secrets that are counted at once; the one that was quiet longest goes first. */
+  alertSubjectsMax: 4_096,
+  /** One that has no time of its own says the same of the same principal so often at most. */
+  alertRepeatMs: 3_600_000,
+  /** Audit records that are gone over at once, and after how many of them it is noted that there was nothing. */
+  alertRecordsAtOnceMax: 5_000,
+  alertCursorRecordsMax: 20_000,
+  alertTickMs: 250,
+  /** Alerts that become records at once. */
+  alertsAtOnceMax: 64,
+  /** Alerts that wait for the webhook in memory; the others are found again. */
+  alertsWaitingMax: 256,
+  webhookTimeoutMs: 10_000,
+  webhookRetryMsMin: 1_000,
+  webhookRetryMsMax: 300_000,
   accessTokenTtlMsMax: 10 * 365 * 86_400_000,
   accessTokenKeptMs: 7 * 86_400_000,
   usersMax: 10_000,

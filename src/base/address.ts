@@ -40,3 +40,8 @@ export function parseAddress(text: string, field: string): HostAndPort {
     hint: 'Write a host name, an IPv4 address or an IPv6 address in brackets, a colon and a port.',
   });
 }
+
+/** The host of an address as connections have it: each of them has a port of its own. */
+export function hostOf(address: string): string {
+  return address.slice(0, Math.max(address.lastIndexOf(':'), 0));
+}

@@ -1,5 +1,10 @@
-import type { AuditSettings } from '../proto/audit.ts';
-import type { AuditEntry, AuditHeadResponse, AuditListResponse } from '../proto/auditService.ts';
+import type { AlertSettings, AuditSettings } from '../proto/audit.ts';
+import type {
+  AuditEntry,
+  AuditHeadResponse,
+  AuditListResponse,
+  GetAlertsResponse,
+} from '../proto/auditService.ts';
 
 import type { CallOptions } from './clusterClient.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -61,6 +66,16 @@ export class AuditClient {
 
   async setSettings(settings: AuditSettings, options: CallOptions = {}): Promise<void> {
     await this.#call('setSettings', { body: settings, repeat: 'once', ...options });
+  }
+
+  /** Never with the secret of the webhook. */
+  alerts(options: CallOptions = {}): Promise<GetAlertsResponse> {
+    return this.#call('getAlerts', { body: {}, repeat: 'read', ...options });
+  }
+
+  /** An empty secret keeps the one that the cluster has for this address. */
+  async setAlerts(settings: AlertSettings, options: CallOptions = {}): Promise<void> {
+    await this.#call('setAlerts', { body: settings, repeat: 'once', ...options });
   }
 
   #call<Response extends object>(

@@ -11,7 +11,7 @@ export type {
   UserStatus,
   WhoAmIResponse,
 } from '../proto/access.ts';
-export type { AuditSettings } from '../proto/audit.ts';
+export type { AlertRule, AlertSettings, AuditSettings } from '../proto/audit.ts';
 export type { AuditEntry, AuditHeadResponse } from '../proto/auditService.ts';
 export type {
   AddTokenResponse,

@@ -1,8 +1,10 @@
 import { HoldfastError } from '../base/errors.ts';
 import {
+  type AlertSettings,
   type AuditCheckpoint,
   type AuditRecord,
   type AuditSettings,
+  type NoteAlerts,
   type ValueRead,
 } from '../proto/audit.ts';
 import type {
@@ -10,7 +12,6 @@ import type {
   Bootstrap,
   Command,
   ConfirmKeyChange,
-  CreateAccessToken,
   CreateToken,
   NoteKeyChange,
   Policy,
@@ -19,7 +20,15 @@ import type {
   Transaction,
   UseToken,
 } from '../proto/storage.ts';
-import type { CreateUser, Login, ResetAdmin, SetPassword, SetUserRoles } from '../proto/users.ts';
+import type {
+  CreateAccessToken,
+  CreateUser,
+  Login,
+  NoteTokenUse,
+  ResetAdmin,
+  SetPassword,
+  SetUserRoles,
+} from '../proto/users.ts';
 
 /** What a command asks for. */
 export type CommandBody =
@@ -47,6 +56,9 @@ export type CommandBody =
   | { readonly kind: 'noteAudit'; readonly records: readonly AuditRecord[] }
   | { readonly kind: 'setAuditSettings'; readonly settings: AuditSettings }
   | { readonly kind: 'checkpointAudit'; readonly checkpoint: AuditCheckpoint }
+  | { readonly kind: 'setAlerts'; readonly alerts: AlertSettings }
+  | { readonly kind: 'noteAlerts'; readonly note: NoteAlerts }
+  | { readonly kind: 'noteTokenUse'; readonly use: NoteTokenUse }
   | { readonly kind: 'createUser'; readonly create: CreateUser }
   | { readonly kind: 'deleteUser'; readonly name: string }
   | { readonly kind: 'setPassword'; readonly set: SetPassword }
@@ -69,6 +81,7 @@ const NO_CHECKPOINT: AuditCheckpoint = {
 };
 /** Nothing is audited but what always is, and for ever. */
 const NO_SETTINGS: AuditSettings = { reads: [], retentionMs: 0 };
+const NO_ALERTS: AlertSettings = { rules: [], webhook: null };
 
 const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ transaction }) => (transaction ? { kind: 'transaction', transaction } : null),
@@ -98,6 +111,9 @@ const READERS: readonly ((command: Command) => CommandBody | null)[] = [
     set ? { kind: 'setAuditSettings', settings: set.settings ?? NO_SETTINGS } : null,
   ({ checkpointAudit: at }) =>
     at ? { kind: 'checkpointAudit', checkpoint: at.checkpoint ?? NO_CHECKPOINT } : null,
+  ({ setAlerts: set }) => (set ? { kind: 'setAlerts', alerts: set.settings ?? NO_ALERTS } : null),
+  ({ noteAlerts: note }) => (note ? { kind: 'noteAlerts', note } : null),
+  ({ noteTokenUse: use }) => (use ? { kind: 'noteTokenUse', use } : null),
   ({ createUser: create }) => (create ? { kind: 'createUser', create } : null),
   ({ deleteUser }) => (deleteUser ? { kind: 'deleteUser', name: deleteUser.name } : null),
   ({ setPassword: set }) => (set ? { kind: 'setPassword', set } : null),

@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
-import { type AuditRecord, type ValueRead } from '../proto/audit.ts';
+import type { AlertSettings, AuditRecord, NoteAlerts, ValueRead } from '../proto/audit.ts';
 import type { Member, Operation, Policy, Transaction } from '../proto/storage.ts';
 import type { CommandBody, CommandKind } from './body.ts';
 import { bytesField } from './keys.ts';
@@ -31,6 +31,9 @@ const KIND_BYTE = {
   noteAudit: 31,
   setAuditSettings: 32,
   checkpointAudit: 33,
+  setAlerts: 34,
+  noteAlerts: 35,
+  noteTokenUse: 36,
   createUser: 21,
   deleteUser: 22,
   setPassword: 23,
@@ -167,7 +170,11 @@ function writeBody(body: CommandBody): void {
     case 'noteAudit':
     case 'setAuditSettings':
     case 'checkpointAudit':
+    case 'setAlerts':
+    case 'noteAlerts':
       return writeAudit(body);
+    case 'noteTokenUse':
+      return writeTexts([body.use.id, body.use.address]);
     case 'registerClient':
     case 'advanceTime':
     case 'endSession':
@@ -228,7 +235,9 @@ function writeAccess(body: AccessBody): void {
 
 type AuditBody = Extract<
   CommandBody,
-  { kind: 'readValues' | 'noteAudit' | 'setAuditSettings' | 'checkpointAudit' }
+  {
+    kind: 'readValues' | 'noteAudit' | 'setAuditSettings' | 'checkpointAudit' | 'setAlerts' | 'noteAlerts';
+  }
 >;
 
 function writeAudit(body: AuditBody): void {
@@ -236,9 +245,7 @@ function writeAudit(body: AuditBody): void {
     case 'readValues':
       return writeReads(body.reads);
     case 'noteAudit':
-      writer.count(body.records.length);
-      for (const record of body.records) writeAuditRecord(record);
-      return undefined;
+      return writeAuditRecords(body.records);
     case 'setAuditSettings':
       writeList(body.settings.reads);
       return writer.count(body.settings.retentionMs);
@@ -247,9 +254,38 @@ function writeAudit(body: AuditBody): void {
       writer.bytes(body.checkpoint.hash);
       writer.count(body.checkpoint.timeMs);
       return writer.bytes(body.checkpoint.signature);
+    case 'setAlerts':
+      return writeAlerts(body.alerts);
+    case 'noteAlerts':
+      writeCursor(body.note.before);
+      writeCursor(body.note.after);
+      return writeAuditRecords(body.note.alerts);
     default:
       return unreachable(body, 'command of the audit');
   }
+}
+
+function writeAlerts({ rules, webhook }: AlertSettings): void {
+  writer.count(rules.length);
+  for (const rule of rules) {
+    writeTexts([rule.name, rule.kind, rule.resource, rule.timeZone, rule.by]);
+    for (const number of [rule.fromMinute, rule.toMinute, rule.days, rule.count, rule.withinMs])
+      writer.count(number);
+  }
+  writer.count(webhook ? 1 : 0);
+  if (!webhook) return;
+  writer.text(webhook.url);
+  writer.bytes(webhook.secret);
+}
+
+function writeCursor(cursor: NoteAlerts['before']): void {
+  writer.count(cursor?.evaluated ?? 0);
+  writer.count(cursor?.delivered ?? 0);
+}
+
+function writeAuditRecords(records: readonly AuditRecord[]): void {
+  writer.count(records.length);
+  for (const record of records) writeAuditRecord(record);
 }
 
 function writeReads(reads: readonly ValueRead[]): void {

@@ -1,7 +1,7 @@
 /** Checks of what roles and tokens are given, whatever the state is. What a path means, access/policy says. */
 import { LIMITS } from '../base/limits.ts';
-import type { CreateAccessToken, Policy } from '../proto/storage.ts';
-import type { CreateUser, ResetAdmin, SetPassword } from '../proto/users.ts';
+import type { Policy } from '../proto/storage.ts';
+import type { CreateAccessToken, CreateUser, ResetAdmin, SetPassword } from '../proto/users.ts';
 import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
 
 const ROLE_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/;

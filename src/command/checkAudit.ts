@@ -24,9 +24,10 @@ export function checkReadValues(reads: readonly ValueRead[]): Reason {
   });
 }
 
-export function checkNoteAudit(records: readonly AuditRecord[]): Reason {
+/** What a node tells the audit. */
+export function checkNotes(records: readonly AuditRecord[], field = 'records'): Reason {
   if (records.length === 0 || records.length > LIMITS.auditNotesMax)
-    return invalid('records', `must be 1 to ${LIMITS.auditNotesMax}`);
+    return invalid(field, `must be 1 to ${LIMITS.auditNotesMax}`);
   return first(records, checkNote);
 }
 

@@ -27,7 +27,8 @@ import {
   checkUserName,
   isSessionId,
 } from './checkAccess.ts';
-import { checkAuditCheckpoint, checkAuditSettings, checkNoteAudit, checkReadValues } from './checkAudit.ts';
+import { checkAlerts, checkNoteAlerts } from './checkAlerts.ts';
+import { checkAuditCheckpoint, checkAuditSettings, checkNotes, checkReadValues } from './checkAudit.ts';
 import { checkCount, invalid, type Reason, tooLarge } from './checkKeys.ts';
 import { checkTransaction } from './checkTransaction.ts';
 
@@ -70,6 +71,32 @@ function checkSession({ generation = 0, session = '' }: Principal): Reason {
   return checkCount(generation, 'principal.generation', 0);
 }
 
+type AuditBody = Extract<
+  CommandBody,
+  {
+    kind: 'readValues' | 'noteAudit' | 'setAuditSettings' | 'checkpointAudit' | 'setAlerts' | 'noteAlerts';
+  }
+>;
+
+function checkAuditBody(body: AuditBody): Reason {
+  switch (body.kind) {
+    case 'readValues':
+      return checkReadValues(body.reads);
+    case 'noteAudit':
+      return checkNotes(body.records);
+    case 'setAuditSettings':
+      return checkAuditSettings(body.settings);
+    case 'checkpointAudit':
+      return checkAuditCheckpoint(body.checkpoint);
+    case 'setAlerts':
+      return checkAlerts(body.alerts);
+    case 'noteAlerts':
+      return checkNoteAlerts(body.note);
+    default:
+      return unreachable(body, 'command of the audit');
+  }
+}
+
 /** The first reason why a body is not acceptable, whatever the state is. */
 export function checkBody(body: CommandBody): Reason {
   switch (body.kind) {
@@ -110,13 +137,14 @@ export function checkBody(body: CommandBody): Reason {
     case 'revokeAccessToken':
       return checkAccessTokenId(body.id);
     case 'readValues':
-      return checkReadValues(body.reads);
     case 'noteAudit':
-      return checkNoteAudit(body.records);
     case 'setAuditSettings':
-      return checkAuditSettings(body.settings);
     case 'checkpointAudit':
-      return checkAuditCheckpoint(body.checkpoint);
+    case 'setAlerts':
+    case 'noteAlerts':
+      return checkAuditBody(body);
+    case 'noteTokenUse':
+      return checkAccessTokenId(body.use.id) ?? checkText(body.use.address, 'address');
     case 'createUser':
       return checkCreateUser(body.create);
     case 'deleteUser':

@@ -110,13 +110,9 @@ export class NodeAccessPort implements AccessPort {
     await read.linearizable(caller.deadlineMs);
     const nowMs = store.logTimeMs;
     return {
-      tokens: store.access.tokens.map(({ id, description, roles, createdMs, expiresMs, createdBy }) => ({
-        id,
-        description,
-        roles,
-        createdMs,
-        expiresMs,
-        expired: expiresMs !== 0 && nowMs >= expiresMs,
+      tokens: store.access.tokens.map(({ secretHash: _secret, createdBy, ...token }) => ({
+        ...token,
+        expired: token.expiresMs !== 0 && nowMs >= token.expiresMs,
         createdBy: createdBy ? `${createdBy.kind} ${createdBy.name}` : '',
       })),
     };

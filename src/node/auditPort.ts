@@ -1,15 +1,17 @@
 import type { AuditPort, Caller } from '../api/ports.ts';
+import { requireUsable } from '../audit/alerts/evaluation.ts';
 import { type Matches, matching } from '../audit/query.ts';
 import type { ChainedRecord } from '../audit/record/chain.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { AuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, AuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
   AuditListRequest,
   AuditListResponse,
+  GetAlertsResponse,
 } from '../proto/auditService.ts';
 
 import type { Store } from '../store/store.ts';
@@ -69,6 +71,23 @@ export class NodeAuditPort implements AuditPort {
 
   async setSettings({ principal, deadlineMs }: Caller, settings: AuditSettings): Promise<void> {
     const submission = { principal, setAuditSettings: { settings } };
+    const failure = outcomeFailure(await this.#parts.submit.submit(submission, deadlineMs));
+    if (failure !== null) throw failure;
+  }
+
+  /** Without the secret of the webhook. */
+  async alerts({ deadlineMs }: Caller): Promise<GetAlertsResponse> {
+    await this.#parts.read.linearizable(deadlineMs);
+    const { rules, head } = this.#parts.store.audit;
+    const { webhook, ...rest } = rules.alerts;
+    const shown = webhook ? { url: webhook.url, secret: Buffer.alloc(0) } : null;
+    return { settings: { ...rest, webhook: shown }, ...rules.alertCursor, head: head.sequence };
+  }
+
+  /** @throws HoldfastError INVALID_ARGUMENT also for what only a machine can know: time zones */
+  async setAlerts({ principal, deadlineMs }: Caller, settings: AlertSettings): Promise<void> {
+    requireUsable(settings.rules);
+    const submission = { principal, setAlerts: { settings } };
     const failure = outcomeFailure(await this.#parts.submit.submit(submission, deadlineMs));
     if (failure !== null) throw failure;
   }

@@ -14,6 +14,7 @@ import { unknownToken } from '../store/granting.ts';
 import type { Store } from '../store/store.ts';
 import type { Denials } from './denials.ts';
 import type { Read } from './read.ts';
+import type { TokenUses } from './tokenUses.ts';
 
 /** Whether a name may be seen. */
 export type Visible = (name: string) => boolean;
@@ -44,17 +45,20 @@ export class Authorisation {
   readonly #read: Pick<Read, 'linearizable'>;
   readonly #denials: Pick<Denials, 'note'>;
   readonly #sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
+  readonly #tokenUses: Pick<TokenUses, 'note'>;
 
   constructor(parts: {
     readonly store: Pick<Store, 'access' | 'logTimeMs'>;
     readonly read: Pick<Read, 'linearizable'>;
     readonly sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
     readonly denials: Pick<Denials, 'note'>;
+    readonly tokenUses: Pick<TokenUses, 'note'>;
   }) {
     this.#store = parts.store;
     this.#read = parts.read;
     this.#sessions = parts.sessions;
     this.#denials = parts.denials;
+    this.#tokenUses = parts.tokenUses;
   }
 
   /**
@@ -66,7 +70,9 @@ export class Authorisation {
     if (shown !== null) {
       await this.#catchUpFor(deadlineMs, () => this.#isGood(shown));
       const deed = { principal: { kind: 'token', name: shown.id, address }, ...NO_GOOD_TOKEN };
-      return this.#recorded(deed, () => ({ principal: this.#requireToken(shown) }));
+      const holder = this.#recorded(deed, () => ({ principal: this.#requireToken(shown) }));
+      this.#tokenUses.note(shown.id, address);
+      return holder;
     }
     const key = this.#sessions.keyInForce();
     const session = await this.#sessions.verify(text);

@@ -25,6 +25,7 @@ import { StateComparison } from './stateComparison.ts';
 import { StateGuard } from './stateGuard.ts';
 import { type KeyChangeHooks, NodeStateMachine } from './stateMachine.ts';
 import { Submit } from './submit.ts';
+import { TokenUses } from './tokenUses.ts';
 import { TrustLog } from './trustLog.ts';
 
 export interface CoreParts {
@@ -59,6 +60,7 @@ export class NodeCore {
   readonly submit: Submit;
   readonly read: Read;
   readonly denials: Denials;
+  readonly tokenUses: TokenUses;
   readonly membership: Membership;
   readonly stateMachine: NodeStateMachine;
   readonly guard: StateGuard;
@@ -106,7 +108,9 @@ export class NodeCore {
         turnedAway: (submission) => this.guard.refusal ?? this.reserve.refusal(submission),
       },
     });
-    this.denials = new Denials({ submit: this.submit, clock, nodeId: identity.nodeId });
+    const { nodeId } = identity;
+    this.denials = new Denials({ submit: this.submit, clock, nodeId });
+    this.tokenUses = new TokenUses({ nodeId, store, submit: this.submit, stampMs });
     this.read = new Read({
       clock,
       ports: {

@@ -1,4 +1,5 @@
 import type { AuditAction } from '../audit/record/actions.ts';
+import { hostOf } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -139,6 +140,3 @@ export class Denials {
     this.#filledMs = nowMs;
   }
 }
-
-/** Each connection has a port of its own. */
-const hostOf = (address: string): string => address.slice(0, Math.max(address.lastIndexOf(':'), 0));

@@ -1,6 +1,7 @@
 import { Sessions } from '../access/session.ts';
 import { ApiServer } from '../api/apiServer.ts';
 import type { Identity } from '../api/caller.ts';
+import { webhookDelivery } from '../audit/alerts/webhook.ts';
 import { systemClock } from '../base/clock.ts';
 import { type HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type { Term } from '../base/ids.ts';
@@ -18,6 +19,7 @@ import { type CertificateIdentity, certificateIdentity } from '../trust/identity
 import { requireTls13, serverCredentials } from '../trust/tls.ts';
 import { NodeAccessPort } from './accessPort.ts';
 import { AdminReset } from './adminReset.ts';
+import { Alerts } from './alerts.ts';
 import { AuditedReads } from './auditedReads.ts';
 import { NodeAuditPort } from './auditPort.ts';
 import { Authorisation } from './authorisation.ts';
@@ -163,6 +165,7 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
     core,
     store,
     clock: systemClock,
+    alerts: createAlerts({ ...assembly, store, core }),
     announce: (announcement) =>
       transport.announce({ ...announcement, ...certification.change.announcement() }),
   });
@@ -252,6 +255,15 @@ function createKeyChange({ opened, store, core, options }: Parts, ask: KeyChange
   return keyChange;
 }
 
+function createAlerts({ opened, options, store, core }: Parts): Alerts {
+  const { nodeId, clusterId } = opened.identity;
+  const { submit, leadership } = core;
+  const { logger } = options;
+  const clock = systemClock;
+  const delivery = webhookDelivery({ clusterId, clock });
+  return new Alerts({ nodeId, store, submit, leadership, delivery, clock, logger });
+}
+
 function startAdminReset({ opened, core, options, onStop }: Parts): void {
   const { directory, sealer, identity } = opened;
   const reset = new AdminReset({
@@ -293,7 +305,8 @@ function createApi(parts: ApiParts): ApiServer {
   const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
   const { identity, sealer, keyring, warnings } = opened;
   const sessions = createSessions(opened);
-  const authorisation = new Authorisation({ store, read: core.read, sessions, denials: core.denials });
+  const { read, denials, tokenUses } = core;
+  const authorisation = new Authorisation({ store, read, sessions, denials, tokenUses });
   return new ApiServer({
     kv: new NodeKvPort({
       store,

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Store } from '../store/store.ts';
+import type { Alerts } from './alerts.ts';
 import { dueCheckpoint } from './auditRetention.ts';
 import type { NodeCore, StateAnnouncement } from './core.ts';
 import type { Submission } from './submit.ts';
@@ -12,6 +13,7 @@ export interface HousekeepingParts {
   readonly core: NodeCore;
   readonly store: Store;
   readonly clock: Clock;
+  readonly alerts: Pick<Alerts, 'tick'>;
   /** Tells all other nodes. */
   readonly announce: (announcement: StateAnnouncement) => void;
 }
@@ -24,7 +26,7 @@ export class Housekeeping {
   readonly #timers: readonly NodeJS.Timeout[];
   #proposed = false;
 
-  constructor({ core, store, clock, announce }: HousekeepingParts) {
+  constructor({ core, store, clock, alerts, announce }: HousekeepingParts) {
     this.#core = core;
     this.#store = store;
     this.#clock = clock;
@@ -34,13 +36,16 @@ export class Housekeeping {
       setInterval(() => store.progressTick(), LIMITS.watchProgressIntervalMs),
       setInterval(() => announce(core.announcement()), LIMITS.stateCheckpointsTickMs),
       setInterval(() => void core.reserve.check(), LIMITS.diskCheckIntervalMs),
-      setInterval(() => this.#noteDenials(), LIMITS.denialFlushIntervalMs),
+      setInterval(() => void alerts.tick(), LIMITS.alertTickMs),
+      setInterval(() => this.#note(), LIMITS.denialFlushIntervalMs),
     ];
     void core.reserve.check();
   }
 
-  #noteDenials(): void {
-    void this.#core.denials.flush(this.#clock.monotonicMs() + LIMITS.requestTimeoutMs);
+  #note(): void {
+    const deadlineMs = this.#clock.monotonicMs() + LIMITS.requestTimeoutMs;
+    void this.#core.denials.flush(deadlineMs);
+    void this.#core.tokenUses.flush(deadlineMs);
   }
 
   #sweep(): void {

@@ -74,6 +74,10 @@ export interface AccessTokenStatus {
   readonly expired: boolean;
   /** Kind and name. */
   readonly createdBy: string;
+  /** Log time of a late use, five minutes early at most; 0: none. */
+  readonly lastUsedMs: number;
+  /** Hosts from which it was used, the latest new one last. */
+  readonly addresses: readonly string[];
 }
 
 export interface RevokeAccessTokenRequest {

@@ -68,9 +68,53 @@ export interface AuditCheckpoint {
   readonly signature: Uint8Array;
 }
 
+/** What is worth an alert; a kind looks only at the fields that concern it. */
+export interface AlertRule {
+  readonly name: string;
+  readonly kind: string;
+  /** Of reads: a pattern of names. */
+  readonly resource: string;
+  /** Hours in which reads are nothing unusual: minutes of the day; over midnight when the end is before the start. */
+  readonly fromMinute: number;
+  readonly toMinute: number;
+  /** Bit 0 is Sunday. */
+  readonly days: number;
+  readonly timeZone: string;
+  /** Denials: "principal" or "address". */
+  readonly by: string;
+  readonly count: number;
+  readonly withinMs: number;
+}
+
+export interface AlertWebhook {
+  readonly url: string;
+  readonly secret: Uint8Array;
+}
+
+export interface AlertSettings {
+  readonly rules: readonly AlertRule[];
+  readonly webhook: AlertWebhook | Unset;
+}
+
+/** How far alerts are: sequences of audit records. */
+export interface AlertCursor {
+  /** The last record that was gone over. */
+  readonly evaluated: number;
+  /** Up to here no alert waits for the webhook. */
+  readonly delivered: number;
+}
+
+export interface NoteAlerts {
+  readonly before: AlertCursor | Unset;
+  readonly after: AlertCursor | Unset;
+  readonly alerts: readonly AuditRecord[];
+}
+
 export interface AuditSettingsRow {
   readonly settings: AuditSettings | Unset;
   readonly checkpoint: AuditCheckpoint | Unset;
+  readonly alerts: AlertSettings | Unset;
+  readonly cursor: AlertCursor | Unset;
 }
 
 export interface ValueReadOutcome {

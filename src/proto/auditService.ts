@@ -1,5 +1,5 @@
 /** The shapes of proto/holdfast/v1/audit.proto, which says what the fields mean. */
-import { type AuditCheckpoint, type ChainedRecordFields } from './audit.ts';
+import type { AlertSettings, AuditCheckpoint, ChainedRecordFields } from './audit.ts';
 import { serviceDefinition } from './registry.ts';
 
 type Unset = null | undefined;
@@ -32,6 +32,14 @@ export interface AuditHeadResponse {
   readonly hash: Uint8Array;
   readonly checkpoint?: AuditCheckpoint | Unset;
   readonly node: string;
+}
+
+export interface GetAlertsResponse {
+  readonly settings: AlertSettings | Unset;
+  /** Sequences of audit records. */
+  readonly evaluated: number;
+  readonly delivered: number;
+  readonly head: number;
 }
 
 export const auditService = serviceDefinition('holdfast.v1.Audit');

@@ -2,9 +2,25 @@
  * The shapes of proto/holdfast/storage/v1. An unset message field is null after decoding and may be left out
  * before encoding; every other field is always there after decoding.
  */
-import type { AuditCheckpoint, AuditRecord, AuditSettings, ValueRead, ValueReadOutcome } from './audit.ts';
+import type {
+  AlertSettings,
+  AuditCheckpoint,
+  AuditRecord,
+  AuditSettings,
+  NoteAlerts,
+  ValueRead,
+  ValueReadOutcome,
+} from './audit.ts';
 import { codec } from './registry.ts';
-import type { CreateUser, Login, ResetAdmin, SetPassword, SetUserRoles } from './users.ts';
+import type {
+  CreateAccessToken,
+  CreateUser,
+  Login,
+  NoteTokenUse,
+  ResetAdmin,
+  SetPassword,
+  SetUserRoles,
+} from './users.ts';
 
 type Unset = null | undefined;
 
@@ -76,6 +92,9 @@ export interface Command {
   readonly noteAudit?: { readonly records: readonly AuditRecord[] } | Unset;
   readonly setAuditSettings?: { readonly settings: AuditSettings | Unset } | Unset;
   readonly checkpointAudit?: { readonly checkpoint: AuditCheckpoint | Unset } | Unset;
+  readonly setAlerts?: { readonly settings: AlertSettings | Unset } | Unset;
+  readonly noteAlerts?: NoteAlerts | Unset;
+  readonly noteTokenUse?: NoteTokenUse | Unset;
   readonly createUser?: CreateUser | Unset;
   readonly deleteUser?: { readonly name: string } | Unset;
   readonly setPassword?: SetPassword | Unset;
@@ -96,16 +115,6 @@ export interface Policy {
 export interface PolicyRule {
   readonly path: string;
   readonly capabilities: readonly string[];
-}
-
-export interface CreateAccessToken {
-  readonly id: string;
-  /** SHA-256, 32 bytes. */
-  readonly secretHash: Uint8Array;
-  readonly description: string;
-  readonly roles: readonly string[];
-  /** 0: until it is revoked. */
-  readonly ttlMs: number;
 }
 
 export interface BeginKeyChange {
@@ -334,12 +343,6 @@ export interface TokenRow {
   readonly createdMs: number;
 }
 
-export interface PolicyRow {
-  readonly policy: Policy | Unset;
-  /** Log time. */
-  readonly changedMs: number;
-}
-
 export interface AuthorityRow {
   /** DER. */
   readonly certificate: Uint8Array;
@@ -390,7 +393,6 @@ export const clientRowCodec = codec<ClientRow>(`${PACKAGE}.ClientRow`);
 export const answersRowCodec = codec<AnswersRow>(`${PACKAGE}.AnswersRow`);
 export const tokenRowCodec = codec<TokenRow>(`${PACKAGE}.TokenRow`);
 export const keyChangeRowCodec = codec<KeyChangeRow>(`${PACKAGE}.KeyChangeRow`);
-export const policyRowCodec = codec<PolicyRow>(`${PACKAGE}.PolicyRow`);
 export const memberRowCodec = codec<{ readonly member: Member | Unset }>(`${PACKAGE}.MemberRow`);
 export const removedRowCodec = codec<{ readonly nodeId: string }>(`${PACKAGE}.RemovedRow`);
 export const authorityRowCodec = codec<AuthorityRow>(`${PACKAGE}.AuthorityRow`);

@@ -1,6 +1,6 @@
 /** The shapes of proto/holdfast/storage/v1 that are about users and access tokens. */
 import { codec } from './registry.ts';
-import type { Principal } from './storage.ts';
+import type { Policy, Principal } from './storage.ts';
 
 type Unset = null | undefined;
 
@@ -67,6 +67,10 @@ export interface AccessTokenRow {
   /** Log time; 0: it does not expire. */
   readonly expiresMs: number;
   readonly createdBy: Principal | Unset;
+  /** Log time of a late use, not of each; 0: none. */
+  readonly lastUsedMs: number;
+  /** Hosts from which it was used, the latest new one last. */
+  readonly addresses: readonly string[];
 }
 
 const PACKAGE = 'holdfast.storage.v1';
@@ -74,3 +78,27 @@ const PACKAGE = 'holdfast.storage.v1';
 export const accessTokenRowCodec = codec<AccessTokenRow>(`${PACKAGE}.AccessTokenRow`);
 export const resetAdminCodec = codec<ResetAdmin>(`${PACKAGE}.ResetAdmin`);
 export const userRowCodec = codec<UserRow>(`${PACKAGE}.UserRow`);
+
+/** A node has seen an access token used, from host:port. */
+export interface NoteTokenUse {
+  readonly id: string;
+  readonly address: string;
+}
+
+export interface CreateAccessToken {
+  readonly id: string;
+  /** SHA-256, 32 bytes. */
+  readonly secretHash: Uint8Array;
+  readonly description: string;
+  readonly roles: readonly string[];
+  /** 0: until it is revoked. */
+  readonly ttlMs: number;
+}
+
+export interface PolicyRow {
+  readonly policy: Policy | Unset;
+  /** Log time. */
+  readonly changedMs: number;
+}
+
+export const policyRowCodec = codec<PolicyRow>('holdfast.storage.v1.PolicyRow');

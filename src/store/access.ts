@@ -2,11 +2,18 @@ import { BUILT_IN_POLICIES, BUILT_IN_ROLES } from '../access/policy/builtInRoles
 import type { Asker } from '../access/policy/decide.ts';
 import { type ParsedPolicy, parsePolicy } from '../access/policy/policy.ts';
 import { ALL_RIGHTS, NO_RIGHTS, Rights } from '../access/policy/rights.ts';
+import { hostOf } from '../base/address.ts';
 import { present } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type CreateAccessToken, type Policy, type Principal, policyRowCodec } from '../proto/storage.ts';
-import { type AccessTokenRow, accessTokenRowCodec } from '../proto/users.ts';
+import type { Policy, Principal } from '../proto/storage.ts';
+import {
+  type AccessTokenRow,
+  accessTokenRowCodec,
+  type CreateAccessToken,
+  type NoteTokenUse,
+  policyRowCodec,
+} from '../proto/users.ts';
 import { type AccessChange, full, noRole, requireGrantable, unknownToken } from './granting.ts';
 import { plaintextOf, type Row, type RowPlace } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
@@ -28,6 +35,15 @@ export type AccessView = Pick<
   Access,
   'asker' | 'requireToken' | 'token' | 'tokens' | 'policies' | 'explain'
 > & { readonly users: UsersView };
+
+/** What is new about a use of a token from a host. */
+export type NewAddress = 'first' | 'another';
+
+interface UsePlace {
+  readonly number: number;
+  readonly sub: number;
+  readonly timeMs: number;
+}
 
 export interface Question {
   readonly who: string;
@@ -192,6 +208,8 @@ export class Access {
         createdMs: change.timeMs,
         expiresMs: ttlMs === 0 ? 0 : change.timeMs + ttlMs,
         createdBy: change.principal,
+        lastUsedMs: 0,
+        addresses: [],
       },
     );
   }
@@ -205,6 +223,21 @@ export class Access {
         hint: 'holdfast token list',
       });
     this.#dropToken(known);
+  }
+
+  /** Keeps that a token was used; null: not from a new address. What there is no token for any more is passed over. */
+  noteUse({ id, address }: NoteTokenUse, { number, sub, timeMs }: UsePlace): NewAddress | null {
+    const known = this.#tokens.get(id);
+    if (known === undefined) return null;
+    const { row, token } = known;
+    const host = hostOf(address);
+    const isNew = !token.addresses.includes(host);
+    if (!isNew && timeMs < token.lastUsedMs + LIMITS.tokenUseNotedMs) return null;
+    const addresses = isNew ? [...token.addresses, host].slice(-LIMITS.tokenAddressesMax) : token.addresses;
+    this.#changes.drop(row);
+    this.#keepToken({ table: 'b', number, sub }, { ...token, lastUsedMs: timeMs, addresses });
+    if (!isNew) return null;
+    return token.lastUsedMs === 0 ? 'first' : 'another';
   }
 
   /** Tokens go some time after their end; until then it is known whose they were. */
@@ -239,6 +272,7 @@ export class Access {
         roles: [...token.roles],
         secretHash: Buffer.from(token.secretHash),
         createdBy: createdBy ? { ...createdBy } : null,
+        addresses: [...token.addresses],
       },
     });
   }

@@ -1,11 +1,14 @@
-import type { AuditAction } from '../audit/record/actions.ts';
+import { ANOTHER_ADDRESS, type AuditAction } from '../audit/record/actions.ts';
 import { unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { CommandBody } from '../command/body.ts';
 import { bytesField, bytesFromKey, keyFromBytes } from '../command/keys.ts';
 import { type AuditRecord, type AuditSettings, type ValueRead } from '../proto/audit.ts';
 import type { Command, Outcome, Transaction } from '../proto/storage.ts';
+import type { NoteTokenUse } from '../proto/users.ts';
+import type { NewAddress } from './access.ts';
 import { auditOfTransaction, readingOf } from './auditOfTransaction.ts';
+import type { AuditChange } from './changeAudit.ts';
 import type { AppliedEntry } from './types.ts';
 
 /** What a record says beside who, where and what became of it. */
@@ -39,8 +42,10 @@ export function auditOfCommand(
 ): readonly AuditRecord[] {
   if (outcome.replayed || !command.principal || !isRecorded(body, outcome)) return [];
   const whole = recordOf(command, outcome);
-  if (body.kind === 'noteAudit' && !outcome.failure)
-    return body.records.map((record) => noted(record, whole.node));
+  if (!outcome.failure) {
+    const records = notesOf(body);
+    if (records !== null) return records.map((record) => noted(record, whole.node));
+  }
   return deedsOf(body, outcome, isAudited).map((deed) => ({ ...whole, ...deed }));
 }
 
@@ -68,6 +73,17 @@ export function auditOfEntry(entry: AppliedEntry, isAccepted: boolean): readonly
   }
 }
 
+/** A token was used from where it was not used before. */
+export function auditOfTokenUse(
+  { id, address }: NoteTokenUse,
+  { use, nodeId }: { readonly use: NewAddress; readonly nodeId: string },
+): AuditRecord {
+  const principal = { kind: 'token', name: id, address };
+  const record = recordOf({ origin: '', sequence: 0, principal }, { replayed: false });
+  const detail = use === 'first' ? 'first use' : ANOTHER_ADDRESS;
+  return { ...record, node: nodeId, action: 'token.new-address', resource: text(id), detail };
+}
+
 function ofCluster(action: AuditAction, resource: string, detail: string): AuditRecord {
   const command = { origin: '', sequence: 0, principal: { kind: 'node', name: 'cluster', address: '' } };
   return { ...recordOf(command, { replayed: false }), action, resource: text(resource), detail };
@@ -90,6 +106,12 @@ function recordOf({ principal, origin, request }: Command, { failure }: Outcome)
     count: 1,
     detail: '',
   };
+}
+
+/** What a node tells of what it has denied or found; null: it is no such command. */
+function notesOf(body: CommandBody): readonly AuditRecord[] | null {
+  if (body.kind === 'noteAudit') return body.records;
+  return body.kind === 'noteAlerts' ? body.note.alerts : null;
 }
 
 /** As the node says that it was; which node that is, it has no say in. */
@@ -118,13 +140,15 @@ function describe(body: Exclude<CommandBody, { kind: 'transaction' | 'readValues
     case 'registerClient':
     case 'closeClient':
     case 'advanceTime':
+    // What is new about it is recorded as the token's.
+    case 'noteTokenUse':
       return null;
     case 'noteAudit':
-      return { action: 'access.denied', resource: NOTHING, detail: body.kind };
+    case 'noteAlerts':
     case 'setAuditSettings':
-      return { action: 'audit.settings', resource: NOTHING, detail: settingsText(body.settings) };
+    case 'setAlerts':
     case 'checkpointAudit':
-      return { action: 'audit.checkpoint', resource: text(`${body.checkpoint.sequence}`) };
+      return describeAudit(body);
     case 'compact':
       return { action: 'kv.compact', resource: NOTHING, revision: body.revision };
     case 'bootstrap':
@@ -177,6 +201,29 @@ function describe(body: Exclude<CommandBody, { kind: 'transaction' | 'readValues
       return describeUser(body);
     default:
       return unreachable(body, 'command body');
+  }
+}
+
+function describeAudit(body: AuditChange): Deed {
+  switch (body.kind) {
+    case 'noteAudit':
+    case 'noteAlerts':
+      return { action: 'access.denied', resource: NOTHING, detail: body.kind };
+    case 'setAuditSettings':
+      return { action: 'audit.settings', resource: NOTHING, detail: settingsText(body.settings) };
+    case 'setAlerts':
+      return {
+        action: 'audit.alerts',
+        resource: NOTHING,
+        detail: body.alerts.rules
+          .map(({ name }) => name)
+          .join(' ')
+          .slice(0, LIMITS.auditTextBytesMax),
+      };
+    case 'checkpointAudit':
+      return { action: 'audit.checkpoint', resource: text(`${body.checkpoint.sequence}`) };
+    default:
+      return unreachable(body, 'change of the audit');
   }
 }
 

@@ -3,8 +3,17 @@ import { parsePathPattern } from '../access/policy/pathPattern.ts';
 import { rangeOf } from '../access/policy/rights.ts';
 import { RuleTree } from '../access/policy/ruleTree.ts';
 import { SECRET_NAMES } from '../access/policy/secretNames.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type AuditCheckpoint, type AuditSettings, auditSettingsRowCodec } from '../proto/audit.ts';
+import {
+  type AlertCursor,
+  type AlertSettings,
+  type AlertWebhook,
+  type AuditCheckpoint,
+  type AuditSettings,
+  auditSettingsRowCodec,
+  type NoteAlerts,
+} from '../proto/audit.ts';
 
 import { plaintextOf, type Row } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
@@ -21,6 +30,8 @@ export class AuditRules {
   #settings = DEFAULT_AUDIT_SETTINGS;
   #checkpoint: AuditCheckpoint | null = null;
   #names = namesOf(DEFAULT_AUDIT_SETTINGS.reads);
+  #alerts: AlertSettings = { rules: [], webhook: null };
+  #alertCursor: AlertCursor = { evaluated: 0, delivered: 0 };
 
   constructor(changes: RowChanges) {
     this.#changes = changes;
@@ -33,6 +44,16 @@ export class AuditRules {
   /** What is no longer kept; null: all is. */
   get checkpoint(): AuditCheckpoint | null {
     return this.#checkpoint;
+  }
+
+  /** What is worth an alert, and where alerts are sent. */
+  get alerts(): AlertSettings {
+    return this.#alerts;
+  }
+
+  /** How far alerts are. */
+  get alertCursor(): AlertCursor {
+    return this.#alertCursor;
   }
 
   /** Whether the value of a name (latin-1) is handed out only with a record. */
@@ -57,12 +78,46 @@ export class AuditRules {
     this.#keep(place);
   }
 
+  /**
+   * Rules look at what is recorded from now on. A webhook without a secret keeps the one that it has.
+   * @throws HoldfastError INVALID_ARGUMENT
+   */
+  setAlerts({ rules, webhook }: AlertSettings, { place, sequence }: AlertChange): void {
+    for (const [at, { resource }] of rules.entries())
+      if (resource !== '') parsePathPattern(resource, `rules[${at}].resource`);
+    const { rules: former, webhook: present } = this.#alerts;
+    this.#alerts = { rules: rules.map((rule) => ({ ...rule })), webhook: ownWebhook(webhook, present) };
+    const { evaluated, delivered } = this.#alertCursor;
+    this.#alertCursor = {
+      evaluated: former.length === 0 ? sequence : evaluated,
+      delivered: present ? delivered : sequence,
+    };
+    this.#keep(place);
+  }
+
+  /**
+   * Invariant I56: what is between two cursors is judged once, whoever leads: of two who went on from the same one, the second
+   * changes nothing. @throws HoldfastError INVALID_ARGUMENT
+   */
+  noteAlerts({ before, after }: NoteAlerts, { place, sequence }: AlertChange): void {
+    const { evaluated, delivered } = this.#alertCursor;
+    if (before?.evaluated !== evaluated || before.delivered !== delivered)
+      throw refusedCursor('somebody has gone on from there');
+    if (!after || after.evaluated > sequence || after.delivered > sequence)
+      throw refusedCursor('there are no such records');
+    this.#alertCursor = { evaluated: after.evaluated, delivered: after.delivered };
+    this.#keep(place);
+  }
+
   load(row: Row, encoded: Buffer): void {
-    const { settings, checkpoint } = auditSettingsRowCodec.decode(plaintextOf(encoded));
+    const { settings, checkpoint, alerts, cursor } = auditSettingsRowCodec.decode(plaintextOf(encoded));
     const { reads, retentionMs } = settings ?? { reads: [], retentionMs: 0 };
     this.#settings = { reads: [...reads], retentionMs };
     this.#names = namesOf(reads);
     this.#checkpoint = checkpoint ? ownCheckpoint(checkpoint) : null;
+    const { rules, webhook } = alerts ?? { rules: [], webhook: null };
+    this.#alerts = { rules: rules.map((rule) => ({ ...rule })), webhook: ownWebhook(webhook, null) };
+    this.#alertCursor = { evaluated: cursor?.evaluated ?? 0, delivered: cursor?.delivered ?? 0 };
     this.#row = this.#changes.loaded(row);
   }
 
@@ -70,9 +125,20 @@ export class AuditRules {
     if (this.#row !== null) this.#changes.drop(this.#row);
     this.#row = this.#changes.create(
       { table: 'e', number: index, sub },
-      auditSettingsRowCodec.encode({ settings: this.#settings, checkpoint: this.#checkpoint }),
+      auditSettingsRowCodec.encode({
+        settings: this.#settings,
+        checkpoint: this.#checkpoint,
+        alerts: this.#alerts,
+        cursor: this.#alertCursor,
+      }),
     );
   }
+}
+
+/** Where alerts are changed, and the last record there. */
+interface AlertChange {
+  readonly place: { readonly index: number; readonly sub: number };
+  readonly sequence: number;
 }
 
 interface AuditedNames {
@@ -90,4 +156,24 @@ function namesOf(reads: readonly string[]): AuditedNames {
 /** In memory of its own: what was decoded shares that of its entry. */
 function ownCheckpoint({ sequence, hash, timeMs, signature }: AuditCheckpoint): AuditCheckpoint {
   return { sequence, hash: Buffer.from(hash), timeMs, signature: Buffer.from(signature) };
+}
+
+/** @throws HoldfastError INVALID_ARGUMENT: there is no secret to keep */
+function ownWebhook(
+  webhook: AlertSettings['webhook'],
+  present: AlertSettings['webhook'],
+): AlertWebhook | null {
+  if (!webhook) return null;
+  const secret =
+    webhook.secret.length === 0 && present?.url === webhook.url ? present.secret : webhook.secret;
+  if (secret.length === 0)
+    throw new HoldfastError('INVALID_ARGUMENT', 'webhook.secret is missing', {
+      field: 'webhook.secret',
+      hint: 'Another address takes a secret of its own.',
+    });
+  return { url: webhook.url, secret: Buffer.from(secret) };
+}
+
+function refusedCursor(why: string): HoldfastError {
+  return new HoldfastError('INVALID_ARGUMENT', `alerts do not go on from there: ${why}`, { field: 'cursor' });
 }

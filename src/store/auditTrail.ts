@@ -15,7 +15,10 @@ import { corruptRow } from './rowSealer.ts';
 export interface AuditView {
   /** The last record. */
   readonly head: ChainHead;
-  readonly rules: Pick<AuditRules, 'settings' | 'checkpoint' | 'isAudited' | 'mayBeAudited'>;
+  readonly rules: Pick<
+    AuditRules,
+    'settings' | 'checkpoint' | 'isAudited' | 'mayBeAudited' | 'alerts' | 'alertCursor'
+  >;
   readonly rows: Pick<AuditRows, 'length' | 'at' | 'positionOf' | 'positionFrom'>;
 }
 

@@ -10,12 +10,11 @@ import {
   headRowCodec,
   keyChangeRowCodec,
   memberRowCodec,
-  policyRowCodec,
   recordRowCodec,
   removedRowCodec,
   tokenRowCodec,
 } from '../proto/storage.ts';
-import { accessTokenRowCodec, userRowCodec } from '../proto/users.ts';
+import { accessTokenRowCodec, policyRowCodec, userRowCodec } from '../proto/users.ts';
 import { fromReadableJson, readableJson } from './readableJson.ts';
 import type { Table } from './row.ts';
 

@@ -6,12 +6,14 @@ import { LIMITS } from '../base/limits.ts';
 import { type CommandBody, commandBody } from '../command/body.ts';
 import { bodyHash } from '../command/bodyHash.ts';
 import { checkBody, checkPrincipal, checkRequestId } from '../command/checkCommand.ts';
-import type { AuditRecord } from '../proto/audit.ts';
+import type { AuditRecord, ValueRead } from '../proto/audit.ts';
 import type { Command, HeadRow, Outcome, Principal, RequestId, UseToken } from '../proto/storage.ts';
+import type { NoteTokenUse } from '../proto/users.ts';
 import { Access } from './access.ts';
-import { auditOfCommand, auditOfEntry } from './auditOfCommand.ts';
+import { auditOfCommand, auditOfEntry, auditOfTokenUse } from './auditOfCommand.ts';
 import { AuditTrail } from './auditTrail.ts';
 import { type AccessBody, changeAccess } from './changeAccess.ts';
+import { type AuditChange, changeAudit } from './changeAudit.ts';
 import { Clients } from './clients.ts';
 import { compactionDueMs, compactStep, type HistoryBounds, moveTo } from './compaction.ts';
 import { KeyChanges } from './keyChanges.ts';
@@ -59,9 +61,9 @@ interface Asked {
   readonly place: CommandPlace;
 }
 
-type AuditBody = Extract<
+type KeyBody = Extract<
   CommandBody,
-  { kind: 'readValues' | 'noteAudit' | 'setAuditSettings' | 'checkpointAudit' }
+  { kind: 'beginKeyChange' | 'confirmKeyChange' | 'abortKeyChange' | 'noteKeyChange' }
 >;
 
 /**
@@ -224,14 +226,13 @@ export class State {
   #execute({ body, principal, asker, place }: Asked): Outcome {
     const timeMs = this.#timeMs;
     switch (body.kind) {
-      case 'transaction': {
-        const transaction = applyTransaction(this.records, body.transaction, timeMs);
-        return { transaction, replayed: false };
-      }
-      case 'registerClient': {
-        const clientId = this.clients.register({ ...place, principal, timeMs });
-        return { client: { clientId }, replayed: false };
-      }
+      case 'transaction':
+        return { transaction: applyTransaction(this.records, body.transaction, timeMs), replayed: false };
+      case 'registerClient':
+        return {
+          client: { clientId: this.clients.register({ ...place, principal, timeMs }) },
+          replayed: false,
+        };
       case 'closeClient':
         this.clients.close(body.clientId, principal);
         return DONE;
@@ -257,21 +258,22 @@ export class State {
       case 'advanceTime':
         return DONE;
       case 'readValues':
+        return this.#readValues(body.reads, asker.rights);
       case 'noteAudit':
       case 'setAuditSettings':
       case 'checkpointAudit':
-        return this.#executeAudit(body, { rights: asker.rights, place });
+      case 'setAlerts':
+      case 'noteAlerts':
+        this.#changeAudit(body, place);
+        return DONE;
+      case 'noteTokenUse':
+        this.#noteTokenUse(body.use, { nodeId: principal.name, place });
+        return DONE;
       case 'beginKeyChange':
-        this.keyChanges.begin(body.begin, this.#atKeyChange(place));
-        return DONE;
       case 'confirmKeyChange':
-        this.keyChanges.confirm(body.confirm, keyChangePlace(place));
-        return DONE;
       case 'abortKeyChange':
-        this.keyChanges.abort(body.id, this.#atKeyChange(place));
-        return DONE;
       case 'noteKeyChange':
-        this.keyChanges.note(body.note, this.#atKeyChange(place));
+        this.#changeKeys(body, place);
         return DONE;
       case 'putPolicy':
       case 'deletePolicy':
@@ -291,32 +293,42 @@ export class State {
     }
   }
 
-  #executeAudit(
-    body: AuditBody,
-    { rights, place }: { readonly rights: Rights; readonly place: CommandPlace },
-  ): Outcome {
-    switch (body.kind) {
-      case 'readValues':
-        return applyValueReads(body.reads, { records: this.records, rights, isAudited: this.#isAudited });
-      case 'noteAudit':
-        // Its records are added with those of every command.
-        return DONE;
-      case 'setAuditSettings':
-        this.audit.rules.set(body.settings, place);
-        return DONE;
-      case 'checkpointAudit': {
-        const certificate = this.membership.authority?.certificate ?? NO_HASH;
-        this.audit.prune(body.checkpoint, { place, timeMs: this.#timeMs, certificate });
-        return DONE;
-      }
-      default:
-        return unreachable(body, 'command of the audit');
-    }
+  #readValues(reads: readonly ValueRead[], rights: Rights): Outcome {
+    return applyValueReads(reads, { records: this.records, rights, isAudited: this.#isAudited });
+  }
+
+  #noteTokenUse(
+    noted: NoteTokenUse,
+    { nodeId, place }: { readonly nodeId: string; readonly place: CommandPlace },
+  ): void {
+    const { index: number, sub } = place;
+    const use = this.access.noteUse(noted, { number, sub, timeMs: this.#timeMs });
+    if (use !== null) this.#record(auditOfTokenUse(noted, { use, nodeId }));
+  }
+
+  #changeAudit(body: AuditChange, place: CommandPlace): void {
+    const certificate = this.membership.authority?.certificate ?? NO_HASH;
+    changeAudit(this.audit, body, { place, timeMs: this.#timeMs, certificate });
   }
 
   #changeAccess(body: AccessBody, { principal, asker, place }: Omit<Asked, 'body'>): void {
     const { index: number, sub } = place;
     changeAccess(this.access, body, { number, sub, principal, rights: asker.rights, timeMs: this.#timeMs });
+  }
+
+  #changeKeys(body: KeyBody, place: CommandPlace): void {
+    switch (body.kind) {
+      case 'beginKeyChange':
+        return this.keyChanges.begin(body.begin, this.#atKeyChange(place));
+      case 'confirmKeyChange':
+        return this.keyChanges.confirm(body.confirm, keyChangePlace(place));
+      case 'abortKeyChange':
+        return this.keyChanges.abort(body.id, this.#atKeyChange(place));
+      case 'noteKeyChange':
+        return this.keyChanges.note(body.note, this.#atKeyChange(place));
+      default:
+        return unreachable(body, 'change of keys');
+    }
   }
 
   #atKeyChange(place: CommandPlace) {

@@ -2,7 +2,7 @@ import type { AuditPort, Caller } from '../../src/api/ports.ts';
 import { matching } from '../../src/audit/query.ts';
 import { type ChainedRecord, chained, NO_AUDIT_HASH } from '../../src/audit/record/chain.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
-import { type AuditRecord, type AuditSettings } from '../../src/proto/audit.ts';
+import type { AlertSettings, AuditRecord, AuditSettings } from '../../src/proto/audit.ts';
 import type { AuditListRequest } from '../../src/proto/auditService.ts';
 
 /** What a record says that says nothing else. */
@@ -34,6 +34,7 @@ export const chainOf = (...records: readonly Partial<AuditRecord>[]): readonly C
 export class FakeAudit implements AuditPort {
   chain: readonly ChainedRecord[] = [];
   kept: AuditSettings = { reads: ['secrets/**'], retentionMs: 0 };
+  keptAlerts: AlertSettings = { rules: [], webhook: null };
   pageRecords = 2;
 
   list(_caller: Caller, request: AuditListRequest) {
@@ -58,6 +59,16 @@ export class FakeAudit implements AuditPort {
 
   settings() {
     return Promise.resolve(this.kept);
+  }
+
+  alerts() {
+    const head = this.chain.length;
+    return Promise.resolve({ settings: this.keptAlerts, evaluated: head, delivered: head, head });
+  }
+
+  setAlerts(_caller: Caller, settings: AlertSettings) {
+    this.keptAlerts = settings;
+    return Promise.resolve();
   }
 
   setSettings(_caller: Caller, settings: AuditSettings) {

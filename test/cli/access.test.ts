@@ -134,15 +134,22 @@ describe('token', () => {
       createdBy: 'client admin',
     };
     rig.node.access.kept = [
-      { ...token, expiresMs: 0, expired: false },
-      { ...token, expiresMs: 2, expired: true },
+      { ...token, expiresMs: 0, expired: false, lastUsedMs: 0, addresses: [] },
+      { ...token, expiresMs: 2, expired: true, lastUsedMs: 1, addresses: ['10.0.0.1'] },
     ];
     const { createdMs: _ms, ...shown } = token;
     const created = '1970-01-01T00:00:00.001Z';
     expect((await cli('token', 'list')).json).toEqual({
       tokens: [
-        { ...shown, created, expires: '', expired: false },
-        { ...shown, created, expires: '1970-01-01T00:00:00.002Z', expired: true },
+        { ...shown, created, expires: '', expired: false, lastUsed: '', addresses: [] },
+        {
+          ...shown,
+          created,
+          expires: '1970-01-01T00:00:00.002Z',
+          expired: true,
+          lastUsed: created,
+          addresses: ['10.0.0.1'],
+        },
       ],
     });
     const id = '0123456789abcdef';

@@ -32,6 +32,7 @@ beforeAll(async () => {
   ({ client: admin, admin: context, nodes } = await threeNodes(folders));
   const { token } = await admin.access.createToken({ roles: ['admin'] });
   each = nodes.map((node) => callsOf(node, token));
+  await firstUse(token);
   const { members } = await admin.cluster.status();
   const idOf = ({ apiAddress }: HoldfastNode) =>
     members.find((member) => member.apiAddress === apiAddress)?.nodeId ?? '';
@@ -52,6 +53,20 @@ afterAll(async () => {
 
 const callsOf = ({ apiAddress: address }: HoldfastNode, token: string): NodeCalls =>
   new NodeCalls({ address, ca: context.ca, token });
+
+/** That a token is used for the first time is recorded a moment later: in no test that counts. */
+async function firstUse(token: string): Promise<void> {
+  const uses = async () => {
+    let count = 0;
+    for await (const { action } of admin.audit.records()) if (action === 'token.new-address') count += 1;
+    return count;
+  };
+  const known = await uses();
+  const first = callsOf(present(nodes[0], 'node'), token);
+  await first.range('');
+  first.close();
+  await until(async () => (await uses()) > known, 'its first use is recorded');
+}
 
 async function recordsSince(sequence = before): Promise<readonly AuditEntry[]> {
   const found: AuditEntry[] = [];
@@ -165,6 +180,7 @@ it(
   'many at once have each their own record, and who may not read is denied and recorded',
   async () => {
     const { token, id } = await admin.access.createToken({ roles: ['viewer'] });
+    await firstUse(token);
     before = (await admin.audit.head()).sequence;
     for (const [at, node] of nodes.entries()) {
       const viewer = callsOf(node, token);
@@ -244,6 +260,48 @@ it(
     await until(async () => (await total()) >= 15, 'all denials are recorded');
     expect(await total()).toBe(15);
     expect(new Set((await denials()).map(({ node }) => node))).toEqual(new Set(nodeIds));
+  },
+  LIMIT_MS,
+);
+
+it(
+  'what the rules find is an alert once, though others lead meanwhile; a token tells when and from where it was used',
+  async () => {
+    const webhook = null;
+    const none = { resource: '', fromMinute: 0, toMinute: 0, days: 0, timeZone: '' };
+    const guessing = {
+      ...none,
+      name: 'guessing',
+      kind: 'denials',
+      by: 'principal',
+      count: 4,
+      withinMs: 60_000,
+    };
+    await admin.audit.setAlerts({ rules: [guessing], webhook });
+    const alerts = async () => (await recordsSince()).filter(({ action }) => action === 'alert.raised');
+    const raised: string[] = [];
+    for (const nodeId of nodeIds) {
+      const { leader } = await admin.cluster.status();
+      if (leader !== nodeId) await admin.cluster.transferLeadership({ member: nodeId });
+      const { token, id } = await admin.access.createToken({ roles: ['viewer'] });
+      for (const node of nodes) {
+        const stranger = callsOf(node, token);
+        for (let i = 0; i < 2; i += 1)
+          await expect(stranger.get('secrets/a')).rejects.toThrow('PERMISSION_DENIED');
+        stranger.close();
+      }
+      raised.push(id);
+      await until(async () => (await alerts()).length >= raised.length, `an alert about ${id}`);
+    }
+    expect((await alerts()).map(({ principal }) => principal)).toEqual(raised);
+    const { evaluated, head } = await admin.audit.alerts();
+    expect(evaluated).toBeLessThanOrEqual(head);
+    const { tokens } = await admin.access.tokens();
+    const used = tokens.filter(({ id }) => raised.includes(id));
+    expect(used.map(({ lastUsedMs, addresses }) => [lastUsedMs > 0, addresses])).toEqual(
+      raised.map(() => [true, ['127.0.0.1']]),
+    );
+    await admin.audit.setAlerts({ rules: [], webhook });
   },
   LIMIT_MS,
 );

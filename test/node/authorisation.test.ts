@@ -26,6 +26,7 @@ let session: Session | null;
 let ahead: () => void;
 let authorisation: Authorisation;
 let noted: Denial[];
+let used: string[];
 let keyInForce: KeyObject;
 beforeEach(() => {
   access = new Access(new RowChanges());
@@ -43,7 +44,9 @@ beforeEach(() => {
   keyInForce = createSecretKey(Buffer.alloc(32, 1));
   const denials = { note: (denial: Denial) => void noted.push(denial) };
   const sessions = { verify, keyInForce: () => keyInForce };
-  authorisation = new Authorisation({ store, read: { linearizable }, sessions, denials });
+  used = [];
+  const tokenUses = { note: (id: string, address: string) => void used.push(`${id} ${address}`) };
+  authorisation = new Authorisation({ store, read: { linearizable }, sessions, denials, tokenUses });
 });
 
 function create(...roles: readonly string[]): void {
@@ -62,6 +65,7 @@ describe('a token', () => {
       principal: { kind: 'token', name: made.id },
     });
     expect(deadlines).toEqual([]);
+    expect(used).toEqual([`${made.id} ${SHOWN.address}`]);
   });
 
   it('that was made elsewhere a moment ago is taken, once this node has caught up', async () => {

@@ -2,7 +2,7 @@ import { beforeEach, expect, it } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { checkNoteAudit } from '../../src/command/checkAudit.ts';
+import { checkNotes } from '../../src/command/checkAudit.ts';
 import { type Denial, Denials } from '../../src/node/denials.ts';
 import type { Submission } from '../../src/node/submit.ts';
 
@@ -87,5 +87,5 @@ it('a name that is made up is cut to a length that can be recorded', async () =>
   denials.note({ ...DENIAL, principal: { ...DENIAL.principal, name: '\u20ac'.repeat(100_000) } });
   await flush();
   const records = sent[0]?.noteAudit?.records ?? [];
-  expect(checkNoteAudit(records)).toBeNull();
+  expect(checkNotes(records)).toBeNull();
 });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
-import type { Command, CreateAccessToken, Outcome, Policy, Principal } from '../../src/proto/storage.ts';
+import type { Command, Outcome, Policy, Principal } from '../../src/proto/storage.ts';
+import type { CreateAccessToken } from '../../src/proto/users.ts';
 import { bytes, codeOf, command, NODE, put, read, StoreRig, transaction } from './storeRig.ts';
 
 const ID = '00000000000000a1';
@@ -39,6 +40,55 @@ const create = (given: Partial<CreateAccessToken> = {}, by?: Principal) =>
 const write = (key: string, by: Principal) => apply({ transaction: transaction(put(key)) }, by);
 const codes = (...outcomes: readonly (Outcome | undefined)[]) =>
   outcomes.map((outcome) => outcome && codeOf(outcome));
+
+describe('the uses of a token', () => {
+  const use = (address: string, by: Principal = NODE) =>
+    codes(apply({ noteTokenUse: { id: ID, address } }, by))[0];
+  const kept = () => {
+    const { lastUsedMs, addresses } = rig.store.access.token(ID) ?? {};
+    return { lastUsedMs, addresses };
+  };
+
+  it("are kept by host, and each new one is recorded as the token's", async () => {
+    create();
+    expect(kept()).toEqual({ lastUsedMs: 0, addresses: [] });
+    const firstMs = rig.timeMs;
+    expect([use('10.0.0.1:5'), use('10.0.0.1:6'), use('[::1]:7')]).toEqual(['none', 'none', 'none']);
+    expect(kept()).toEqual({ lastUsedMs: firstMs, addresses: ['10.0.0.1', '[::1]'] });
+    const { digest } = rig.store;
+    await rig.reopen();
+    expect(rig.store.digest).toEqual(digest);
+    expect(kept()).toEqual({ lastUsedMs: firstMs, addresses: ['10.0.0.1', '[::1]'] });
+    const told = { principalKind: 'token', principal: ID, action: 'token.new-address', node: NODE.name };
+    expect((await rig.auditRecords()).slice(1)).toMatchObject([
+      { ...told, address: '10.0.0.1:5', detail: 'first use' },
+      { ...told, address: '[::1]:7', detail: 'another address' },
+    ]);
+    expect(codes(write('x', token(ID)))).toEqual(['PERMISSION_DENIED']);
+  });
+
+  it('from where it was used before change the state now and then only', () => {
+    create();
+    use('10.0.0.1:5');
+    const { digest } = rig.store;
+    rig.timeMs += LIMITS.tokenUseNotedMs - 1;
+    use('10.0.0.1:6');
+    expect(rig.store.digest).toEqual(digest);
+    rig.timeMs += 1;
+    use('10.0.0.1:6');
+    expect(kept().lastUsedMs).toBe(rig.timeMs);
+  });
+
+  it('are of the latest hosts, of a token that there is, and told by nodes', () => {
+    expect(use('10.0.0.1:5')).toBe('none');
+    create();
+    for (let at = 0; at <= LIMITS.tokenAddressesMax; at += 1) use(`10.0.0.${at}:5`);
+    expect(kept().addresses).toHaveLength(LIMITS.tokenAddressesMax);
+    expect(kept().addresses?.[0]).toBe('10.0.0.1');
+    expect(use('10.0.0.1:5', token(ID))).toBe('PERMISSION_DENIED');
+    expect(use('x'.repeat(LIMITS.addressBytesMax * 8))).toMatch(/INVALID_ARGUMENT|TOO_LARGE/);
+  });
+});
 
 describe('a token', () => {
   it('may have done what its roles allow, and nothing once it is revoked', () => {

@@ -38,5 +38,13 @@ export const AUDIT_ACTIONS = [
   'authority.finish',
   'audit.settings',
   'audit.checkpoint',
+  'audit.alerts',
+  'alert.raised',
+  'token.new-address',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
+
+export const ALERT_ACTION: AuditAction = 'alert.raised';
+
+/** What a record of a token's use says, when it was not its first one. */
+export const ANOTHER_ADDRESS = 'another address';

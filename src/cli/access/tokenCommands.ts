@@ -60,7 +60,7 @@ function addList(token: Command, invocation: Invocation): void {
         output.table(
           { tokens: tokens.map(tokenFields) },
           {
-            head: ['ID', 'ROLES', 'DESCRIPTION', 'CREATED', 'BY', 'EXPIRES', 'GOOD'],
+            head: ['ID', 'ROLES', 'DESCRIPTION', 'CREATED', 'BY', 'EXPIRES', 'LAST USED', 'GOOD'],
             rows: tokens.map((one) => [
               one.id,
               one.roles.join(', '),
@@ -68,6 +68,7 @@ function addList(token: Command, invocation: Invocation): void {
               timeText(one.createdMs),
               printable(one.createdBy),
               expiresText(one.expiresMs) || 'never',
+              usedText(one),
               one.expired ? output.warn('expired') : 'yes',
             ]),
           },
@@ -77,9 +78,14 @@ function addList(token: Command, invocation: Invocation): void {
 }
 
 function tokenFields(token: AccessTokenStatus): object {
-  const { id, roles, description, createdMs, createdBy, expiresMs, expired } = token;
+  const { id, roles, description, createdMs, createdBy, expiresMs, expired, lastUsedMs, addresses } = token;
   const times = { created: timeText(createdMs), expires: expiresText(expiresMs) };
-  return { id, roles: [...roles], description, createdBy, ...times, expired };
+  const used = { lastUsed: lastUsedMs === 0 ? '' : timeText(lastUsedMs), addresses: [...addresses] };
+  return { id, roles: [...roles], description, createdBy, ...times, expired, ...used };
+}
+
+function usedText({ lastUsedMs, addresses }: AccessTokenStatus): string {
+  return lastUsedMs === 0 ? 'never' : `${timeText(lastUsedMs)} from ${printable(addresses.at(-1) ?? '')}`;
 }
 
 const expiresText = (expiresMs: number): string => (expiresMs === 0 ? '' : timeText(expiresMs));

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Invocation } from '../invocation.ts';
 import { addExportCommand } from './export.ts';
-import { addListCommand, addSecretCommand, addTailCommand } from './list.ts';
+import { addAlertsCommand, addListCommand, addSecretCommand, addTailCommand } from './list.ts';
+import { addRulesCommands } from './rules.ts';
 import { addSettingsCommand } from './settings.ts';
 import { addVerifyCommand } from './verify.ts';
 
@@ -11,6 +12,8 @@ export function addAuditCommands(program: Command, invocation: Invocation): void
   addListCommand(audit, invocation);
   addSecretCommand(audit, invocation);
   addTailCommand(audit, invocation);
+  addAlertsCommand(audit, invocation);
+  addRulesCommands(audit, invocation);
   addExportCommand(audit, invocation);
   addVerifyCommand(audit, invocation);
   addSettingsCommand(audit, invocation);

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { exportFields } from '../../audit/exportFormat.ts';
+import { ALERT_ACTION } from '../../audit/record/actions.ts';
 import { asBuffer } from '../../base/bytes.ts';
 import { printable } from '../../base/printable.ts';
 import type { AuditEntry, AuditListOptions, HoldfastClient } from '../../client/index.ts';
@@ -18,24 +19,52 @@ export function addListCommand(audit: Command, invocation: Invocation): void {
   addSelection(audit.command('list'))
     .description('the records, the oldest first')
     .option('--limit <n>', 'so many at most')
-    .action(async (options: SelectionOptions & { readonly limit?: string }, command: Command) => {
-      const selection = selectionOf(options);
-      const most =
-        options.limit === undefined
-          ? Number.POSITIVE_INFINITY
-          : parseCount(options.limit, { option: '--limit', min: 1 });
-      const output = outputOf(invocation, command);
-      await withClient(invocation, command, async (client) => {
-        let shown = 0;
-        for await (const record of client.audit.records(selection)) {
-          if (shown >= most) break;
-          show(output, record);
-          shown += 1;
-          await output.drained();
-        }
-        output.note(`${shown} records`);
-      });
+    .action((options: ListOptions, command: Command) =>
+      list({ selection: selectionOf(options), limit: options.limit, what: 'records' }, invocation, command),
+    );
+}
+
+/** `holdfast audit alerts`: those records that say what the rules have found. */
+export function addAlertsCommand(audit: Command, invocation: Invocation): void {
+  audit
+    .command('alerts')
+    .description('what the alert rules have found, the oldest first')
+    .option('--since <when>', 'not before: 30m, 12h, 30d ago, or 2026-01-31T12:00:00Z')
+    .option('--until <when>', 'before')
+    .option('--limit <n>', 'so many at most')
+    .action((options: ListOptions, command: Command) => {
+      const selection = { ...selectionOf(options), action: ALERT_ACTION };
+      return list({ selection, limit: options.limit, what: 'alerts' }, invocation, command);
     });
+}
+
+interface ListOptions extends SelectionOptions {
+  readonly limit?: string;
+}
+
+async function list(
+  wanted: {
+    readonly selection: AuditListOptions;
+    readonly limit: string | undefined;
+    readonly what: string;
+  },
+  invocation: Invocation,
+  command: Command,
+): Promise<void> {
+  const { selection, limit, what } = wanted;
+  const most =
+    limit === undefined ? Number.POSITIVE_INFINITY : parseCount(limit, { option: '--limit', min: 1 });
+  const output = outputOf(invocation, command);
+  await withClient(invocation, command, async (client) => {
+    let shown = 0;
+    for await (const record of client.audit.records(selection)) {
+      if (shown >= most) break;
+      show(output, record);
+      shown += 1;
+      await output.drained();
+    }
+    output.note(`${shown} ${what}`);
+  });
 }
 
 export function addTailCommand(audit: Command, invocation: Invocation): void {

@@ -1,0 +1,51 @@
+import type { Clock } from '../../base/clock.ts';
+import { HoldfastError } from '../../base/errors.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { AlertWebhook } from '../../proto/audit.ts';
+import { exportFields } from '../exportFormat.ts';
+import type { ChainedRecord } from '../record/chain.ts';
+import { webhookSignature } from '../webhookSignature.ts';
+
+/** Resolves once the receiver has it. @throws HoldfastError UNAVAILABLE: it may have it, or not */
+export type AlertDelivery = (webhook: AlertWebhook, alert: ChainedRecord) => Promise<void>;
+
+/**
+ * Posts an alert as JSON, signed: the receiver knows by the signature who sends, and by the sequence what it has had already.
+ * Redirects are not followed: what answers is what was named.
+ */
+export function webhookDelivery({
+  clusterId,
+  clock,
+}: {
+  readonly clusterId: string;
+  readonly clock: Pick<Clock, 'wallMs'>;
+}): AlertDelivery {
+  return async ({ url, secret }, alert) => {
+    const body = JSON.stringify({ cluster: clusterId, alert: exportFields(alert) });
+    const signature = webhookSignature({ secret, body, timeMs: clock.wallMs() });
+    const { host } = new URL(url);
+    let status: number;
+    try {
+      const answer = await fetch(url, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'Holdfast-Signature': signature },
+        body,
+        redirect: 'manual',
+        signal: AbortSignal.timeout(LIMITS.webhookTimeoutMs),
+      });
+      status = answer.status;
+      await answer.body?.cancel();
+    } catch (cause) {
+      throw refused(`${host} does not answer`, cause);
+    }
+    if (status < 200 || status > 299) throw refused(`${host} answers ${status}`);
+  };
+}
+
+function refused(message: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('UNAVAILABLE', message, {
+    field: 'webhook.url',
+    hint: 'Alerts are delivered as soon as it answers 2xx.',
+    cause,
+  });
+}

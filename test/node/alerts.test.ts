@@ -1,0 +1,288 @@
+import { createHmac } from 'node:crypto';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { webhookDelivery } from '../../src/audit/alerts/webhook.ts';
+import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { Alerts } from '../../src/node/alerts.ts';
+import type { Submission } from '../../src/node/submit.ts';
+import type { AlertRule, AlertSettings } from '../../src/proto/audit.ts';
+import { RECORD } from '../api/fakeAudit.ts';
+import { codeOf, command, NODE, StoreRig } from '../store/storeRig.ts';
+import { until } from './until.ts';
+
+const DENIALS: AlertRule = {
+  name: 'guessing',
+  kind: 'denials',
+  resource: '',
+  fromMinute: 0,
+  toMinute: 0,
+  days: 0,
+  timeZone: '',
+  by: 'principal',
+  count: 3,
+  withinMs: 60_000,
+};
+const SECRET = Buffer.from('0123456789abcdef');
+
+let rig: StoreRig;
+let clock: ManualClock;
+let server: Server | undefined;
+/** What submits do beside being applied. */
+let submitted: Submission[];
+let onSubmit: (submission: Submission) => 'apply' | 'lose' | 'refuse';
+beforeEach(async () => {
+  rig = await StoreRig.create();
+  clock = new ManualClock();
+  submitted = [];
+  onSubmit = () => 'apply';
+});
+afterEach(async () => {
+  server?.closeAllConnections();
+  server?.close();
+  server = undefined;
+  await rig.destroy();
+});
+
+const leader = (leadership = { isLeader: true }) =>
+  new Alerts({
+    nodeId: NODE.name,
+    store: rig.store,
+    leadership,
+    submit: {
+      submit: (submission) => {
+        submitted.push(submission);
+        const what = onSubmit(submission);
+        if (what === 'refuse') return Promise.reject(new HoldfastError('OVERLOADED', 'not now'));
+        const [outcome] = rig.apply(command(submission, NODE));
+        if (outcome === undefined || what === 'lose')
+          return Promise.reject(new HoldfastError('OUTCOME_UNKNOWN', 'the leader is gone'));
+        return Promise.resolve(outcome);
+      },
+    },
+    delivery: webhookDelivery({ clusterId: 'c1', clock: systemClock }),
+    clock,
+    logger: silentLogger,
+  });
+
+const setRules = (settings: Partial<AlertSettings>) => {
+  const outcomes = rig.apply(
+    command({ setAlerts: { settings: { rules: [DENIALS], webhook: null, ...settings } } }),
+  );
+  expect(outcomes.map(codeOf)).toEqual(['none']);
+};
+
+/** So many denials of one. */
+const deny = (principal: string, count = 1) => {
+  const record = {
+    ...RECORD,
+    principal,
+    action: 'kv.read',
+    result: 'PERMISSION_DENIED',
+    requestId: '',
+    count,
+  };
+  expect(rig.apply(command({ noteAudit: { records: [record] } }, NODE)).map(codeOf)).toEqual(['none']);
+};
+
+const raised = async () => {
+  const records = await rig.auditRecords();
+  return records.filter(({ action }) => action === 'alert.raised').map(({ detail }) => detail);
+};
+
+/** Until everything that is recorded has been gone over. */
+async function settle(alerts: Alerts): Promise<void> {
+  for (let turn = 0; turn < 4; turn += 1) {
+    await rig.store.flushed();
+    await alerts.tick();
+  }
+}
+
+it('an alert is a record of the cluster, once', async () => {
+  setRules({});
+  const alerts = leader();
+  for (let at = 0; at < 5; at += 1) deny('mallory');
+  await settle(alerts);
+  expect(await raised()).toEqual([expect.stringMatching(/^guessing: 3 denials, record \d+$/)]);
+  const records = await rig.auditRecords();
+  expect(records.at(-1)).toMatchObject({ principal: 'mallory', node: '', count: 3, result: 'OK' });
+  expect(rig.store.audit.rules.alertCursor.evaluated).toBe(records.length - 1);
+});
+
+it('there is nothing to do without rules, and for who does not lead', async () => {
+  deny('mallory', 9);
+  await settle(leader());
+  setRules({});
+  deny('mallory', 9);
+  await settle(leader({ isLeader: false }));
+  expect(submitted).toEqual([]);
+  await settle(leader());
+  expect(await raised()).toHaveLength(1);
+});
+
+it('a new leader goes on where the last one was: no alert twice, none lost', async () => {
+  setRules({});
+  deny('mallory', 2);
+  await settle(leader());
+  deny('mallory');
+  await settle(leader());
+  expect(await raised()).toHaveLength(1);
+  deny('mallory', 4);
+  deny('eve', 3);
+  await settle(leader());
+  expect((await raised()).length).toBe(2);
+});
+
+it('what was recorded between a denial and its alert gives no second one to the next leader', async () => {
+  setRules({});
+  deny('mallory', 3);
+  onSubmit = () => {
+    deny('mallory', 3);
+    return 'apply';
+  };
+  await settle(leader());
+  onSubmit = () => 'apply';
+  await settle(leader());
+  expect(await raised()).toHaveLength(1);
+});
+
+it.each(['lose', 'refuse'] as const)('one whose note was not answered (%s) looks again', async (what) => {
+  setRules({});
+  deny('mallory', 3);
+  onSubmit = () => (submitted.length === 1 ? what : 'apply');
+  const alerts = leader();
+  await settle(alerts);
+  await settle(leader());
+  expect(await raised()).toHaveLength(1);
+});
+
+it('of two who believe to lead, one is heard', async () => {
+  setRules({});
+  const [one, other] = [leader(), leader()];
+  await Promise.all([settle(one), settle(other)]);
+  deny('mallory', 3);
+  await rig.store.flushed();
+  await Promise.all([one.tick(), other.tick()]);
+  await Promise.all([settle(one), settle(other)]);
+  expect(submitted.length).toBeGreaterThan(1);
+  expect(await raised()).toHaveLength(1);
+});
+
+it('rules are of what comes after them', async () => {
+  deny('mallory', 9);
+  setRules({});
+  await settle(leader());
+  expect(await raised()).toEqual([]);
+  // Other rules go over what the former ones had not.
+  deny('mallory', 9);
+  setRules({ rules: [{ ...DENIALS, name: 'other' }] });
+  await settle(leader());
+  expect(await raised()).toEqual([expect.stringMatching(/^other: /)]);
+});
+
+it('that there was nothing is noted now and then, so that a new leader need not begin from the beginning', async () => {
+  setRules({});
+  const many = Array.from({ length: LIMITS.auditNotesMax }, () => RECORD);
+  for (let at = 0; at * many.length < LIMITS.alertCursorRecordsMax; at += 1)
+    rig.apply(command({ noteAudit: { records: many } }, NODE));
+  const alerts = leader();
+  await settle(alerts);
+  await settle(alerts);
+  expect(submitted).toHaveLength(1);
+  expect(rig.store.audit.rules.alertCursor.evaluated).toBe(rig.store.audit.head.sequence);
+  expect(await raised()).toEqual([]);
+});
+
+interface Received {
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** A receiver that answers with these statuses in turn, then with 200; `0` hangs up. */
+async function receiver(...statuses: number[]): Promise<{ url: string; received: Received[] }> {
+  const received: Received[] = [];
+  const created = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString('utf8');
+    });
+    request.on('end', () => {
+      received.push({ headers: request.headers, body });
+      const status = statuses.shift() ?? 200;
+      if (status === 0) request.socket.destroy();
+      else response.writeHead(status, { location: '/elsewhere' }).end('thanks');
+    });
+  });
+  await new Promise<void>((resolve) => created.listen(0, '127.0.0.1', resolve));
+  server = created;
+  return { url: `http://127.0.0.1:${(created.address() as AddressInfo).port}/hook`, received };
+}
+
+const sequencesOf = (received: readonly Received[]) =>
+  received.map(({ body }) => (JSON.parse(body) as { alert: { sequence: number } }).alert.sequence);
+
+/** Ticks, and lets the time for another attempt pass. */
+async function tickUntil(alerts: Alerts, condition: () => boolean, what: string): Promise<void> {
+  await until(async () => {
+    clock.advance(LIMITS.webhookRetryMsMax);
+    await settle(alerts);
+    return condition();
+  }, what);
+}
+
+it('the webhook gets each alert in its order, signed, and again until it takes it', async () => {
+  const { url, received } = await receiver(500, 0, 302);
+  setRules({ webhook: { url, secret: SECRET } });
+  const alerts = leader();
+  deny('mallory', 3);
+  deny('eve', 3);
+  await tickUntil(alerts, () => rig.store.audit.rules.alertCursor.delivered > 0, 'both are delivered');
+  await tickUntil(alerts, () => received.length === 5, 'both have come');
+  const [first, second] = (await rig.auditRecords()).filter(({ action }) => action === 'alert.raised');
+  expect(sequencesOf(received)).toEqual([
+    ...Array.from({ length: 4 }, () => first?.sequence),
+    second?.sequence,
+  ]);
+  const { headers, body } = received[4] as Received;
+  const [, seconds = '', code] =
+    /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers['holdfast-signature'])) ?? [];
+  expect(createHmac('sha256', SECRET).update(`${seconds}.${body}`).digest('hex')).toBe(code);
+  expect(JSON.parse(body)).toMatchObject({
+    cluster: 'c1',
+    alert: { principal: 'eve', action: 'alert.raised' },
+  });
+  expect(body).not.toContain(SECRET.toString());
+});
+
+it('what was delivered is not sent again by the next leader, and what was not is', async () => {
+  const { url, received } = await receiver();
+  setRules({ webhook: { url, secret: SECRET } });
+  const first = leader();
+  deny('mallory', 3);
+  const isNoted = () => {
+    const { delivered } = rig.store.audit.rules.alertCursor;
+    return received.length > 0 && delivered >= (sequencesOf(received)[0] ?? 0);
+  };
+  await tickUntil(first, isNoted, 'the first is delivered, and that is noted');
+  deny('eve', 3);
+  onSubmit = ({ noteAlerts }) => (noteAlerts?.alerts.length === 0 ? 'refuse' : 'apply');
+  await rig.store.flushed();
+  await first.tick();
+  onSubmit = () => 'apply';
+  const next = leader();
+  await tickUntil(next, () => received.length === 2, 'the second is delivered');
+  expect(new Set(sequencesOf(received)).size).toBe(2);
+});
+
+it('a receiver that does not answer holds up no alert', async () => {
+  setRules({ webhook: { url: 'http://127.0.0.1:9/', secret: SECRET } });
+  const alerts = leader();
+  for (const name of ['ann', 'bea', 'cid']) {
+    deny(name, 3);
+    await settle(alerts);
+  }
+  expect(await raised()).toHaveLength(3);
+});
