@@ -107,10 +107,10 @@ export function sealForward(
   );
 }
 
-/** Carries the private key of a CA, or the hash of a password: never readable, as its row is not. */
+/** Carries the private key of a CA, the hash of a password or the secret of a webhook: never readable, as its row is not. */
 function isSecret(command: Command): boolean {
-  const { bootstrap, rotateAuthority, createUser, setPassword, login, resetAdmin } = command;
-  return [bootstrap, rotateAuthority, createUser, setPassword, login, resetAdmin].some(Boolean);
+  const { bootstrap, rotateAuthority, createUser, setPassword, login, resetAdmin, setAlerts } = command;
+  return [bootstrap, rotateAuthority, createUser, setPassword, login, resetAdmin, setAlerts].some(Boolean);
 }
 
 /** @throws HoldfastError ENVELOPE_UNREADABLE when it was not sealed by that node under that number */

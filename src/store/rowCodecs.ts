@@ -41,7 +41,7 @@ export const TABLE_SEALING: Readonly<Record<Table, TableSealing>> = {
   a: sealing(answersRowCodec),
   b: sealing(accessTokenRowCodec),
   c: sealing(clientRowCodec),
-  e: sealing(auditSettingsRowCodec),
+  e: sealing(auditSettingsRowCodec, 'trust'),
   h: sealing(headRowCodec),
   k: sealing(recordRowCodec),
   l: sealing(auditRowCodec, 'audit'),

@@ -169,15 +169,24 @@ describe('an entry', () => {
     );
   });
 
-  it('with the private key of a CA shows nothing whatever the toggle is, on its way to the leader either', () => {
+  it.each<[string, Partial<Command>]>([
+    [
+      'the private key of a CA',
+      { rotateAuthority: { certificate: Buffer.from('a CA'), privateKey: Buffer.from('a secret thing') } },
+    ],
+    ['the hash of a password', { createUser: { name: 'ada', passwordHash: 'a secret thing', roles: [] } }],
+    [
+      'the secret of a webhook',
+      {
+        setAlerts: {
+          settings: { rules: [], webhook: { url: 'https://h/', secret: Buffer.from('a secret thing') } },
+        },
+      },
+    ],
+  ])('with %s shows nothing whatever the toggle is, on its way to the leader either', (_what, body) => {
     const sealer = sealerFor(keyringFor('off'));
     const [plain] = BATCH.commands;
-    const secret: Command = {
-      origin: 'here',
-      sequence: 2,
-      principal: null,
-      rotateAuthority: { certificate: Buffer.from('a CA'), privateKey: Buffer.from('a private key') },
-    };
+    const secret: Command = { origin: 'here', sequence: 2, principal: null, ...body };
     const commands = plain === undefined ? [secret] : [plain, secret];
     const forward = { nodeId: NODE, sequence: 3 };
     const sealed = [
@@ -185,7 +194,7 @@ describe('an entry', () => {
       sealForward(sealer, commands, forward),
     ] as const;
     for (const bytes of sealed) {
-      expect(bytes.toString('latin1')).not.toContain('a private key');
+      expect(bytes.toString('latin1')).not.toContain('a secret thing');
       expect(bytes.toString('latin1')).not.toContain('users/ada');
     }
     const opened = openPayload(sealer, sealed[0], PLACE);

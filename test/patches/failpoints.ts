@@ -141,6 +141,7 @@ export async function buildFailpointProgram(
       entry: 'src/cli/main.ts',
       patches: [...FAILPOINT_PATCHES, ...patches],
       outfile: program,
+      packages: 'inside',
     }),
     buildPatched({ entry: 'test/patches/failpointHook.ts', patches: [], outfile: preload }),
   ]);

@@ -25,6 +25,8 @@ export interface PatchedBuildOptions {
    * `.rig/patched/` is a place that neither git nor the checks look into.
    */
   readonly outfile: string;
+  /** The packages are in it too: a program that is started often is up sooner. */
+  readonly packages?: 'inside' | 'outside';
 }
 
 /** A patch that does not fit the sources any more. */
@@ -115,12 +117,38 @@ function patching(patches: ReadonlyMap<string, readonly SourcePatch[]>, applied:
   };
 }
 
+/** What cannot be bundled: it loads a library for this machine. */
+const NATIVE = ['classic-level'];
+/** For packages that are CommonJS. */
+const REQUIRE = `import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);`;
+
+/** Packages that find files beside them still find them there. */
+const PACKAGES_AT_HOME: Plugin = {
+  name: 'packages find what lies beside them',
+  setup(building) {
+    building.onLoad(
+      { filter: /\/node_modules\/.*\.c?js$/, namespace: 'file' },
+      async ({ path: absolute }) => {
+        const text = await readFile(absolute, 'utf8');
+        if (!text.includes('__dirname')) return undefined;
+        const folder = path.dirname(absolute);
+        return {
+          contents: text.replaceAll('__dirname', JSON.stringify(folder)),
+          loader: 'js',
+          resolveDir: folder,
+        };
+      },
+    );
+  },
+};
+
 /**
  * Bundles `entry` with the patches applied to the sources, as one ES module with its source map; packages stay
- * outside.
+ * outside unless they are asked to be inside.
  * @throws PatchError when a patch names no file of the program, or its text does not occur exactly once there
  */
-export async function buildPatched({ entry, patches, outfile }: PatchedBuildOptions): Promise<void> {
+export async function buildPatched(options: PatchedBuildOptions): Promise<void> {
+  const { entry, patches, outfile, packages = 'outside' } = options;
   const wanted = byFile(patches);
   const applied = new Set<string>();
   let refusal: unknown = null;
@@ -136,12 +164,14 @@ export async function buildPatched({ entry, patches, outfile }: PatchedBuildOpti
     platform: 'node',
     target: 'node20',
     format: 'esm',
-    packages: 'external',
+    ...(packages === 'inside'
+      ? { external: NATIVE, banner: { js: REQUIRE } }
+      : { packages: 'external' as const }),
     sourcemap: 'linked',
     keepNames: true,
     logLevel: 'silent',
     write: false,
-    plugins: [plugin],
+    plugins: [plugin, PACKAGES_AT_HOME],
   }).catch((thrown: unknown) => {
     refusal = thrown;
     return null;

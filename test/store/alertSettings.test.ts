@@ -1,8 +1,10 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { AlertRule, AlertSettings, NoteAlerts } from '../../src/proto/audit.ts';
 import { RECORD } from '../api/fakeAudit.ts';
-import { codeOf, command, NODE, put, StoreRig } from './storeRig.ts';
+import { codeOf, command, NODE, put, StoreRig, sealerOf } from './storeRig.ts';
 
 const RULE: AlertRule = {
   name: 'night',
@@ -40,6 +42,22 @@ describe('alert settings', () => {
     expect(await rig.deeds()).toEqual(['audit.alerts ']);
     const [record] = await rig.auditRecords();
     expect(record?.detail).toBe('night many denied');
+  });
+
+  it('are never readable on disk, since they hold a secret', async () => {
+    const off = await StoreRig.create({ sealer: sealerOf('off') });
+    off.apply(command({ setAlerts: { settings: { rules: [RULE], webhook: WEBHOOK } } }));
+    off.run(put('readable'));
+    await off.store.flushed();
+    await off.store.close();
+    const files = readdirSync(off.directory, { recursive: true, withFileTypes: true });
+    const bytes = files
+      .filter((file) => file.isFile())
+      .map((file) => readFileSync(join(file.parentPath, file.name), 'latin1'))
+      .join();
+    expect(bytes).toContain('readable');
+    expect(bytes).not.toContain(WEBHOOK.secret.toString());
+    await off.destroy();
   });
 
   it('keep the secret for the same address, and for no other', () => {

@@ -347,7 +347,8 @@ describe('what the port refuses', () => {
   test('TLS 1.2', async () => {
     const b = await directory.listen(B);
     const refused = await new Promise<string>((resolve) => {
-      const socket = connect({ port: b.port, host: '127.0.0.1', ca: authority.pem, maxVersion: 'TLSv1.2' });
+      const old = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
+      const socket = connect({ port: b.port, host: '127.0.0.1', ca: authority.pem, ...old });
       socket.on('error', (error) => resolve(error.message));
       socket.on('secureConnect', () => resolve('connected'));
     });
