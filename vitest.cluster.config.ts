@@ -9,6 +9,7 @@ export default defineConfig({
     include: ['cluster-tests/**/*.test.ts'],
     // Minutes long: a suite of its own, vitest.chaos.config.ts.
     exclude: ['cluster-tests/chaos/chaos.test.ts'],
+    globalSetup: 'cluster-tests/oneFileProgram.ts',
     pool: 'forks',
     maxWorkers: 2,
     sequence: { sequencer: longestFirst(LONGEST.map((name) => `cluster-tests/${name}.test.ts`)) },

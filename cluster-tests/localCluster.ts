@@ -12,8 +12,9 @@ import { freePort } from '../test/freePort.ts';
 import { RecordingProxy } from './recordingProxy.ts';
 import { until } from './until.ts';
 
-/** The built program: these tests run what users run. */
-export const PROGRAM = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+/** What users run, unless a suite has made another program of the same sources (oneFileProgram.ts). */
+export const PROGRAM =
+  process.env['CLUSTER_PROGRAM'] ?? fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 
 const START_WITHIN_MS = 30_000;
 
