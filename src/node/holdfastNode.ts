@@ -20,11 +20,13 @@ import { NodeAccessPort } from './accessPort.ts';
 import { AdminReset } from './adminReset.ts';
 import { AuditedReads } from './auditedReads.ts';
 import { NodeAuditPort } from './auditPort.ts';
+import type { AuditSink } from './auditSink.ts';
 import { Authorisation } from './authorisation.ts';
 import { Certification } from './certification.ts';
 import { NodeClusterPort } from './clusterPort.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { NodeCore } from './core.ts';
+import { createAuditSink } from './createAuditSink.ts';
 import { divergedStates } from './divergedStates.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { KeyChange, type KeyChangeParts } from './keyChange/keyChange.ts';
@@ -170,9 +172,21 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   const scrubber = createScrubber({ ...assembly, store, core, disk });
   scrubber.start();
   onStop(() => scrubber.stop());
+  const auditSink = createAuditSink({ ...assembly, ...opened, store, logger });
+  auditSink?.start();
+  onStop(() => auditSink?.stop());
   const diverged = await divergedStates(directory.root);
   for (const warning of diverged()) logger.warn({}, warning);
-  const api = createApi({ ...assembly, store, core, keyChange, certification, scrubber, diverged });
+  const api = createApi({
+    ...assembly,
+    store,
+    core,
+    keyChange,
+    certification,
+    scrubber,
+    auditSink,
+    diverged,
+  });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
   certification.start(transport, () => api.forgetIdentities());
@@ -286,11 +300,12 @@ function createScrubber({ configuration, options, store, core, disk }: ScrubberS
 
 interface ApiParts extends Served {
   readonly scrubber: Scrubber;
+  readonly auditSink: AuditSink | null;
   readonly diverged: () => readonly string[];
 }
 
 function createApi(parts: ApiParts): ApiServer {
-  const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
+  const { options, opened, store, core, keyChange, certification, scrubber, auditSink, diverged } = parts;
   const { identity, sealer, keyring, warnings } = opened;
   const sessions = createSessions(opened);
   const authorisation = new Authorisation({ store, read: core.read, sessions, denials: core.denials });
@@ -319,6 +334,7 @@ function createApi(parts: ApiParts): ApiServer {
       certification,
       divergedStates: diverged,
       scrubber,
+      auditSink,
     }),
     access: new NodeAccessPort({
       store,

@@ -50,6 +50,9 @@ describe('where a setting comes from', () => {
       requestTimeoutMs: 5_000,
       diskReserveBytes: 256 * 1024 * 1024,
       scrubIntervalMs: 86_400_000,
+      auditSink: null,
+      auditSinkSecretPath: null,
+      auditSinkRotateBytes: 100 * 1024 * 1024,
       logLevel: 'info',
       keyEnvironment: new Map(),
     });
@@ -79,6 +82,9 @@ describe('where a setting comes from', () => {
       requestTimeout: '30s',
       diskReserve: '64MiB',
       scrubInterval: '7d',
+      auditSink: 'https://logs.internal:9200/audit?index=a',
+      auditSinkSecretPath: '/s',
+      auditSinkRotate: '2GiB',
       logLevel: 'warn',
     } satisfies Record<keyof typeof SETTINGS, string>;
     const names = Object.keys(SETTINGS) as (keyof typeof SETTINGS)[];
