@@ -73,7 +73,7 @@ export class HttpSink implements Sink {
       // A connection of its own: one that was kept may be closed by the other side just when it is used again.
       const request = send(destination.url, { method: 'POST', agent: false, headers });
       this.#request = request;
-      let isLate = false;
+      let [isLate, hasAnswered] = [false, false];
       const timer = scheduler.after(LIMITS.auditSinkTimeoutMs, () => {
         isLate = true;
         request.destroy();
@@ -87,6 +87,7 @@ export class HttpSink implements Sink {
         fail(`cannot be reached (${systemErrorCode(error) ?? 'unknown'})`, error),
       );
       request.on('response', (response) => {
+        hasAnswered = true;
         readToEnd(response, () => resolve(response.statusCode ?? 0));
         response.on('error', (error) => fail('closed the connection before its answer was whole', error));
         // After its end this changes nothing any more.
@@ -95,7 +96,8 @@ export class HttpSink implements Sink {
       request.on('close', () => {
         timer.stop();
         this.#request = null;
-        fail('closed the connection before it answered');
+        // Of an answer that has begun the end may still have to be read.
+        if (!hasAnswered) fail('closed the connection before it answered');
       });
       request.end(body);
     });
