@@ -57,21 +57,11 @@ function sinkOf(
 ): Sink {
   const { auditSinkRotateBytes: rotateBytes } = configuration;
   const { clusterId, nodeId, name } = identity;
-  switch (destination.kind) {
-    case 'http':
-      return new HttpSink({
-        destination,
-        clusterId,
-        nodeId,
-        key: signingKey(configuration),
-        clock,
-        scheduler,
-      });
-    case 'syslog':
-      return new SyslogSink({ destination, host: name, scheduler });
-    case 'file':
-      return new FileSink({ destination, rotateBytes, clusterId, clock, logger });
-  }
+  if (destination.kind === 'file')
+    return new FileSink({ destination, rotateBytes, clusterId, clock, logger });
+  if (destination.kind === 'syslog') return new SyslogSink({ destination, host: name, scheduler });
+  const key = signingKey(configuration);
+  return new HttpSink({ destination, clusterId, nodeId, key, clock, scheduler });
 }
 
 /** Whitespace around it is no part of it: an editor ends a file with a line end. */

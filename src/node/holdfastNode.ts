@@ -169,24 +169,12 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
       transport.announce({ ...announcement, ...certification.change.announcement() }),
   });
   onStop(() => housekeeping.stop());
-  const scrubber = createScrubber({ ...assembly, store, core, disk });
-  scrubber.start();
-  onStop(() => scrubber.stop());
-  const auditSink = createAuditSink({ ...assembly, ...opened, store, logger });
-  auditSink?.start();
-  onStop(() => auditSink?.stop());
+  const scrubber = startScrubber({ ...assembly, store, core, disk });
+  const auditSink = startAuditSink({ ...assembly, store });
   const diverged = await divergedStates(directory.root);
   for (const warning of diverged()) logger.warn({}, warning);
-  const api = createApi({
-    ...assembly,
-    store,
-    core,
-    keyChange,
-    certification,
-    scrubber,
-    auditSink,
-    diverged,
-  });
+  const reports = { scrubber, auditSink, diverged };
+  const api = createApi({ ...assembly, ...reports, store, core, keyChange, certification });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
   certification.start(transport, () => api.forgetIdentities());
@@ -281,12 +269,21 @@ function startAdminReset({ opened, core, options, onStop }: Parts): void {
   onStop(() => reset.stop());
 }
 
+function startAuditSink(parts: Omit<Parts, 'core'>): AuditSink | null {
+  const { configuration, opened, options, store, onStop } = parts;
+  const { identity, directory } = opened;
+  const sink = createAuditSink({ configuration, identity, directory, store, logger: options.logger });
+  sink?.start();
+  onStop(() => sink?.stop());
+  return sink;
+}
+
 interface ScrubberSources extends Parts {
   readonly disk: OpenedWal;
 }
 
-function createScrubber({ configuration, options, store, core, disk }: ScrubberSources): Scrubber {
-  return new Scrubber({
+function startScrubber({ configuration, options, store, core, disk, onStop }: ScrubberSources): Scrubber {
+  const scrubber = new Scrubber({
     scrubState: (pace) => store.scrub(pace),
     verifyLog: (pace) => disk.wal.verify(pace),
     isBusy: () => core.submit.waitingCount > 0 || store.unflushedBytes > LIMITS.stateGatherBytes,
@@ -296,6 +293,9 @@ function createScrubber({ configuration, options, store, core, disk }: ScrubberS
     logger: options.logger,
     onFatal: options.onFatal,
   });
+  scrubber.start();
+  onStop(() => scrubber.stop());
+  return scrubber;
 }
 
 interface ApiParts extends Served {

@@ -2,119 +2,23 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ChainedRecord, NO_AUDIT_HASH } from '../../src/audit/record/chain.ts';
-import type { SinkBatch } from '../../src/audit/sink/sink.ts';
+import type { ChainedRecord } from '../../src/audit/record/chain.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { AuditSink, type AuditSinkParts } from '../../src/node/auditSink.ts';
+import { AuditSink } from '../../src/node/auditSink.ts';
 import { AuditSinkCursorFile, type SinkCursor } from '../../src/node/auditSinkCursor.ts';
 import { chainOf } from '../api/fakeAudit.ts';
 import { recordsUpTo } from '../audit/sink/records.ts';
+import { FakeAuditStore, FakeSink, Lines } from './fakeAuditSink.ts';
 import { ManualScheduler } from './manualScheduler.ts';
-import { FakeLogger } from './nodeFolder.ts';
 
 const DESTINATION = 'https://logs.internal/audit?token=t0p';
-
-/** Keeps what is logged at every level. */
-class Lines extends FakeLogger {
-  readonly infos: string[] = [];
-  readonly errors: string[] = [];
-  override info(_fields?: object, message = ''): void {
-    this.infos.push(message);
-  }
-  override error(_fields?: object, message = ''): void {
-    this.errors.push(message);
-  }
-}
-
-/** The audit of a node, by the record: what retention has taken away, and what has been applied. */
-class FakeStore {
-  chain: readonly ChainedRecord[] = recordsUpTo(30);
-  first = 1;
-  last = 0;
-  missing: string | null = null;
-  portionRecords = 4;
-  /** What is applied is on disk a moment later. */
-  onDisk: number | null = null;
-
-  readonly audit: AuditSinkParts['store']['audit'];
-
-  constructor() {
-    const store = this;
-    this.audit = {
-      get head() {
-        const { sequence, hash } = store.#at(store.last);
-        return { sequence, hash };
-      },
-      rows: {
-        get length() {
-          return store.last - store.first + 1;
-        },
-        at: (position: number) => ({
-          number: store.first + position,
-          timeMs: 0,
-          previousHash: store.#at(store.first + position - 1).hash,
-          digest: '',
-        }),
-        positionOf: () => 0,
-        positionFrom: () => 0,
-      },
-      rules: null as never,
-    };
-  }
-
-  async *auditRecords({ sequence }: { readonly sequence: number }): AsyncGenerator<readonly ChainedRecord[]> {
-    for (let next = Math.max(sequence, this.first); next <= (this.onDisk ?? this.last); ) {
-      const portion = this.chain.slice(
-        next - 1,
-        Math.min(next - 1 + this.portionRecords, this.onDisk ?? this.last),
-      );
-      yield await Promise.resolve(portion);
-      next += portion.length;
-      next = Math.max(next, this.first);
-    }
-  }
-
-  #at(sequence: number): { readonly sequence: number; readonly hash: Buffer } {
-    return this.chain[sequence - 1] ?? { sequence: 0, hash: NO_AUDIT_HASH };
-  }
-}
-
-class FakeSink {
-  readonly delivered: ChainedRecord[] = [];
-  readonly batches: number[] = [];
-  held: ChainedRecord | null = null;
-  fails: HoldfastError | null = null;
-  hangs = false;
-  closed = false;
-  #giveUp: (() => void) | null = null;
-
-  reached() {
-    return Promise.resolve(this.held);
-  }
-
-  async deliver({ records }: SinkBatch): Promise<void> {
-    if (this.fails !== null) throw this.fails;
-    if (this.hangs)
-      await new Promise<void>(
-        (_, reject) => (this.#giveUp = () => reject(new HoldfastError('UNAVAILABLE', 'closed'))),
-      );
-    this.delivered.push(...records);
-    this.batches.push(records.length);
-  }
-
-  close(): Promise<void> {
-    this.closed = true;
-    this.#giveUp?.();
-    return Promise.resolve();
-  }
-}
 
 let folder: string;
 let clock: ManualClock;
 let scheduler: ManualScheduler;
-let store: FakeStore;
+let store: FakeAuditStore;
 let sink: FakeSink;
 let logger: Lines;
 /** What is durable of the cursor; or the file of the tests of that. */
@@ -126,7 +30,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-cursor-'));
   clock = new ManualClock();
   scheduler = new ManualScheduler(clock);
-  store = new FakeStore();
+  store = new FakeAuditStore();
   sink = new FakeSink();
   logger = new Lines();
   [saved, saves, saveFails] = [null, 0, false];
@@ -229,6 +133,17 @@ describe('the audit sink', () => {
     start();
     await settle();
     expect(sequences()).toEqual(upTo(8, 4));
+  });
+
+  it('asks it again after a failure', async () => {
+    store.last = 4;
+    sink.fails = REFUSED;
+    start();
+    await settle();
+    // It has got them after all.
+    [sink.held, sink.fails] = [present(3), null];
+    await scheduler.advance(10_000);
+    expect(sequences()).toEqual([4]);
   });
 
   it('waits while the state is missing', async () => {

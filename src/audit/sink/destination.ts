@@ -30,53 +30,33 @@ export const SINK_FORM =
 /** Null: none. @throws HoldfastError CONFIG_INVALID without the field, and without the text: it may hold a secret */
 export function parseSinkDestination(text: string): SinkDestination | null {
   if (text === 'none') return null;
-  const scheme = /^(file|https?|syslog|syslog\+tls):/.exec(text)?.[1];
-  switch (scheme) {
-    case 'file':
-      return fileDestination(text.slice('file:'.length));
-    case 'http':
-    case 'https':
-      return httpDestination(text);
-    case 'syslog':
-    case 'syslog+tls':
-      return syslogDestination(text.slice(scheme.length + 1), scheme === 'syslog+tls');
-    default:
-      return refuse('is no destination of audit records', SINK_FORM);
-  }
+  const [, scheme = '', rest = ''] = /^([a-z+]+):(.*)$/s.exec(text) ?? [];
+  if (scheme === 'file') return fileDestination(rest);
+  if (scheme === 'http' || scheme === 'https') return httpDestination(text);
+  if (scheme === 'syslog' || scheme === 'syslog+tls') return syslogDestination(rest, scheme === 'syslog+tls');
+  return refuse('is no destination of audit records', SINK_FORM);
 }
 
 /** What may be shown of it: no path, no query. Empty for a file. */
 export function shownHost(destination: SinkDestination): string {
-  switch (destination.kind) {
-    case 'file':
-      return '';
-    case 'http':
-      return new URL(destination.url).host;
-    case 'syslog': {
-      const { host, port } = destination;
-      return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    }
-  }
+  if (destination.kind === 'file') return '';
+  if (destination.kind === 'http') return new URL(destination.url).host;
+  const { host, port } = destination;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** The whole of it, so that another destination is known from this one. Not to be shown. */
 export function destinationText(destination: SinkDestination): string {
-  switch (destination.kind) {
-    case 'file':
-      return `file:${destination.path}`;
-    case 'http':
-      return destination.url;
-    case 'syslog':
-      return `${destination.tls ? 'syslog+tls' : 'syslog'}://${shownHost(destination)}`;
-  }
+  if (destination.kind === 'file') return `file:${destination.path}`;
+  if (destination.kind === 'http') return destination.url;
+  return `${destination.tls ? 'syslog+tls' : 'syslog'}://${shownHost(destination)}`;
 }
 
 function fileDestination(written: string): FileDestination {
   // file:/PATH and file:///PATH are the same.
   const path = written.replace(/^\/\/(?=\/)/, '');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  const isPath =
-    isAbsolute(path) && !path.startsWith('//') && !path.endsWith('/') && !/[\u0000-\u001f]/.test(path);
+  const isPrintable = Array.from(path).every((character) => character >= ' ');
+  const isPath = isAbsolute(path) && !path.startsWith('//') && !path.endsWith('/') && isPrintable;
   if (!isPath)
     return refuse('must name a file by its absolute path', 'for example file:/var/log/holdfast/audit.jsonl');
   return { kind: 'file', path: normalize(path) };

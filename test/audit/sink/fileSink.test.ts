@@ -21,6 +21,7 @@ import { batchesOf } from '../../../src/audit/sink/sink.ts';
 import { linesOf, verifyExport } from '../../../src/audit/verifyExport.ts';
 import { ManualClock } from '../../../src/base/clock.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
+import { chainOf } from '../../api/fakeAudit.ts';
 import { FakeLogger } from '../../node/nodeFolder.ts';
 import { refusalOf } from '../../node/refusal.ts';
 import { batchOf, recordsUpTo } from './records.ts';
@@ -117,6 +118,15 @@ describe('a file of audit records', () => {
     bytes.fill(0, whole + 10, whole + 600);
     writeFileSync(path, bytes);
     expect((await opened().reached())?.sequence).toBe(2);
+    expect(statSync(path).size).toBe(whole);
+  });
+
+  it('is cut where a record does not follow the one before it', async () => {
+    await opened().deliver(batchOf(slice(1, 2)));
+    const whole = statSync(path).size;
+    const other = chainOf(...Array.from({ length: 3 }, () => ({ detail: 'other' })));
+    appendFileSync(path, `${batchOf(other.slice(2)).lines[0]}\n`);
+    expect(await opened().reached()).toEqual({ sequence: 2, hash: RECORDS[1]?.hash });
     expect(statSync(path).size).toBe(whole);
   });
 

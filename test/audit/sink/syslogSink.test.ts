@@ -6,6 +6,7 @@ import { SyslogSink } from '../../../src/audit/sink/syslogSink.ts';
 import { ManualClock } from '../../../src/base/clock.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
 import { type Scheduler, systemScheduler } from '../../../src/base/scheduler.ts';
+import type { AuditRecord } from '../../../src/proto/audit.ts';
 import { chainOf } from '../../api/fakeAudit.ts';
 import { ManualScheduler } from '../../node/manualScheduler.ts';
 import { refusalOf } from '../../node/refusal.ts';
@@ -71,8 +72,8 @@ function opened(scheduler: Scheduler = systemScheduler, tls = false): SyslogSink
 const lineOf = (message: string): string => message.slice(message.indexOf('{'));
 
 describe('a message of syslog', () => {
-  const frameOf = (fields: Parameters<typeof chainOf>[0]): string => {
-    const [record] = chainOf(fields ?? {});
+  const frameOf = (fields: Partial<AuditRecord>): string => {
+    const [record] = chainOf(fields);
     if (record === undefined) throw new Error('no record');
     return syslogFrame(record, { line: '{"a":"ü"}', host: 'n1' }).toString('utf8');
   };
@@ -116,7 +117,8 @@ describe('a syslog server', () => {
     await sink.deliver(batchOf(records.slice(0, 2)));
     await until(() => receiver.messages.length === 2, 'messages are missing');
     const [socket] = receiver.sockets;
-    socket?.end();
+    // What it says is read and left: unread, it would hide the end.
+    socket?.end('thanks');
     await until(() => socket?.closed === true, 'the connection still stands');
     await sink.deliver(batchOf(records.slice(2)));
     await until(() => receiver.messages.length === 4, 'messages are missing');
@@ -153,6 +155,19 @@ describe('a syslog server', () => {
     expect(await refused).toMatchObject({ message: 'the syslog server took nothing within 10 s' });
     expect(scheduler.timers).toEqual([]);
     await slow.close();
+  });
+
+  it('that closes as soon as it has a batch has not got that batch for certain', async () => {
+    const [, record] = recordsUpTo(2);
+    receiver.server.prependListener('connection', (socket: Socket) =>
+      socket.once('data', () => socket.end()),
+    );
+    const afterPoll = (run: () => void): void =>
+      void until(() => receiver.sockets[0]?.closed === true, 'the connection still stands').then(run);
+    const polling = opened({ ...systemScheduler, afterPoll });
+    const refused = refusalOf(() => polling.deliver(batchOf(record === undefined ? [] : [record])));
+    expect(await refused).toMatchObject({ message: 'the syslog server has closed the connection' });
+    await polling.close();
   });
 
   it('that resets within a batch has not got that batch', async () => {
