@@ -70,7 +70,7 @@ export class AuditSink {
     if (this.#failure !== null) {
       const since = new Date(this.#failure.sinceMs).toISOString();
       warnings.push(
-        `the audit sink is ${behind} records behind since ${since}: ${this.#failure.error.message}`,
+        `the audit sink fails since ${since}, and is behind by ${behind}: ${this.#failure.error.message}`,
       );
     }
     return warnings;
@@ -144,23 +144,22 @@ export class AuditSink {
   /** Where to go on. Before the first batch, and after a failure, the destination is asked: it may hold more, or less. */
   async #place(): Promise<SinkCursor> {
     const { cursorFile, sink } = this.#parts;
-    let cursor = this.#cursor;
-    if (cursor === null) {
-      cursor = await cursorFile.load();
-      this.#isSaved = cursor !== null;
+    if (this.#cursor === null) {
+      const stored = await cursorFile.load();
+      this.#isSaved = stored !== null;
+      this.#cursor = stored ?? { ...this.#beforeOldest(), lost: 0 };
     }
-    cursor ??= { ...this.#beforeOldest(), lost: 0 };
     if (!this.#isAsked) {
       const reached = await sink.reached();
-      if (reached !== null && !(reached.sequence === cursor.sequence && reached.hash.equals(cursor.hash))) {
-        cursor = { ...reached, lost: cursor.lost };
+      const { sequence, hash, lost } = this.#cursor;
+      if (reached !== null && !(reached.sequence === sequence && reached.hash.equals(hash))) {
+        this.#cursor = { ...reached, lost };
         this.#isSaved = false;
       }
       this.#isAsked = true;
     }
-    this.#cursor = cursor;
-    if (!this.#isSaved) await this.#moveTo(cursor);
-    return cursor;
+    if (!this.#isSaved) await this.#moveTo(this.#cursor);
+    return this.#cursor;
   }
 
   /** In memory at once: what is delivered is not delivered again because the cursor cannot be written. */

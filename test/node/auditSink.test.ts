@@ -240,6 +240,20 @@ describe('a destination that fails', () => {
     expect([running.warnings, logger.infos]).toEqual([[], ['the audit sink works again']]);
   });
 
+  it('does not hide how far it was', async () => {
+    store.last = 5;
+    saved = { ...present(4), lost: 1 };
+    sink.reached = () => Promise.reject(REFUSED);
+    start();
+    await settle();
+    expect(running.status).toMatchObject({
+      deliveredSequence: 4,
+      behind: 1,
+      lost: 1,
+      error: REFUSED.message,
+    });
+  });
+
   it('for another reason is told again', async () => {
     store.last = 2;
     sink.fails = REFUSED;
