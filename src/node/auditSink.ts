@@ -151,15 +151,24 @@ export class AuditSink {
     }
     if (!this.#isAsked) {
       const reached = await sink.reached();
-      const { sequence, hash, lost } = this.#cursor;
-      if (reached !== null && !(reached.sequence === sequence && reached.hash.equals(hash))) {
-        this.#cursor = { ...reached, lost };
+      const { lost } = this.#cursor;
+      const { sequence, hash } = this.#believed(reached ?? this.#cursor, this.#cursor);
+      if (sequence !== this.#cursor.sequence || !hash.equals(this.#cursor.hash)) {
+        this.#cursor = { sequence, hash, lost };
         this.#isSaved = false;
       }
       this.#isAsked = true;
     }
     if (!this.#isSaved) await this.#moveTo(this.#cursor);
     return this.#cursor;
+  }
+
+  /** Of a destination that holds less than it was given only what is still kept is delivered again: what is not was counted before. */
+  #believed(reached: ChainHead, cursor: ChainHead): ChainHead {
+    if (reached.sequence >= cursor.sequence) return reached;
+    const oldest = this.#beforeOldest();
+    const back = reached.sequence >= oldest.sequence ? reached : oldest;
+    return back.sequence < cursor.sequence ? back : cursor;
   }
 
   /** In memory at once: what is delivered is not delivered again because the cursor cannot be written. */
@@ -171,10 +180,11 @@ export class AuditSink {
   }
 
   async #startOver(): Promise<void> {
-    this.#parts.logger.error(
-      { sequence: this.#cursor?.sequence ?? 0 },
-      'the audit sink was given other records than this node has: all of its records are delivered again',
-    );
+    const message =
+      'the audit sink was given other records than this node has: all of its records are delivered again';
+    // Again and again, where the destination fails before it has the first of them.
+    if (this.#rareLines.isDue(message))
+      this.#parts.logger.error({ sequence: this.#cursor?.sequence ?? 0 }, message);
     await this.#moveTo({ ...this.#beforeOldest(), lost: this.#cursor?.lost ?? 0 });
   }
 

@@ -204,6 +204,18 @@ describe('what retention takes away', () => {
   });
 });
 
+describe('a destination that holds less than it was given', () => {
+  it('gets again what is still kept, and what is not is no loss', async () => {
+    [store.first, store.last] = [6, 9];
+    saved = { ...present(8), lost: 0 };
+    sink.held = present(2);
+    start();
+    await settle();
+    expect(sequences()).toEqual(upTo(9, 6));
+    expect([running.status.lost, logger.errors]).toEqual([0, []]);
+  });
+});
+
 describe('a destination that fails', () => {
   it('is left alone for longer and longer, and then gets what is due, which is said once', async () => {
     store.last = 2;
