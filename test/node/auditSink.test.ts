@@ -214,6 +214,15 @@ describe('a destination that holds less than it was given', () => {
     expect(sequences()).toEqual(upTo(9, 6));
     expect([running.status.lost, logger.errors]).toEqual([0, []]);
   });
+
+  it('has lost what it was never given, and no more', async () => {
+    [store.first, store.last] = [8, 9];
+    saved = { ...present(4), lost: 0 };
+    sink.held = present(2);
+    start();
+    await settle();
+    expect([sequences(), running.status.lost]).toEqual([[8, 9], 3]);
+  });
 });
 
 describe('a destination that fails', () => {
