@@ -1,19 +1,19 @@
 import { createHmac } from 'node:crypto';
+import { asBuffer } from '../base/bytes.ts';
+
+export interface SignedBody {
+  readonly key: Uint8Array;
+  /** Wall time, milliseconds since 1970. */
+  readonly timeMs: number;
+  readonly body: Uint8Array;
+}
 
 /**
- * What the `Holdfast-Signature` header says of a body: `t=<seconds since 1970>,v1=<hex>`, the HMAC-SHA256 of the time, a full stop and
- * the body. With the time in it, the receiver may refuse what is old.
+ * The header by which a receiver knows who has sent a body, and when: `t=<unix seconds>,v1=<hex>`, where v1 is HMAC-SHA256 over the
+ * seconds as text, a full stop, and the body.
  */
-export function webhookSignature({
-  secret,
-  body,
-  timeMs,
-}: {
-  readonly secret: Uint8Array;
-  readonly body: string;
-  readonly timeMs: number;
-}): string {
+export function webhookSignature({ key, timeMs, body }: SignedBody): string {
   const seconds = Math.floor(timeMs / 1_000);
-  const code = createHmac('sha256', secret).update(`${seconds}.${body}`, 'utf8').digest('hex');
+  const code = createHmac('sha256', asBuffer(key)).update(`${seconds}.`).update(asBuffer(body)).digest('hex');
   return `t=${seconds},v1=${code}`;
 }

@@ -71,6 +71,24 @@ export const ACCESS_LIMITS = {
   webhookTimeoutMs: 10_000,
   webhookRetryMsMin: 1_000,
   webhookRetryMsMax: 300_000,
+  /** What goes to an audit sink at once; the second is when a batch is closed. */
+  auditSinkBatchRecordsMax: 500,
+  auditSinkBatchBytes: 1 * MiB,
+  /** How often a sink that has caught up looks for more. */
+  auditSinkPollMs: 500,
+  /** How long a sink that fails is left alone: doubled each time. */
+  auditSinkRetryMsMin: 1_000,
+  auditSinkRetryMsMax: 60_000,
+  /** For one batch to a server. */
+  auditSinkTimeoutMs: 10_000,
+  /** How long a node that stops waits for the batch that is under way, and then for its end. */
+  auditSinkStopMs: 1_500,
+  auditSinkAbandonMs: 500,
+  auditSinkAnswerBytesMax: 64 * KiB,
+  auditSinkRotateBytes: 100 * MiB,
+  auditSinkRotateBytesMin: 1 * MiB,
+  auditSinkRotateBytesMax: 1024 * 1024 * MiB,
+  auditSinkSecretBytesMin: 16,
   accessTokenTtlMsMax: 10 * 365 * 86_400_000,
   accessTokenKeptMs: 7 * 86_400_000,
   usersMax: 10_000,

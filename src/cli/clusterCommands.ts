@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { toHoldfastError } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 import type { NodeReport } from '../client/index.ts';
-import { statusFields } from './clusterFields.ts';
+import { auditSinkLine, statusFields } from './clusterFields.ts';
 import { type Invocation, outputOf, withClient } from './invocation.ts';
 import type { Output } from './output.ts';
 import { programVersion } from './version.ts';
@@ -37,6 +37,7 @@ interface NodeView {
   readonly row: readonly string[];
   readonly warnings: readonly string[];
   readonly cluster: string | null;
+  readonly auditSink: string | null;
 }
 
 function nodeView(node: NodeStatuses[number]): NodeView {
@@ -48,6 +49,7 @@ function nodeView(node: NodeStatuses[number]): NodeView {
       row: ['', node.endpoint, 'unreachable', '', '', '', '', ''],
       warnings: [`${node.endpoint}: ${message}`],
       cluster: null,
+      auditSink: null,
     };
   }
   const { endpoint, status } = node;
@@ -65,6 +67,7 @@ function nodeView(node: NodeStatuses[number]): NodeView {
     ],
     warnings: status.warnings.map((warning) => printable(`${status.name}: ${warning}`)),
     cluster: `cluster ${status.clusterId}, encryption ${status.encryption}, control key ${status.controlKeyFingerprint.slice(0, 19)}…`,
+    auditSink: auditSinkLine(status),
   };
 }
 
@@ -78,6 +81,11 @@ function showStatus(nodes: readonly NodeView[], output: Output): void {
       rows: nodes.map((node) => node.row),
     },
   );
+  if (output.format === 'table')
+    output.result(
+      {},
+      nodes.flatMap(({ auditSink }) => auditSink ?? []),
+    );
   for (const warning of nodes.flatMap((node) => node.warnings))
     output.note(output.warn(`warning: ${warning}`));
 }

@@ -46,6 +46,7 @@ export function statusFields(status: StatusResponse): object {
     state: status.state ?? '',
     disk: diskFields(status),
     scrub: scrubFields(status),
+    auditSink: auditSinkFields(status),
     log: logFields(status),
     members: status.members.map(memberFields),
     fenced: (status.fenced ?? []).map(fencedFields),
@@ -74,4 +75,23 @@ function scrubFields({ scrub }: StatusResponse): object | null {
   if (!scrub || scrub.finishedMs === 0) return null;
   const { finishedMs, durationMs, rows, logSegments, bytes } = scrub;
   return { finished: timeText(finishedMs), durationMs, rows, logSegments, bytes };
+}
+
+/** Null where none is set. */
+function auditSinkFields({ auditSink }: StatusResponse): object | null {
+  if (!auditSink) return null;
+  const { kind, host, deliveredSequence, behind, lost, failingSinceMs, errorCode, error } = auditSink;
+  const failingSince = failingSinceMs === 0 ? '' : timeText(failingSinceMs);
+  return { kind, host, deliveredSequence, behind, lost, failingSince, errorCode, error: printable(error) };
+}
+
+/** How far the audit sink of a node is, for people; null where none is set. */
+export function auditSinkLine({ name, auditSink }: StatusResponse): string | null {
+  if (!auditSink) return null;
+  const { kind, host, deliveredSequence, behind, failingSinceMs } = auditSink;
+  const where = host === '' ? kind : `${kind} ${host}`;
+  const how = failingSinceMs === 0 ? '' : `, failing since ${timeText(failingSinceMs)}`;
+  return printable(
+    `${name}: audit sink ${where}, delivered up to record ${deliveredSequence}, ${behind} behind${how}`,
+  );
 }

@@ -27,6 +27,7 @@ import type { Store } from '../store/store.ts';
 import type { NodeIdentityFile } from '../trust/identityFile.ts';
 import { createJoinToken } from '../trust/joinToken.ts';
 import { spkiHash } from '../trust/publicKey.ts';
+import type { AuditSink } from './auditSink.ts';
 import type { Authorisation } from './authorisation.ts';
 import type { Certification } from './certification.ts';
 import type { NodeCore } from './core.ts';
@@ -56,6 +57,8 @@ export interface ClusterPortParts {
   /** One sentence each, as things are now. */
   readonly divergedStates: () => readonly string[];
   readonly scrubber: Pick<Scrubber, 'last'>;
+  /** Null: none is set. */
+  readonly auditSink: Pick<AuditSink, 'status' | 'warnings'> | null;
 }
 
 const NOT_SCRUBBED = { finishedMs: 0, durationMs: 0, rows: 0, logSegments: 0, bytes: 0 };
@@ -117,6 +120,7 @@ export class NodeClusterPort implements ClusterPort {
         suspectUntil: raft.suspectUntil?.index ?? 0,
       },
       keyChange: keyChangeStatus(this.#parts),
+      auditSink: this.#parts.auditSink?.status ?? null,
       fenced: core.fencing.members.map(({ nodeId, error, sinceMs }) => ({
         nodeId,
         name: store.member(nodeId)?.name ?? '',
@@ -317,6 +321,7 @@ export class NodeClusterPort implements ClusterPort {
     const { store, identity } = this.#parts;
     const { certification, divergedStates } = this.#parts;
     const warnings = [...this.#parts.warnings, ...certification.warnings, ...divergedStates()];
+    warnings.push(...(this.#parts.auditSink?.warnings ?? []));
     if (store.missing !== null) {
       warnings.push(
         `the state of this node is being rebuilt from the leader, and nothing is read here meanwhile: ${store.missing}`,

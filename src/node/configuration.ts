@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
+import type { SinkDestination } from '../audit/sink/destination.ts';
 import { HoldfastError, systemErrorCode } from '../base/errors.ts';
 import {
   type Address,
@@ -28,6 +29,10 @@ export interface NodeConfiguration {
   readonly requestTimeoutMs: number;
   readonly diskReserveBytes: number;
   readonly scrubIntervalMs: number;
+  /** null: audit records go nowhere. */
+  readonly auditSink: SinkDestination | null;
+  readonly auditSinkSecretPath: string | null;
+  readonly auditSinkRotateBytes: number;
   readonly logLevel: string;
   /** Key material given in the environment, raw; empty strings are refused earlier. */
   readonly keyEnvironment: ReadonlyMap<string, string>;
@@ -87,13 +92,25 @@ export function loadConfiguration(sources: ConfigurationSources): NodeConfigurat
     requestTimeoutMs: settings.required('requestTimeout'),
     diskReserveBytes: settings.required('diskReserve'),
     scrubIntervalMs: settings.required('scrubInterval'),
+    auditSink: settings.optional('auditSink'),
+    auditSinkSecretPath: settings.optional('auditSinkSecretPath'),
+    auditSinkRotateBytes: settings.required('auditSinkRotate'),
     logLevel: settings.required('logLevel'),
     keyEnvironment: keyEnvironment(sources.environment),
   };
   settings.required('tls');
   refuseSameAddress(configuration, 'listenApi', 'listenPeer');
   refuseSameAddress(configuration, 'advertiseApi', 'advertisePeer');
+  refuseUnusedSecret(configuration);
   return configuration;
+}
+
+function refuseUnusedSecret({ auditSink, auditSinkSecretPath }: NodeConfiguration): void {
+  if (auditSinkSecretPath === null || auditSink?.kind === 'http') return;
+  throw new HoldfastError('CONFIG_INVALID', 'audit-sink-secret-path is for an audit-sink over HTTP', {
+    field: 'audit-sink-secret-path',
+    hint: 'leave it out, or set audit-sink to https://HOST/PATH',
+  });
 }
 
 type AddressSetting = 'listenApi' | 'listenPeer' | 'advertiseApi' | 'advertisePeer';

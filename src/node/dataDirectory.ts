@@ -11,6 +11,8 @@ export interface DataDirectory {
   readonly seedMembers: string;
   /** What the next start turns into a reset of the administrator; sealed. */
   readonly adminReset: string;
+  /** How far the audit sink is. */
+  readonly auditSink: string;
   readonly identity: string;
 }
 
@@ -23,6 +25,7 @@ export function dataDirectory(path: string): DataDirectory {
     keyring: join(root, 'keyring'),
     seedMembers: join(root, 'members.sealed'),
     adminReset: join(root, 'admin-reset.sealed'),
+    auditSink: join(root, 'audit-sink.json'),
     identity: join(root, 'identity.json'),
   };
 }

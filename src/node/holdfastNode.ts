@@ -22,11 +22,13 @@ import { AdminReset } from './adminReset.ts';
 import { Alerts } from './alerts.ts';
 import { AuditedReads } from './auditedReads.ts';
 import { NodeAuditPort } from './auditPort.ts';
+import type { AuditSink } from './auditSink.ts';
 import { Authorisation } from './authorisation.ts';
 import { Certification } from './certification.ts';
 import { NodeClusterPort } from './clusterPort.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { NodeCore } from './core.ts';
+import { createAuditSink } from './createAuditSink.ts';
 import { divergedStates } from './divergedStates.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { KeyChange, type KeyChangeParts } from './keyChange/keyChange.ts';
@@ -170,12 +172,12 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
       transport.announce({ ...announcement, ...certification.change.announcement() }),
   });
   onStop(() => housekeeping.stop());
-  const scrubber = createScrubber({ ...assembly, store, core, disk });
-  scrubber.start();
-  onStop(() => scrubber.stop());
+  const scrubber = startScrubber({ ...assembly, store, core, disk });
+  const auditSink = startAuditSink({ ...assembly, store });
   const diverged = await divergedStates(directory.root);
   for (const warning of diverged()) logger.warn({}, warning);
-  const api = createApi({ ...assembly, store, core, keyChange, certification, scrubber, diverged });
+  const reports = { scrubber, auditSink, diverged };
+  const api = createApi({ ...assembly, ...reports, store, core, keyChange, certification });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
   certification.start(transport, () => api.forgetIdentities());
@@ -279,12 +281,21 @@ function startAdminReset({ opened, core, options, onStop }: Parts): void {
   onStop(() => reset.stop());
 }
 
+function startAuditSink(parts: Omit<Parts, 'core'>): AuditSink | null {
+  const { configuration, opened, options, store, onStop } = parts;
+  const { identity, directory } = opened;
+  const sink = createAuditSink({ configuration, identity, directory, store, logger: options.logger });
+  sink?.start();
+  onStop(() => sink?.stop());
+  return sink;
+}
+
 interface ScrubberSources extends Parts {
   readonly disk: OpenedWal;
 }
 
-function createScrubber({ configuration, options, store, core, disk }: ScrubberSources): Scrubber {
-  return new Scrubber({
+function startScrubber({ configuration, options, store, core, disk, onStop }: ScrubberSources): Scrubber {
+  const scrubber = new Scrubber({
     scrubState: (pace) => store.scrub(pace),
     verifyLog: (pace) => disk.wal.verify(pace),
     isBusy: () => core.submit.waitingCount > 0 || store.unflushedBytes > LIMITS.stateGatherBytes,
@@ -294,15 +305,19 @@ function createScrubber({ configuration, options, store, core, disk }: ScrubberS
     logger: options.logger,
     onFatal: options.onFatal,
   });
+  scrubber.start();
+  onStop(() => scrubber.stop());
+  return scrubber;
 }
 
 interface ApiParts extends Served {
   readonly scrubber: Scrubber;
+  readonly auditSink: AuditSink | null;
   readonly diverged: () => readonly string[];
 }
 
 function createApi(parts: ApiParts): ApiServer {
-  const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
+  const { options, opened, store, core, keyChange, certification, scrubber, auditSink, diverged } = parts;
   const { identity, sealer, keyring, warnings } = opened;
   const sessions = createSessions(opened);
   const { read, denials, tokenUses } = core;
@@ -332,6 +347,7 @@ function createApi(parts: ApiParts): ApiServer {
       certification,
       divergedStates: diverged,
       scrubber,
+      auditSink,
     }),
     access: new NodeAccessPort({
       store,

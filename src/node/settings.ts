@@ -1,3 +1,4 @@
+import { parseSinkDestination } from '../audit/sink/destination.ts';
 import { splitAddress } from '../base/address.ts';
 import { DURATION_FORM, parseDurationMs } from '../base/duration.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -210,6 +211,28 @@ export const SETTINGS = {
     description: 'how often all that is on disk is read again and verified',
     fallback: `${LIMITS.scrubIntervalMs / 3_600_000}h`,
   }),
+  auditSink: setting(
+    { placeholder: 'DESTINATION', parse: parseSinkDestination },
+    {
+      flag: 'audit-sink',
+      description:
+        'where audit records go: file:/PATH, https://HOST/PATH, syslog://HOST:PORT, syslog+tls://HOST:PORT',
+      fallback: 'none',
+    },
+  ),
+  auditSinkSecretPath: setting(path, {
+    flag: 'audit-sink-secret-path',
+    description: 'a file with the key by which what goes to https:// is signed; not under the data directory',
+    fallback: null,
+  }),
+  auditSinkRotate: setting(
+    byteSize({ minBytes: LIMITS.auditSinkRotateBytesMin, maxBytes: LIMITS.auditSinkRotateBytesMax }),
+    {
+      flag: 'audit-sink-rotate',
+      description: 'the size from which on another file of audit records is begun',
+      fallback: formatByteSize(LIMITS.auditSinkRotateBytes),
+    },
+  ),
   logLevel: setting(choice(['debug', 'info', 'warn', 'error', 'silent'] as const), {
     flag: 'log-level',
     description: 'what is logged to standard error',

@@ -36,6 +36,22 @@ export interface StatusResponse {
   /** Absent or empty from a release that did not tell it. */
   readonly jwtSecretFingerprint?: string;
   readonly keyChange?: KeyChangeStatus | Unset;
+  readonly auditSink?: AuditSinkStatus | Unset;
+}
+
+export interface AuditSinkStatus {
+  /** `file`, `http` or `syslog`. */
+  readonly kind: string;
+  /** Empty for a file. */
+  readonly host: string;
+  readonly deliveredSequence: number;
+  readonly behind: number;
+  readonly lost: number;
+  /** Milliseconds since 1970; 0: it works. */
+  readonly failingSinceMs: number;
+  /** Empty when it works. */
+  readonly errorCode: string;
+  readonly error: string;
 }
 
 export interface KeyChangeStatus {

@@ -30,9 +30,16 @@ export async function* readAudit(
   if (position < 0 || position >= rows.length) return;
   let next = rows.at(position).number;
   for (;;) {
-    const { database, sealer } = generation();
-    const portion = await portionFrom(database, next);
-    const records = portion.flatMap((row) => recordsOf(row, sealer));
+    const read = generation();
+    let portion: readonly DatabaseRow[];
+    try {
+      portion = await portionFrom(read.database, next);
+    } catch (thrown) {
+      // A snapshot has taken the place of the state meanwhile, and what was read from is closed.
+      if (generation() !== read) continue;
+      throw thrown;
+    }
+    const records = portion.flatMap((row) => recordsOf(row, read.sealer));
     const last = records.at(-1);
     if (last === undefined) return;
     next = last.sequence + 1;

@@ -50,6 +50,9 @@ describe('where a setting comes from', () => {
       requestTimeoutMs: 5_000,
       diskReserveBytes: 256 * 1024 * 1024,
       scrubIntervalMs: 86_400_000,
+      auditSink: null,
+      auditSinkSecretPath: null,
+      auditSinkRotateBytes: 100 * 1024 * 1024,
       logLevel: 'info',
       keyEnvironment: new Map(),
     });
@@ -79,6 +82,9 @@ describe('where a setting comes from', () => {
       requestTimeout: '30s',
       diskReserve: '64MiB',
       scrubInterval: '7d',
+      auditSink: 'https://logs.internal:9200/audit?index=a',
+      auditSinkSecretPath: '/s',
+      auditSinkRotate: '2GiB',
       logLevel: 'warn',
     } satisfies Record<keyof typeof SETTINGS, string>;
     const names = Object.keys(SETTINGS) as (keyof typeof SETTINGS)[];
@@ -95,6 +101,9 @@ describe('where a setting comes from', () => {
       requestTimeoutMs: 30_000,
       diskReserveBytes: 64 * 1024 * 1024,
       scrubIntervalMs: 604_800_000,
+      auditSink: { kind: 'http', url: 'https://logs.internal:9200/audit?index=a' },
+      auditSinkSecretPath: '/s',
+      auditSinkRotateBytes: 2 * 1024 ** 3,
     };
     expect(load({ file: lines.join('\n') })).toMatchObject(expected);
     expect(load({ environment })).toMatchObject(expected);
@@ -187,6 +196,18 @@ describe('what is refused', () => {
     ['a name that ends in a hyphen', { flags: { name: 'n-' } }, { field: 'name' }],
     ['an empty host in a list', { flags: { tlsSan: 'a,,b' } }, { field: 'tls-san' }],
     ['too many hosts', { flags: { tlsSan: Array(25).fill('a').join(',') } }, { field: 'tls-san' }],
+    [
+      'a sink that is none',
+      { flags: { auditSink: 'audit.jsonl' } },
+      { field: 'audit-sink', hint: /file:\/PATH/, message: /--audit-sink/ },
+    ],
+    ['a sink with a password', { flags: { auditSink: 'https://a:b@c/' } }, { field: 'audit-sink' }],
+    ['a small rotation', { flags: { auditSinkRotate: '1023KiB' } }, { field: 'audit-sink-rotate' }],
+    [
+      'a key that signs nothing',
+      { flags: { auditSink: 'file:/a', auditSinkSecretPath: '/s' } },
+      { field: 'audit-sink-secret-path' },
+    ],
     ['a boolean', { file: 'encryption: true\n' }, { field: 'encryption', hint: /quotes/ }],
     ['a value left out', { file: 'name:\n' }, { field: 'name' }],
     ['a mapping', { file: 'name: {a: b}\n' }, { field: 'name' }],

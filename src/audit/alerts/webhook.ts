@@ -22,7 +22,7 @@ export function webhookDelivery({
 }): AlertDelivery {
   return async ({ url, secret }, alert) => {
     const body = JSON.stringify({ cluster: clusterId, alert: exportFields(alert) });
-    const signature = webhookSignature({ secret, body, timeMs: clock.wallMs() });
+    const signature = webhookSignature({ key: secret, body: Buffer.from(body), timeMs: clock.wallMs() });
     const { host } = new URL(url);
     let status: number;
     try {
