@@ -81,7 +81,7 @@ export class NodeCore {
     this.#store = store;
     this.guard = this.#createGuard(parts);
     this.reserve = this.#createReserve(parts);
-    this.trustLog = new TrustLog({ logger, clock });
+    this.trustLog = new TrustLog({ logger, clock, note: (denial) => this.denials.note(denial) });
     this.fencing = this.#createFencing(parts);
     this.processes = new NodeProcesses({ clock });
     this.#seeds = new Map(seeds.map((member) => [member.nodeId, member]));

@@ -1,4 +1,5 @@
 import { ACCESS } from './access.ts';
+import { ALERTS } from './alerts.ts';
 import { AUDIT } from './audit.ts';
 import { COMMITS } from './commits.ts';
 import { CONNECTIONS } from './connections.ts';
@@ -42,6 +43,7 @@ export const AREAS: ReadonlyMap<string, readonly Mutation[]> = new Map([
   ['keys', KEYS],
   ['access', ACCESS],
   ['audit', AUDIT],
+  ['alerts', ALERTS],
 ]);
 
 export const MUTATIONS: readonly Mutation[] = [...AREAS.values()].flat();

@@ -5,6 +5,7 @@ import { newNodeId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import type { Denial } from '../../src/node/denials.ts';
 import { Fencing } from '../../src/node/fencing.ts';
 import { TrustLog } from '../../src/node/trustLog.ts';
 import type { TrustEvent } from '../../src/trust/trustEvent.ts';
@@ -17,18 +18,44 @@ const KEY_MISMATCH = new HoldfastError('CONTROL_KEY_MISMATCH', 'the other node h
 it('what is refused to strangers is one line a minute for each kind, however often they ask', () => {
   const lines: object[] = [];
   const clock = new ManualClock();
-  const log = new TrustLog({ logger: { ...silentLogger, warn: (fields) => void lines.push(fields) }, clock });
+  const noted: Denial[] = [];
+  const logger = { ...silentLogger, warn: (fields: object) => void lines.push(fields) };
+  const log = new TrustLog({ logger, clock, note: (denial) => void noted.push(denial) });
   for (let time = 0; time < 1_000; time += 1) log.record({ kind: 'joinRefused', error: KEY_MISMATCH });
   expect(lines).toMatchObject([{ code: 'CONTROL_KEY_MISMATCH', count: 1 }]);
   clock.advance(LIMITS.rareLineIntervalMs);
   log.record({ kind: 'joinRefused', error: KEY_MISMATCH });
   expect(lines).toMatchObject([{ count: 1 }, { count: 1_001 }]);
+  // Each is told to those who bound what becomes of it.
+  expect(noted).toHaveLength(1_001);
+  expect(noted[0]).toEqual({
+    principal: { kind: '', name: '', address: '' },
+    action: 'member.refused',
+    resource: Buffer.alloc(0),
+    code: 'CONTROL_KEY_MISMATCH',
+    detail: '',
+  });
+});
+
+it('a member that is fenced is noted by its id, with the code and the field', () => {
+  const noted: Denial[] = [];
+  const note = (denial: Denial) => void noted.push(denial);
+  const log = new TrustLog({ logger: silentLogger, clock: new ManualClock(), note });
+  const nodeId = newNodeId(systemRandom);
+  const error = new HoldfastError('JWT_SECRET_MISMATCH', 'another', { field: 'jwt_secret' });
+  log.record({ kind: 'fenced', nodeId, error });
+  log.record({ kind: 'unfenced', nodeId });
+  const principal = { kind: 'node', name: nodeId, address: '' };
+  const resource = Buffer.from(nodeId);
+  expect(noted).toEqual([
+    { principal, action: 'member.fenced', resource, code: 'JWT_SECRET_MISMATCH', detail: 'jwt_secret' },
+  ]);
 });
 
 it('a certificate is written down with the names in it, when it is issued and when it is renewed', async () => {
   const lines: object[] = [];
   const logger = { ...silentLogger, info: (fields: object) => void lines.push(fields) };
-  const log = new TrustLog({ logger, clock: new ManualClock() });
+  const log = new TrustLog({ logger, clock: new ManualClock(), note: () => undefined });
   const { nodeId, certificate } = await newNode(await newCluster(), { hosts: ['n3.example', '10.0.0.3'] });
   log.record({ kind: 'renewed', nodeId, certificate });
   log.record({ kind: 'joined', nodeId, tokenId: 't', role: 'voter', hosts: ['n3.example'] });
