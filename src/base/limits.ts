@@ -25,6 +25,8 @@ export const LIMITS = {
   clientsMax: 10_000,
   clientAnswersOutstandingMax: 1_024,
   clientAnswersBytesMax: 128 * MiB,
+  /** Of one kind and name: whoever has a token, and no rights, must not take the ids of all others. */
+  clientsPerPrincipalMax: 256,
   clientIdleMs: 600_000,
 
   // watches
