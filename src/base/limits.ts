@@ -178,6 +178,9 @@ export const LIMITS = {
   apiConnectionsMax: 4_096,
   apiUnprovedMax: 128,
   apiProofWithinMs: 10_000,
+  /** Connections whose TLS handshake is not finished, and for how long. */
+  apiHandshakesMax: 128,
+  apiHandshakeWithinMs: 5_000,
   apiJudgeIntervalMs: 1_000,
   peerStreamsMax: 100,
   apiSessionMemoryBytes: 256 * MiB,
@@ -255,6 +258,10 @@ assert(
 );
 assert(
   LIMITS.peerHandshakesMax +
+assert(
+  LIMITS.apiHandshakesMax + LIMITS.apiUnprovedMax < LIMITS.apiConnectionsMax / 2,
+  'strangers leave room for clients',
+);
     LIMITS.peerUnprovedConnectionsMax +
     LIMITS.strangerConnectionsMax +
     LIMITS.membersMax * 4 <=
