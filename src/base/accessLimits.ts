@@ -10,6 +10,10 @@ export const ACCESS_LIMITS = {
   passwordHashBytesMax: 256,
   policiesMax: 256,
   policyRulesMax: 1_000,
+  /** Of all roles of one access token or user: as many are gone over to judge what he does. */
+  rulesTogetherMax: 4_000,
+  /** Encoded. */
+  policyBytesMax: 64 * KiB,
   policyWordsMax: 16,
   policyFileBytesMax: 2 * MiB,
   rolesMax: 16,
