@@ -165,21 +165,18 @@ export class Authorisation {
     }
   }
 
-  /**
-   * Of the names of a range those that may be listed, or whose values may be read. Null: all. Asks the state each time, so it
-   * may be kept: whoever is nobody any more sees nothing.
-   */
-  visible(principal: Principal, what: 'names' | 'values'): Visible | null {
-    if (this.isKnown(principal) && this.#asker(principal).rights === ALL_RIGHTS) return null;
-    return (name) => {
-      if (!this.isKnown(principal)) return false;
-      const { rights } = this.#asker(principal);
-      return rights.allows('list', name) && (what === 'names' || rights.allowsValue(name));
-    };
+  /** As visibleNow, for what stays open and asks each time that it has something to tell: whoever is nobody any more sees nothing. */
+  visibleThen(principal: Principal, what: 'names' | 'values'): Visible | null {
+    try {
+      return this.visibleNow(principal, what);
+    } catch {
+      return () => false;
+    }
   }
 
   /**
-   * As `visible`, for what is read at once: the rights are looked up once and not for each name.
+   * Of the names of a range those that may be listed, or whose values may be read, for what is read at once: the rights are
+   * looked up once and not for each name. Null: all.
    * @throws HoldfastError UNAUTHENTICATED
    */
   visibleNow(principal: Principal, what: 'names' | 'values'): Visible | null {

@@ -195,7 +195,7 @@ export class NodeKvPort implements KvPort {
       startRevision,
       previous,
       progress,
-      visible: this.#authorisation.visible(principal, 'values'),
+      visible: () => this.#authorisation.visibleThen(principal, 'values'),
       withheld: (name: string) => this.#store.audit.rules.isAudited(name),
     };
     this.#requireState();
