@@ -14,6 +14,8 @@ export const LIMITS = {
   transactionOperationsMax: 128,
   transactionRecordsMax: 20_000,
   transactionVisitsMax: 50_000,
+  /** Names that lists and counts go over in one turn of the event loop, or one of them alone. */
+  scanNamesPerTurnMax: 50_000,
   pageKeysMax: 1_000,
   pageBytesMax: 4 * MiB,
   nameBytesMax: 256,
@@ -23,10 +25,10 @@ export const LIMITS = {
 
   // exactly-once
   clientsMax: 10_000,
-  clientAnswersOutstandingMax: 1_024,
-  clientAnswersBytesMax: 128 * MiB,
   /** Of one kind and name: whoever has a token, and no rights, must not take the ids of all others. */
   clientsPerPrincipalMax: 256,
+  clientAnswersOutstandingMax: 1_024,
+  clientAnswersBytesMax: 128 * MiB,
   clientIdleMs: 600_000,
 
   // watches
@@ -176,11 +178,11 @@ export const LIMITS = {
   snapshotBytesMax: 64 * GiB,
   apiStreamsMax: 1_000,
   apiConnectionsMax: 4_096,
-  apiUnprovedMax: 128,
-  apiProofWithinMs: 10_000,
   /** Connections whose TLS handshake is not finished, and for how long. */
   apiHandshakesMax: 128,
   apiHandshakeWithinMs: 5_000,
+  apiUnprovedMax: 128,
+  apiProofWithinMs: 10_000,
   apiJudgeIntervalMs: 1_000,
   peerStreamsMax: 100,
   apiSessionMemoryBytes: 256 * MiB,
@@ -257,11 +259,11 @@ assert(
   'strangers in a handshake leave room for members',
 );
 assert(
-  LIMITS.peerHandshakesMax +
-assert(
   LIMITS.apiHandshakesMax + LIMITS.apiUnprovedMax < LIMITS.apiConnectionsMax / 2,
   'strangers leave room for clients',
 );
+assert(
+  LIMITS.peerHandshakesMax +
     LIMITS.peerUnprovedConnectionsMax +
     LIMITS.strangerConnectionsMax +
     LIMITS.membersMax * 4 <=

@@ -33,6 +33,7 @@ import { type OpenedNode, openNode } from './openNode.ts';
 import { openState } from './openState.ts';
 import { Passwords } from './passwords.ts';
 import { listenForPeers } from './peerPort.ts';
+import { ScanTurns } from './scanTurns.ts';
 import { Scrubber } from './scrubber.ts';
 import { loadSeedMembers } from './seedMembers.ts';
 import { formatAddress } from './settings.ts';
@@ -303,6 +304,7 @@ function createApi(parts: ApiParts): ApiServer {
       auditedReads: new AuditedReads({ submit: core.submit }),
       refusal: () => core.guard.refusal,
     }),
+      scans: new ScanTurns({ clock: systemClock, scheduler: systemScheduler }),
     cluster: new NodeClusterPort({
       identity,
       store,

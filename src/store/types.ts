@@ -65,6 +65,8 @@ export interface RangeResult {
   readonly count: number;
   /** The first key of the next page, or null. */
   readonly next: string | null;
+  /** Names that were gone over for it, seen or not. */
+  readonly visited: number;
 }
 
 export interface HistoryQuery {
