@@ -149,6 +149,16 @@ export class Authorisation {
           : denied('no role allows to list this name', 'key'),
       ),
     );
+  /**
+   * As requireArea, by a state that is as new as the caller may demand: for what is read or done here, and not judged again
+   * where a command is applied. What he was let in for may have been taken from him meanwhile.
+   * @throws as requireArea, and as a linearizable read
+   */
+  async requireAreaCaughtUp(caller: Caller, area: Area): Promise<void> {
+    await this.#read.linearizable(caller.deadlineMs);
+    await this.requireArea(caller, area);
+  }
+
   }
 
   /** What it throws is a denial, and noted as one. */

@@ -1,3 +1,4 @@
+import type { Area } from '../access/policy/policy.ts';
 import type { Caller, ClusterPort } from '../api/ports.ts';
 import { present } from '../base/assert.ts';
 import { asBuffer } from '../base/bytes.ts';
@@ -41,7 +42,7 @@ export interface ClusterPortParts {
   readonly identity: NodeIdentityFile;
   readonly store: Store;
   readonly core: NodeCore;
-  readonly authorisation: Pick<Authorisation, 'readsAll'>;
+  readonly authorisation: Pick<Authorisation, 'readsAll' | 'requireAreaCaughtUp'>;
   readonly sealer: Sealer;
   readonly keyChange: Pick<KeyChange, 'driver' | 'rewriter' | 'keyFiles'>;
   /** Of the control key in force. */
@@ -155,10 +156,8 @@ export class NodeClusterPort implements ClusterPort {
   }
 
   async tokenList(caller: Caller): Promise<TokenListResponse> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
     const { store, core } = this.#parts;
-    // A leader that has just been elected may not have applied what another one committed.
-    await core.read.linearizable(caller.deadlineMs);
     const nowMs = core.logClock.stampMs();
     return {
       tokens: store.tokens.map(({ id, role, createdMs, expiresMs, nodeId }) => ({
@@ -179,12 +178,12 @@ export class NodeClusterPort implements ClusterPort {
   }
 
   async promoteMember(caller: Caller, request: { readonly member: string }): Promise<void> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
     await this.#parts.core.membership.promote(request.member, caller.deadlineMs);
   }
 
   async demoteMember(caller: Caller, request: { readonly member: string }): Promise<void> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
     await this.#parts.core.membership.demote(request.member, caller.deadlineMs);
   }
 
@@ -214,15 +213,15 @@ export class NodeClusterPort implements ClusterPort {
     caller: Caller,
     request: { readonly member: string; readonly force: boolean },
   ): Promise<void> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
     await this.#parts.core.membership.remove(request.member, {
       force: request.force,
       deadlineMs: caller.deadlineMs,
     });
   }
 
-  transferLeadership(_caller: Caller, request: { readonly member: string }): Promise<void> {
-    this.#requireLeader();
+  async transferLeadership(caller: Caller, request: { readonly member: string }): Promise<void> {
+    await this.#asLeader(caller, 'cluster');
     const member = this.#parts.core.membership.find(request.member);
     if (
       !this.#parts.core
@@ -235,7 +234,6 @@ export class NodeClusterPort implements ClusterPort {
       });
     }
     this.#parts.core.log().transferLeadership(member.nodeId as NodeId);
-    return Promise.resolve();
   }
 
   async rotateAuthority(caller: Caller): Promise<AuthorityStatus> {
@@ -269,6 +267,16 @@ export class NodeClusterPort implements ClusterPort {
   leaderApiAddress(): string | null {
     const { leader } = this.#parts.core.leadership;
     return leader === null ? null : (this.#parts.store.member(leader)?.apiAddress ?? null);
+  }
+
+  /**
+   * For what no command is judged for when it is applied. A leader that has just been elected may not have applied what
+   * another one committed: neither what is read here nor what was taken from the caller.
+   */
+  async #asLeader(caller: Caller, area: Area): Promise<void> {
+    this.#requireLeader();
+    await this.#parts.authorisation.requireAreaCaughtUp(caller, area);
+    this.#requireLeader();
   }
 
   async #command(caller: Caller, submission: Submission): Promise<void> {

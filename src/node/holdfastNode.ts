@@ -325,12 +325,11 @@ function createApi(parts: ApiParts): ApiServer {
     access: new NodeAccessPort({
       store,
       submit: core.submit,
-      read: core.read,
       authorisation,
       random: systemRandom,
-      users: createUserPort({ store, core, sessions }),
+      users: createUserPort({ store, core, sessions, authorisation }),
     }),
-    audit: new NodeAuditPort({ nodeId: identity.nodeId, store, submit: core.submit, read: core.read }),
+    audit: new NodeAuditPort({ nodeId: identity.nodeId, store, submit: core.submit, authorisation }),
     identify: (der) => clientOrNobody(certificateIdentity(der, certification.identityContext)),
     credentials: serverCredentials(certification.apiMaterial, { clientWithoutCertificate: 'accepted' }),
     clock: systemClock,
@@ -347,16 +346,17 @@ function createSessions({ identity, keys, keyring }: OpenedNode): Sessions {
   });
 }
 
-function createUserPort({
-  store,
-  core,
-  sessions,
-}: Pick<Parts, 'store' | 'core'> & { readonly sessions: Sessions }): NodeUserPort {
+interface UserPortSources extends Pick<Parts, 'store' | 'core'> {
+  readonly sessions: Sessions;
+  readonly authorisation: Authorisation;
+}
+
+function createUserPort({ store, core, sessions, authorisation }: UserPortSources): NodeUserPort {
   const { read, submit } = core;
   const passwords = new Passwords({ store, read, clock: systemClock, random: systemRandom });
   const onDenied = (principal: Principal, { code }: HoldfastError): void =>
     core.denials.note({ principal, action: 'access.login', resource: Buffer.alloc(0), code, detail: '' });
-  return new NodeUserPort({ store, read, submit, sessions, passwords, onDenied });
+  return new NodeUserPort({ store, submit, authorisation, sessions, passwords, onDenied });
 }
 
 function clientOrNobody(identity: CertificateIdentity): Identity {

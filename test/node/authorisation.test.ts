@@ -167,3 +167,16 @@ it('what somebody may see is asked each time, and is nothing once he is nobody',
   expect(visible()?.('a')).toBe(false);
   expect(authorisation.visibleThen({ kind: 'client', name: 'admin', address: '' }, 'values')).toBeNull();
 });
+  it('that is judged by nobody else is asked for again, once this node has caught up', async () => {
+    create('operator');
+    await authorisation.requireAreaCaughtUp(caller, 'cluster');
+    expect(deadlines).toEqual([7]);
+    ahead = () => {
+      if (authorisation.isKnown(principal)) access.revokeToken(made.id);
+    };
+    await authorisation.requireArea(caller, 'cluster');
+    await expect(authorisation.requireAreaCaughtUp(caller, 'cluster')).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+    });
+  });
+
