@@ -19,6 +19,8 @@ export const ACCESS_LIMITS = {
   rolesMax: 16,
   rightsCachedMax: 256,
   accessTokensMax: 10_000,
+  /** Tokens that this node does not know, and waits for the log with, at a time: anybody can think of one. */
+  unknownTokensMax: 256,
   /** Audit records of one entry go into rows of about this size. */
   auditRowBytes: 1024 * 1024,
   /** A line of an export; a record is far shorter. */

@@ -6,7 +6,8 @@ import { ALL_RIGHTS } from '../access/policy/rights.ts';
 import type { Sessions } from '../access/session.ts';
 import type { Caller, Holder } from '../api/ports.ts';
 import type { AuditAction } from '../audit/record/actions.ts';
-import { toHoldfastError } from '../base/errors.ts';
+import { HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { bytesFromKey } from '../command/keys.ts';
 import type { Principal } from '../proto/storage.ts';
 import { readingOf } from '../store/auditOfTransaction.ts';
@@ -40,18 +41,24 @@ export interface Shown {
  * granted a moment ago through another node counts here.
  */
 export class Authorisation {
-  readonly #store: Pick<Store, 'access' | 'logTimeMs'>;
+  readonly #store: Pick<Store, 'access'>;
+  readonly #nowMs: () => number;
   readonly #read: Pick<Read, 'linearizable'>;
   readonly #denials: Pick<Denials, 'note'>;
   readonly #sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
+  /** Look-ups that wait until this node has caught up. */
+  #unknownCount = 0;
 
   constructor(parts: {
-    readonly store: Pick<Store, 'access' | 'logTimeMs'>;
+    readonly store: Pick<Store, 'access'>;
+    /** Log time, or later by what has passed since its last entry: a token ends for requests when it does where they are applied. */
+    readonly nowMs: () => number;
     readonly read: Pick<Read, 'linearizable'>;
     readonly sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
     readonly denials: Pick<Denials, 'note'>;
   }) {
     this.#store = parts.store;
+    this.#nowMs = parts.nowMs;
     this.#read = parts.read;
     this.#sessions = parts.sessions;
     this.#denials = parts.denials;
@@ -59,7 +66,8 @@ export class Authorisation {
 
   /**
    * Who shows this token, of a service or of a session.
-   * @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read
+   * @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read, also OVERLOADED when
+   * too many wait that are not known here
    */
   async holderOf(text: string, { address, deadlineMs }: Shown): Promise<Holder> {
     const shown = parseAccessToken(text);
@@ -86,9 +94,23 @@ export class Authorisation {
     });
   }
 
-  /** What is refused may be good on a node that is ahead. */
+  /**
+   * What is refused may be good on a node that is ahead. Few wait for that: strangers with tokens that they made up must not
+   * take the room of all reads. Whoever is known here waits for nothing.
+   */
   async #catchUpFor(deadlineMs: number, isGood: () => boolean): Promise<void> {
-    if (!isGood()) await this.#read.linearizable(deadlineMs);
+    if (isGood()) return;
+    if (this.#unknownCount >= LIMITS.unknownTokensMax) {
+      throw new HoldfastError('OVERLOADED', 'too many tokens that this node does not know are looked up', {
+        hint: 'try again, or at another node',
+      });
+    }
+    this.#unknownCount += 1;
+    try {
+      await this.#read.linearizable(deadlineMs);
+    } finally {
+      this.#unknownCount -= 1;
+    }
   }
 
   #isGood(shown: ShownAccessToken): boolean {
@@ -97,7 +119,7 @@ export class Authorisation {
 
   #requireToken(shown: ShownAccessToken): Holder['principal'] {
     if (!this.#isGood(shown)) throw unknownToken();
-    this.#store.access.requireToken(shown.id, this.#store.logTimeMs);
+    this.#store.access.requireToken(shown.id, this.#nowMs());
     return { kind: 'token', name: shown.id };
   }
 
@@ -127,6 +149,16 @@ export class Authorisation {
     return this.require(caller, deed, ({ rights }) => decideArea(rights, area));
   }
 
+  /**
+   * As requireArea, by a state that is as new as the caller may demand: for what is read or done here, and not judged again
+   * where a command is applied. What he was let in for may have been taken from him meanwhile.
+   * @throws as requireArea, and as a linearizable read
+   */
+  async requireAreaCaughtUp(caller: Caller, area: Area): Promise<void> {
+    await this.#read.linearizable(caller.deadlineMs);
+    await this.requireArea(caller, area);
+  }
+
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
   requireValue(principal: Principal, name: string): void {
     this.#recorded({ principal, action: 'kv.read', name, detail: '' }, () =>
@@ -149,16 +181,6 @@ export class Authorisation {
           : denied('no role allows to list this name', 'key'),
       ),
     );
-  /**
-   * As requireArea, by a state that is as new as the caller may demand: for what is read or done here, and not judged again
-   * where a command is applied. What he was let in for may have been taken from him meanwhile.
-   * @throws as requireArea, and as a linearizable read
-   */
-  async requireAreaCaughtUp(caller: Caller, area: Area): Promise<void> {
-    await this.#read.linearizable(caller.deadlineMs);
-    await this.requireArea(caller, area);
-  }
-
   }
 
   /** What it throws is a denial, and noted as one. */
@@ -201,7 +223,7 @@ export class Authorisation {
   }
 
   #asker(principal: Principal): Asker {
-    return this.#store.access.asker(principal, this.#store.logTimeMs);
+    return this.#store.access.asker(principal, this.#nowMs());
   }
 }
 

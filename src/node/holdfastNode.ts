@@ -294,7 +294,9 @@ function createApi(parts: ApiParts): ApiServer {
   const { options, opened, store, core, keyChange, certification, scrubber, diverged } = parts;
   const { identity, sealer, keyring, warnings } = opened;
   const sessions = createSessions(opened);
-  const authorisation = new Authorisation({ store, read: core.read, sessions, denials: core.denials });
+  const { read, denials } = core;
+  const nowMs = (): number => core.logClock.nowMs();
+  const authorisation = new Authorisation({ store, nowMs, read, sessions, denials });
   return new ApiServer({
     kv: new NodeKvPort({
       store,
@@ -302,9 +304,9 @@ function createApi(parts: ApiParts): ApiServer {
       read: core.read,
       authorisation,
       auditedReads: new AuditedReads({ submit: core.submit }),
+      scans: new ScanTurns({ clock: systemClock, scheduler: systemScheduler }),
       refusal: () => core.guard.refusal,
     }),
-      scans: new ScanTurns({ clock: systemClock, scheduler: systemScheduler }),
     cluster: new NodeClusterPort({
       identity,
       store,

@@ -115,8 +115,8 @@ export const ACCESS: readonly Mutation[] = [
     name: 'a token that was made elsewhere is refused at once',
     protects: 'access',
     file: 'src/node/authorisation.ts',
-    find: '    if (!isGood()) await this.#read.linearizable(deadlineMs);\n',
-    replace: '',
+    find: '      await this.#read.linearizable(deadlineMs);\n    } finally {',
+    replace: '    } finally {',
     noticedBy: [AUTHORISATION],
   },
   {
