@@ -2,7 +2,7 @@ import type { Mutation } from './mutation.ts';
 
 const DECIDE = 'test/access/policy/decide.test.ts';
 const STORE_ACCESS = 'test/store/access.test.ts';
-const WATCH = 'test/store/watch.test.ts';
+const WATCH_RIGHTS = 'test/store/watchRights.test.ts';
 const TOKENS = 'test/node/accessTokens.test.ts';
 const MATRIX = 'test/node/permissionMatrix.test.ts';
 const AUTHORISATION = 'test/node/authorisation.test.ts';
@@ -101,7 +101,7 @@ export const ACCESS: readonly Mutation[] = [
     file: 'src/store/watch.ts',
     find: 'sees ? versions.filter(({ entry }) => sees(entry.key)) : versions',
     replace: 'versions',
-    noticedBy: [WATCH],
+    noticedBy: [WATCH_RIGHTS],
   },
   {
     name: 'a watch waits with what may not be seen',
@@ -109,7 +109,7 @@ export const ACCESS: readonly Mutation[] = [
     file: 'src/store/watch.ts',
     find: 'return sees === null || sees(key);',
     replace: 'return true;',
-    noticedBy: [WATCH],
+    noticedBy: [WATCH_RIGHTS],
   },
   {
     name: 'a token that was made elsewhere is refused at once',

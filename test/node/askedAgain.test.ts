@@ -35,8 +35,7 @@ const cluster = () =>
     },
   } as unknown as ClusterPortParts);
 const parts = { store: untouchable('store'), submit: {}, authorisation: { requireAreaCaughtUp } };
-const port = <Parts>(make: new (given: Parts) => unknown, given: object): never =>
-  new make(given as Parts) as never;
+const port = <Port>(make: new (given: never) => Port, given: object): Port => new make(given as never);
 const users = (): NodeUserPort => port(NodeUserPort, parts);
 const access = (): NodeAccessPort => port(NodeAccessPort, parts);
 const audit = (): NodeAuditPort => port(NodeAuditPort, { ...parts, nodeId: 'n' });
