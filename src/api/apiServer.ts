@@ -19,6 +19,7 @@ import { auditMethods } from './auditService.ts';
 import { Callers, type Identify } from './caller.ts';
 import { clusterMethods } from './clusterService.ts';
 import { boundConnections } from './connectionBound.ts';
+import { Handshakes } from './handshakes.ts';
 import { KvCalls } from './kvCalls.ts';
 import { kvUnaryMethods } from './kvService.ts';
 import { OpenStreams } from './openStreams.ts';
@@ -45,6 +46,8 @@ export interface ApiServerOptions {
   readonly clock?: Clock;
   /** Default: LIMITS.apiConnectionsMax. */
   readonly connectionsMax?: number;
+  /** Default: LIMITS.apiHandshakeWithinMs. */
+  readonly handshakeWithinMs?: number | undefined;
   /** Default: LIMITS.apiProofWithinMs. */
   readonly proofWithinMs?: number | undefined;
 }
@@ -68,6 +71,7 @@ export class ApiServer {
   readonly #server: Server;
   readonly #health = new Health();
   readonly #streams = new OpenStreams();
+  readonly #handshakes: Handshakes;
   readonly #unproved: Unproved;
   readonly #credentials: ServerCredentials;
   readonly #connectionsMax: number;
@@ -79,6 +83,7 @@ export class ApiServer {
     this.#connectionsMax = options.connectionsMax ?? LIMITS.apiConnectionsMax;
     const { clock = systemClock } = options;
     const { access } = options;
+    this.#handshakes = new Handshakes({ withinMs: options.handshakeWithinMs });
     this.#unproved = new Unproved({ withinMs: options.proofWithinMs });
     const callers = new Callers({
       identify: options.identify,
@@ -118,7 +123,11 @@ export class ApiServer {
         }
         boundConnections(this.#server, {
           most: this.#connectionsMax,
-          onOpened: (socket) => this.#unproved.opened(socket),
+          onBegun: (socket) => this.#handshakes.begun(socket),
+          onOpened: (socket) => {
+            this.#handshakes.finished(socket);
+            this.#unproved.opened(socket);
+          },
         });
         resolve(port);
       });

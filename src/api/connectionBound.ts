@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Server } from '@grpc/grpc-js';
 
@@ -12,21 +13,26 @@ interface ServerInternals {
 
 interface Listener {
   maxConnections?: number;
+  on(event: 'connection', begun: (socket: Socket) => void): unknown;
   on(event: 'secureConnection', opened: (socket: TLSSocket) => void): unknown;
 }
 
+export interface ConnectionBound {
+  readonly most: number;
+  readonly onBegun: (socket: Socket) => void;
+  readonly onOpened: (socket: TLSSocket) => void;
+}
+
 /**
- * Connections beyond `most` are closed at once; of the others each is told of once it has finished its handshake. After
- * the server listens. False: this grpc-js is built otherwise.
+ * Connections beyond `most` are closed at once; of the others each is told of when it begins its handshake, and once it has
+ * finished it. After the server listens. False: this grpc-js is built otherwise.
  */
-export function boundConnections(
-  server: Server,
-  { most, onOpened }: { readonly most: number; readonly onOpened: (socket: TLSSocket) => void },
-): boolean {
+export function boundConnections(server: Server, { most, onBegun, onOpened }: ConnectionBound): boolean {
   const listeners = (server as unknown as ServerInternals).http2Servers;
   if (!(listeners instanceof Map) || listeners.size === 0) return false;
   for (const listener of listeners.keys()) {
     listener.maxConnections = most;
+    listener.on('connection', onBegun);
     listener.on('secureConnection', onOpened);
   }
   return true;

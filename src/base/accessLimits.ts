@@ -10,11 +10,17 @@ export const ACCESS_LIMITS = {
   passwordHashBytesMax: 256,
   policiesMax: 256,
   policyRulesMax: 1_000,
+  /** Of all roles of one access token or user: as many are gone over to judge what he does. */
+  rulesTogetherMax: 4_000,
+  /** Encoded. */
+  policyBytesMax: 64 * KiB,
   policyWordsMax: 16,
   policyFileBytesMax: 2 * MiB,
   rolesMax: 16,
   rightsCachedMax: 256,
   accessTokensMax: 10_000,
+  /** Tokens that this node does not know, and waits for the log with, at a time: anybody can think of one. */
+  unknownTokensMax: 256,
   /** Audit records of one entry go into rows of about this size. */
   auditRowBytes: 1024 * 1024,
   /** A line of an export; a record is far shorter. */

@@ -14,6 +14,8 @@ export const LIMITS = {
   transactionOperationsMax: 128,
   transactionRecordsMax: 20_000,
   transactionVisitsMax: 50_000,
+  /** Names that lists and counts go over in one turn of the event loop, or one of them alone. */
+  scanNamesPerTurnMax: 50_000,
   pageKeysMax: 1_000,
   pageBytesMax: 4 * MiB,
   nameBytesMax: 256,
@@ -23,6 +25,8 @@ export const LIMITS = {
 
   // exactly-once
   clientsMax: 10_000,
+  /** Of one kind and name: whoever has a token, and no rights, must not take the ids of all others. */
+  clientsPerPrincipalMax: 256,
   clientAnswersOutstandingMax: 1_024,
   clientAnswersBytesMax: 128 * MiB,
   clientIdleMs: 600_000,
@@ -174,6 +178,9 @@ export const LIMITS = {
   snapshotBytesMax: 64 * GiB,
   apiStreamsMax: 1_000,
   apiConnectionsMax: 4_096,
+  /** Connections whose TLS handshake is not finished, and for how long. */
+  apiHandshakesMax: 128,
+  apiHandshakeWithinMs: 5_000,
   apiUnprovedMax: 128,
   apiProofWithinMs: 10_000,
   apiJudgeIntervalMs: 1_000,
@@ -250,6 +257,10 @@ assert(
 assert(
   LIMITS.peerHandshakesMax < LIMITS.peerConnectionsMax,
   'strangers in a handshake leave room for members',
+);
+assert(
+  LIMITS.apiHandshakesMax + LIMITS.apiUnprovedMax < LIMITS.apiConnectionsMax / 2,
+  'strangers leave room for clients',
 );
 assert(
   LIMITS.peerHandshakesMax +

@@ -19,8 +19,25 @@ export function checkPolicy({ role, rules, admin }: Policy): Reason {
   if (admin.length > LIMITS.policyWordsMax)
     return invalid('admin', `must be at most ${LIMITS.policyWordsMax}`);
   const long = rules.findIndex(({ capabilities }) => capabilities.length > LIMITS.policyWordsMax);
-  if (long === -1) return null;
-  return invalid(`rules[${long}].capabilities`, `must be at most ${LIMITS.policyWordsMax}`);
+  if (long !== -1) return invalid(`rules[${long}].capabilities`, `must be at most ${LIMITS.policyWordsMax}`);
+  const [bytes, most] = [policyBytes({ role, rules, admin }), LIMITS.policyBytesMax];
+  return bytes > most ? tooLarge('policy', { bytes, most }) : null;
+}
+
+/** As protobuf encodes it. */
+function policyBytes({ role, rules, admin }: Policy): number {
+  const texts = (all: readonly string[]): number => total(all.map((text) => Buffer.byteLength(text)));
+  const ruleBytes = rules.map(({ path, capabilities }) => texts([path]) + texts(capabilities));
+  return texts([role]) + total(ruleBytes) + texts(admin);
+}
+
+/** Of fields with these lengths, each with its tag and its length ahead. */
+function total(lengths: readonly number[]): number {
+  return lengths.reduce((sum, bytes) => sum + 1 + varintBytes(bytes) + bytes, 0);
+}
+
+function varintBytes(value: number): number {
+  return Math.max(1, Math.ceil((32 - Math.clz32(value)) / 7));
 }
 
 export function checkRole(role: string, field: string): Reason {

@@ -19,13 +19,11 @@ import type { Policy, Principal } from '../proto/storage.ts';
 import type { Store } from '../store/store.ts';
 import type { Authorisation, Shown } from './authorisation.ts';
 import { outcomeFailure } from './outcome.ts';
-import type { Read } from './read.ts';
 import type { Submission, Submit } from './submit.ts';
 
 export interface AccessPortParts {
   readonly store: Store;
   readonly submit: Pick<Submit, 'submit'>;
-  readonly read: Pick<Read, 'linearizable'>;
   readonly authorisation: Authorisation;
   readonly random: RandomSource;
   readonly users: UserPort;
@@ -74,12 +72,12 @@ export class NodeAccessPort implements AccessPort {
   }
 
   async policyList(caller: Caller): Promise<PolicyListResponse> {
-    await this.#parts.read.linearizable(caller.deadlineMs);
+    await this.#parts.authorisation.requireAreaCaughtUp(caller, 'access');
     return { policies: this.#parts.store.access.policies, builtIn: BUILT_IN_POLICIES.length };
   }
 
   async explainPolicy(caller: Caller, request: ExplainPolicyRequest): Promise<ExplainPolicyResponse> {
-    await this.#parts.read.linearizable(caller.deadlineMs);
+    await this.#parts.authorisation.requireAreaCaughtUp(caller, 'access');
     const { who, action } = request;
     if (!ACTIONS.includes(action)) {
       throw new HoldfastError('INVALID_ARGUMENT', 'action is none that there is', {
@@ -106,8 +104,8 @@ export class NodeAccessPort implements AccessPort {
   }
 
   async accessTokenList(caller: Caller): Promise<AccessTokenListResponse> {
-    const { store, read } = this.#parts;
-    await read.linearizable(caller.deadlineMs);
+    const { store, authorisation } = this.#parts;
+    await authorisation.requireAreaCaughtUp(caller, 'access');
     const nowMs = store.logTimeMs;
     return {
       tokens: store.access.tokens.map(({ secretHash: _secret, createdBy, ...token }) => ({

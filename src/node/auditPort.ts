@@ -15,15 +15,15 @@ import type {
 } from '../proto/auditService.ts';
 
 import type { Store } from '../store/store.ts';
+import type { Authorisation } from './authorisation.ts';
 import { outcomeFailure } from './outcome.ts';
-import type { Read } from './read.ts';
 import type { Submit } from './submit.ts';
 
 export interface AuditPortParts {
   readonly nodeId: NodeId;
   readonly store: Pick<Store, 'audit' | 'auditRecords' | 'flushed'>;
   readonly submit: Pick<Submit, 'submit'>;
-  readonly read: Pick<Read, 'linearizable'>;
+  readonly authorisation: Pick<Authorisation, 'requireAreaCaughtUp'>;
 }
 
 /** What a record takes in a page beside its names. */
@@ -37,9 +37,9 @@ export class NodeAuditPort implements AuditPort {
     this.#parts = parts;
   }
 
-  async list({ deadlineMs }: Caller, request: AuditListRequest): Promise<AuditListResponse> {
+  async list(caller: Caller, request: AuditListRequest): Promise<AuditListResponse> {
     const matches = matching(request);
-    await this.#caughtUp(deadlineMs);
+    await this.#caughtUp(caller);
     const { fromSequence: sequence, sinceMs: timeMs } = request;
     const page = new Page(request, matches);
     for await (const portion of this.#parts.store.auditRecords({ sequence, timeMs })) {
@@ -48,8 +48,8 @@ export class NodeAuditPort implements AuditPort {
     return page.answer;
   }
 
-  async head({ deadlineMs }: Caller, { sequence }: AuditHeadRequest): Promise<AuditHeadResponse> {
-    await this.#caughtUp(deadlineMs);
+  async head(caller: Caller, { sequence }: AuditHeadRequest): Promise<AuditHeadResponse> {
+    await this.#caughtUp(caller);
     const { nodeId, store } = this.#parts;
     const { head, rules } = store.audit;
     const whole = { node: nodeId, checkpoint: rules.checkpoint };
@@ -64,8 +64,8 @@ export class NodeAuditPort implements AuditPort {
     });
   }
 
-  async settings({ deadlineMs }: Caller): Promise<AuditSettings> {
-    await this.#parts.read.linearizable(deadlineMs);
+  async settings(caller: Caller): Promise<AuditSettings> {
+    await this.#parts.authorisation.requireAreaCaughtUp(caller, 'audit');
     return this.#parts.store.audit.rules.settings;
   }
 
@@ -76,8 +76,8 @@ export class NodeAuditPort implements AuditPort {
   }
 
   /** Without the secret of the webhook. */
-  async alerts({ deadlineMs }: Caller): Promise<GetAlertsResponse> {
-    await this.#parts.read.linearizable(deadlineMs);
+  async alerts(caller: Caller): Promise<GetAlertsResponse> {
+    await this.#parts.authorisation.requireAreaCaughtUp(caller, 'audit');
     const { rules, head } = this.#parts.store.audit;
     const { webhook, ...rest } = rules.alerts;
     const shown = webhook ? { url: webhook.url, secret: Buffer.alloc(0) } : null;
@@ -93,8 +93,8 @@ export class NodeAuditPort implements AuditPort {
   }
 
   /** Records are read off the disk. */
-  async #caughtUp(deadlineMs: number): Promise<void> {
-    await this.#parts.read.linearizable(deadlineMs);
+  async #caughtUp(caller: Caller): Promise<void> {
+    await this.#parts.authorisation.requireAreaCaughtUp(caller, 'audit');
     await this.#parts.store.flushed();
   }
 }

@@ -6,7 +6,8 @@ import { ALL_RIGHTS } from '../access/policy/rights.ts';
 import type { Sessions } from '../access/session.ts';
 import type { Caller, Holder } from '../api/ports.ts';
 import type { AuditAction } from '../audit/record/actions.ts';
-import { toHoldfastError } from '../base/errors.ts';
+import { HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { bytesFromKey } from '../command/keys.ts';
 import type { Principal } from '../proto/storage.ts';
 import { readingOf } from '../store/auditOfTransaction.ts';
@@ -41,20 +42,26 @@ export interface Shown {
  * granted a moment ago through another node counts here.
  */
 export class Authorisation {
-  readonly #store: Pick<Store, 'access' | 'logTimeMs'>;
+  readonly #store: Pick<Store, 'access'>;
+  readonly #nowMs: () => number;
   readonly #read: Pick<Read, 'linearizable'>;
   readonly #denials: Pick<Denials, 'note'>;
   readonly #sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
   readonly #tokenUses: Pick<TokenUses, 'note'>;
+  /** Look-ups that wait until this node has caught up. */
+  #unknownCount = 0;
 
   constructor(parts: {
-    readonly store: Pick<Store, 'access' | 'logTimeMs'>;
+    readonly store: Pick<Store, 'access'>;
+    /** Log time, or later by what has passed since its last entry: a token ends for requests when it does where they are applied. */
+    readonly nowMs: () => number;
     readonly read: Pick<Read, 'linearizable'>;
     readonly sessions: Pick<Sessions, 'verify' | 'keyInForce'>;
     readonly denials: Pick<Denials, 'note'>;
     readonly tokenUses: Pick<TokenUses, 'note'>;
   }) {
     this.#store = parts.store;
+    this.#nowMs = parts.nowMs;
     this.#read = parts.read;
     this.#sessions = parts.sessions;
     this.#denials = parts.denials;
@@ -63,7 +70,8 @@ export class Authorisation {
 
   /**
    * Who shows this token, of a service or of a session.
-   * @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read
+   * @throws HoldfastError UNAUTHENTICATED, the same whatever is wrong with it; and as a linearizable read, also OVERLOADED when
+   * too many wait that are not known here
    */
   async holderOf(text: string, { address, deadlineMs }: Shown): Promise<Holder> {
     const shown = parseAccessToken(text);
@@ -92,9 +100,23 @@ export class Authorisation {
     });
   }
 
-  /** What is refused may be good on a node that is ahead. */
+  /**
+   * What is refused may be good on a node that is ahead. Few wait for that: strangers with tokens that they made up must not
+   * take the room of all reads. Whoever is known here waits for nothing.
+   */
   async #catchUpFor(deadlineMs: number, isGood: () => boolean): Promise<void> {
-    if (!isGood()) await this.#read.linearizable(deadlineMs);
+    if (isGood()) return;
+    if (this.#unknownCount >= LIMITS.unknownTokensMax) {
+      throw new HoldfastError('OVERLOADED', 'too many tokens that this node does not know are looked up', {
+        hint: 'try again, or at another node',
+      });
+    }
+    this.#unknownCount += 1;
+    try {
+      await this.#read.linearizable(deadlineMs);
+    } finally {
+      this.#unknownCount -= 1;
+    }
   }
 
   #isGood(shown: ShownAccessToken): boolean {
@@ -103,7 +125,7 @@ export class Authorisation {
 
   #requireToken(shown: ShownAccessToken): Holder['principal'] {
     if (!this.#isGood(shown)) throw unknownToken();
-    this.#store.access.requireToken(shown.id, this.#store.logTimeMs);
+    this.#store.access.requireToken(shown.id, this.#nowMs());
     return { kind: 'token', name: shown.id };
   }
 
@@ -131,6 +153,16 @@ export class Authorisation {
   requireArea(caller: Caller, area: Area): Promise<void> {
     const deed = { action: 'access.denied', name: '', detail: `admin:${area}` } as const;
     return this.require(caller, deed, ({ rights }) => decideArea(rights, area));
+  }
+
+  /**
+   * As requireArea, by a state that is as new as the caller may demand: for what is read or done here, and not judged again
+   * where a command is applied. What he was let in for may have been taken from him meanwhile.
+   * @throws as requireArea, and as a linearizable read
+   */
+  async requireAreaCaughtUp(caller: Caller, area: Area): Promise<void> {
+    await this.#read.linearizable(caller.deadlineMs);
+    await this.requireArea(caller, area);
   }
 
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
@@ -171,21 +203,18 @@ export class Authorisation {
     }
   }
 
-  /**
-   * Of the names of a range those that may be listed, or whose values may be read. Null: all. Asks the state each time, so it
-   * may be kept: whoever is nobody any more sees nothing.
-   */
-  visible(principal: Principal, what: 'names' | 'values'): Visible | null {
-    if (this.isKnown(principal) && this.#asker(principal).rights === ALL_RIGHTS) return null;
-    return (name) => {
-      if (!this.isKnown(principal)) return false;
-      const { rights } = this.#asker(principal);
-      return rights.allows('list', name) && (what === 'names' || rights.allowsValue(name));
-    };
+  /** As visibleNow, for what stays open and asks each time that it has something to tell: whoever is nobody any more sees nothing. */
+  visibleThen(principal: Principal, what: 'names' | 'values'): Visible | null {
+    try {
+      return this.visibleNow(principal, what);
+    } catch {
+      return () => false;
+    }
   }
 
   /**
-   * As `visible`, for what is read at once: the rights are looked up once and not for each name.
+   * Of the names of a range those that may be listed, or whose values may be read, for what is read at once: the rights are
+   * looked up once and not for each name. Null: all.
    * @throws HoldfastError UNAUTHENTICATED
    */
   visibleNow(principal: Principal, what: 'names' | 'values'): Visible | null {
@@ -200,7 +229,7 @@ export class Authorisation {
   }
 
   #asker(principal: Principal): Asker {
-    return this.#store.access.asker(principal, this.#store.logTimeMs);
+    return this.#store.access.asker(principal, this.#nowMs());
   }
 }
 

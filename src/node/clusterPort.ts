@@ -1,4 +1,6 @@
+import type { Area } from '../access/policy/policy.ts';
 import type { Caller, ClusterPort } from '../api/ports.ts';
+import type { AuditAction } from '../audit/record/actions.ts';
 import { present } from '../base/assert.ts';
 import { asBuffer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
@@ -27,6 +29,7 @@ import type { Store } from '../store/store.ts';
 import type { NodeIdentityFile } from '../trust/identityFile.ts';
 import { createJoinToken } from '../trust/joinToken.ts';
 import { spkiHash } from '../trust/publicKey.ts';
+import { askedRecord } from './askedRecord.ts';
 import type { AuditSink } from './auditSink.ts';
 import type { Authorisation } from './authorisation.ts';
 import type { Certification } from './certification.ts';
@@ -42,7 +45,7 @@ export interface ClusterPortParts {
   readonly identity: NodeIdentityFile;
   readonly store: Store;
   readonly core: NodeCore;
-  readonly authorisation: Pick<Authorisation, 'readsAll'>;
+  readonly authorisation: Pick<Authorisation, 'readsAll' | 'requireAreaCaughtUp'>;
   readonly sealer: Sealer;
   readonly keyChange: Pick<KeyChange, 'driver' | 'rewriter' | 'keyFiles'>;
   /** Of the control key in force. */
@@ -159,10 +162,8 @@ export class NodeClusterPort implements ClusterPort {
   }
 
   async tokenList(caller: Caller): Promise<TokenListResponse> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
     const { store, core } = this.#parts;
-    // A leader that has just been elected may not have applied what another one committed.
-    await core.read.linearizable(caller.deadlineMs);
     const nowMs = core.logClock.stampMs();
     return {
       tokens: store.tokens.map(({ id, role, createdMs, expiresMs, nodeId }) => ({
@@ -183,12 +184,14 @@ export class NodeClusterPort implements ClusterPort {
   }
 
   async promoteMember(caller: Caller, request: { readonly member: string }): Promise<void> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
+    await this.#noteAsked(caller, { action: 'member.promote', ...request });
     await this.#parts.core.membership.promote(request.member, caller.deadlineMs);
   }
 
   async demoteMember(caller: Caller, request: { readonly member: string }): Promise<void> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
+    await this.#noteAsked(caller, { action: 'member.demote', ...request });
     await this.#parts.core.membership.demote(request.member, caller.deadlineMs);
   }
 
@@ -218,15 +221,16 @@ export class NodeClusterPort implements ClusterPort {
     caller: Caller,
     request: { readonly member: string; readonly force: boolean },
   ): Promise<void> {
-    this.#requireLeader();
+    await this.#asLeader(caller, 'cluster');
+    await this.#noteAsked(caller, { action: 'member.remove', ...request });
     await this.#parts.core.membership.remove(request.member, {
       force: request.force,
       deadlineMs: caller.deadlineMs,
     });
   }
 
-  transferLeadership(_caller: Caller, request: { readonly member: string }): Promise<void> {
-    this.#requireLeader();
+  async transferLeadership(caller: Caller, request: { readonly member: string }): Promise<void> {
+    await this.#asLeader(caller, 'cluster');
     const member = this.#parts.core.membership.find(request.member);
     if (
       !this.#parts.core
@@ -238,8 +242,8 @@ export class NodeClusterPort implements ClusterPort {
         field: 'member',
       });
     }
+    await this.#noteAsked(caller, { action: 'leadership.transfer', ...request });
     this.#parts.core.log().transferLeadership(member.nodeId as NodeId);
-    return Promise.resolve();
   }
 
   async rotateAuthority(caller: Caller): Promise<AuthorityStatus> {
@@ -273,6 +277,37 @@ export class NodeClusterPort implements ClusterPort {
   leaderApiAddress(): string | null {
     const { leader } = this.#parts.core.leadership;
     return leader === null ? null : (this.#parts.store.member(leader)?.apiAddress ?? null);
+  }
+
+  /**
+   * For what no command is judged for when it is applied. A leader that has just been elected may not have applied what
+   * another one committed: neither what is read here nor what was taken from the caller.
+   */
+  async #asLeader(caller: Caller, area: Area): Promise<void> {
+    this.#requireLeader();
+    await this.#parts.authorisation.requireAreaCaughtUp(caller, area);
+    this.#requireLeader();
+  }
+
+  /** Who asks for what is no command is recorded before it is done; that it was done is recorded with its own entry. */
+  async #noteAsked(
+    { principal, deadlineMs }: Caller,
+    {
+      action,
+      member,
+      force = false,
+    }: { readonly action: AuditAction; readonly member: string; readonly force?: boolean },
+  ): Promise<void> {
+    const { core, identity } = this.#parts;
+    const { nodeId } = core.membership.find(member);
+    const record = askedRecord(principal, { action, resource: nodeId, detail: force ? 'asked for, with force' : 'asked for' });
+    const node = { kind: 'node', name: identity.nodeId, address: '' };
+    const outcome = await core.submit.submit(
+      { principal: node, noteAudit: { records: [record] } },
+      deadlineMs,
+    );
+    const failure = outcomeFailure(outcome);
+    if (failure !== null) throw failure;
   }
 
   async #command(caller: Caller, submission: Submission): Promise<void> {

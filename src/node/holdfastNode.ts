@@ -37,6 +37,7 @@ import { type OpenedNode, openNode } from './openNode.ts';
 import { openState } from './openState.ts';
 import { Passwords } from './passwords.ts';
 import { listenForPeers } from './peerPort.ts';
+import { ScanTurns } from './scanTurns.ts';
 import { Scrubber } from './scrubber.ts';
 import { loadSeedMembers } from './seedMembers.ts';
 import { formatAddress } from './settings.ts';
@@ -321,7 +322,8 @@ function createApi(parts: ApiParts): ApiServer {
   const { identity, sealer, keyring, warnings } = opened;
   const sessions = createSessions(opened);
   const { read, denials, tokenUses } = core;
-  const authorisation = new Authorisation({ store, read, sessions, denials, tokenUses });
+  const nowMs = (): number => core.logClock.nowMs();
+  const authorisation = new Authorisation({ store, nowMs, read, sessions, denials, tokenUses });
   return new ApiServer({
     kv: new NodeKvPort({
       store,
@@ -329,6 +331,7 @@ function createApi(parts: ApiParts): ApiServer {
       read: core.read,
       authorisation,
       auditedReads: new AuditedReads({ submit: core.submit }),
+      scans: new ScanTurns({ clock: systemClock, scheduler: systemScheduler }),
       refusal: () => core.guard.refusal,
     }),
     cluster: new NodeClusterPort({
@@ -352,12 +355,11 @@ function createApi(parts: ApiParts): ApiServer {
     access: new NodeAccessPort({
       store,
       submit: core.submit,
-      read: core.read,
       authorisation,
       random: systemRandom,
-      users: createUserPort({ store, core, sessions }),
+      users: createUserPort({ store, core, sessions, authorisation }),
     }),
-    audit: new NodeAuditPort({ nodeId: identity.nodeId, store, submit: core.submit, read: core.read }),
+    audit: new NodeAuditPort({ nodeId: identity.nodeId, store, submit: core.submit, authorisation }),
     identify: (der) => clientOrNobody(certificateIdentity(der, certification.identityContext)),
     credentials: serverCredentials(certification.apiMaterial, { clientWithoutCertificate: 'accepted' }),
     clock: systemClock,
@@ -374,16 +376,17 @@ function createSessions({ identity, keys, keyring }: OpenedNode): Sessions {
   });
 }
 
-function createUserPort({
-  store,
-  core,
-  sessions,
-}: Pick<Parts, 'store' | 'core'> & { readonly sessions: Sessions }): NodeUserPort {
+interface UserPortSources extends Pick<Parts, 'store' | 'core'> {
+  readonly sessions: Sessions;
+  readonly authorisation: Authorisation;
+}
+
+function createUserPort({ store, core, sessions, authorisation }: UserPortSources): NodeUserPort {
   const { read, submit } = core;
   const passwords = new Passwords({ store, read, clock: systemClock, random: systemRandom });
   const onDenied = (principal: Principal, { code }: HoldfastError): void =>
     core.denials.note({ principal, action: 'access.login', resource: Buffer.alloc(0), code, detail: '' });
-  return new NodeUserPort({ store, read, submit, sessions, passwords, onDenied });
+  return new NodeUserPort({ store, submit, authorisation, sessions, passwords, onDenied });
 }
 
 function clientOrNobody(identity: CertificateIdentity): Identity {

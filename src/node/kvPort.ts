@@ -24,6 +24,7 @@ import type { AuditedReads, Deliverable } from './auditedReads.ts';
 import type { Authorisation } from './authorisation.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Read } from './read.ts';
+import type { ScanTurns } from './scanTurns.ts';
 import type { Submission, Submit } from './submit.ts';
 
 export interface KvPortParts {
@@ -32,6 +33,7 @@ export interface KvPortParts {
   readonly read: Read;
   readonly authorisation: Authorisation;
   readonly auditedReads: AuditedReads;
+  readonly scans: ScanTurns;
   /** Why nothing is served from this node's state now, or null. */
   readonly refusal: () => HoldfastError | null;
 }
@@ -48,9 +50,11 @@ export class NodeKvPort implements KvPort {
   readonly #read: Read;
   readonly #authorisation: Authorisation;
   readonly #auditedReads: AuditedReads;
+  readonly #scans: ScanTurns;
   readonly #refusal: () => HoldfastError | null;
 
-  constructor({ store, submit, read, authorisation, auditedReads, refusal }: KvPortParts) {
+  constructor({ store, submit, read, authorisation, auditedReads, scans, refusal }: KvPortParts) {
+    this.#scans = scans;
     this.#auditedReads = auditedReads;
     this.#authorisation = authorisation;
     this.#refusal = refusal;
@@ -123,9 +127,11 @@ export class NodeKvPort implements KvPort {
     if (!isAudited()) {
       await this.#ready(caller, request);
       await caller.room?.(request.countOnly ? 0 : LIMITS.pageBytesMax);
+      // As the settings are now: they may have changed while it waited.
+      const page = () => (isAudited() ? null : this.#page(caller, request, ANY));
+      const answer = await this.#scans.run(caller, page);
+      if (answer !== null) return answer;
     }
-    // As the settings are now: they may have changed while it waited.
-    if (!isAudited()) return this.#page(caller, request, ANY);
     for (let attempt = 0; attempt < LIMITS.auditedReadAttempts; attempt += 1) {
       const answer = await this.#auditedPage(caller, request, whole);
       if (answer !== null) return answer;
@@ -148,7 +154,7 @@ export class NodeKvPort implements KvPort {
       from: page === null ? NO_BYTES : bytesFromKey(page.next),
     };
     const deliverable = await this.#auditedReads.allow(caller, read);
-    const answer = this.#page(caller, request, deliverable);
+    const answer = await this.#scans.run(caller, () => this.#page(caller, request, deliverable));
     const { rules } = this.#store.audit;
     const isRecorded = ({ key }: { readonly key: Uint8Array }): boolean => {
       const name = keyFromBytes(key);
@@ -159,6 +165,7 @@ export class NodeKvPort implements KvPort {
 
   /** @param at where it is read, unless the request or its page says so */
   #page({ principal }: Caller, request: RangeRequest, at: Pick<Deliverable, 'revision'>): RangeResponse {
+    this.#requireState();
     const range = present(request.range, 'range');
     const whole = { start: keyFromBytes(range.start), end: keyFromBytes(range.end) };
     const page = pageOf(request, whole);
@@ -168,7 +175,8 @@ export class NodeKvPort implements KvPort {
     const from = page === null ? {} : { from: page.next, count: page.count };
     const visible = this.#authorisation.visibleNow(principal, keysOnly || countOnly ? 'names' : 'values');
     const result = this.#store.range({ ...whole, limit, keysOnly, countOnly, revision, visible, ...from });
-    const { items, count, next } = result;
+    const { items, count, next, visited } = result;
+    this.#scans.visited(visited);
     const nextPageToken = next === null ? NO_BYTES : encodePageToken({ revision, count, next }, whole);
     return { revision: at.revision || this.#store.revision, items, count, nextPageToken };
   }
@@ -195,7 +203,7 @@ export class NodeKvPort implements KvPort {
       startRevision,
       previous,
       progress,
-      visible: this.#authorisation.visible(principal, 'values'),
+      visible: () => this.#authorisation.visibleThen(principal, 'values'),
       withheld: (name: string) => this.#store.audit.rules.isAudited(name),
     };
     this.#requireState();

@@ -70,6 +70,14 @@ export class LogClock {
     return stampMs;
   }
 
+  /** The log's time as far as this node can tell: about what the next stamp is, wherever it is made. Leaves no trace. */
+  nowMs(): number {
+    const { clock, appliedTimeMs } = this.#sources;
+    const floorMs = Math.max(this.#lastStampMs, appliedTimeMs());
+    const isSet = Math.abs(clock.wallMs() - clock.monotonicMs() - this.#offsetMs) > LIMITS.clockAheadMsMax;
+    return isSet || !this.trusted() ? floorMs : Math.max(floorMs, clock.wallMs());
+  }
+
   /** Whether the own clock is used: a majority of clocks is known, and ours is not far ahead of their median. */
   trusted(): boolean {
     if (this.#sources.clock.monotonicMs() < this.#distrustedUntilMs) return false;

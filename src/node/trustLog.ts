@@ -49,10 +49,7 @@ export class TrustLog {
         return;
       case 'renewed': {
         const { serialNumber, validTo, subjectAltName: names } = readCertificate(event.certificate);
-        logger.info(
-          { nodeId: event.nodeId, serialNumber, validTo, names },
-          'a certificate was renewed',
-        );
+        logger.info({ nodeId: event.nodeId, serialNumber, validTo, names }, 'a certificate was renewed');
       }
     }
   }

@@ -12,15 +12,15 @@ import type {
 import type { Principal } from '../proto/storage.ts';
 import type { SetUserRoles } from '../proto/users.ts';
 import type { Store } from '../store/store.ts';
+import type { Authorisation } from './authorisation.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Passwords, ShownPassword } from './passwords.ts';
-import type { Read } from './read.ts';
 import type { Submission, Submit } from './submit.ts';
 
 export interface UserPortParts {
   readonly store: Store;
   readonly submit: Pick<Submit, 'submit'>;
-  readonly read: Pick<Read, 'linearizable'>;
+  readonly authorisation: Pick<Authorisation, 'requireAreaCaughtUp'>;
   readonly sessions: Sessions;
   readonly passwords: Passwords;
   /** A login, or the change of a password by who should know it, was refused. */
@@ -84,8 +84,8 @@ export class NodeUserPort implements UserPort {
   }
 
   async userList(caller: Caller): Promise<UserListResponse> {
-    const { store, read } = this.#parts;
-    await read.linearizable(caller.deadlineMs);
+    const { store, authorisation } = this.#parts;
+    await authorisation.requireAreaCaughtUp(caller, 'access');
     return {
       users: store.access.users.all.map(({ name, roles, createdMs, changedMs, createdBy }) => ({
         name,

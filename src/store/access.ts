@@ -14,7 +14,14 @@ import {
   type NoteTokenUse,
   policyRowCodec,
 } from '../proto/users.ts';
-import { type AccessChange, full, noRole, requireGrantable, unknownToken } from './granting.ts';
+import {
+  type AccessChange,
+  full,
+  noRole,
+  requireFewRules,
+  requireGrantable,
+  unknownToken,
+} from './granting.ts';
 import { plaintextOf, type Row, type RowPlace } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
 import { Users, type UsersView } from './users.ts';
@@ -159,7 +166,12 @@ export class Access {
       throw full('policies', LIMITS.policiesMax, 'delete those that are not needed');
     }
     requireGrantable(change.rights, parsed);
-    const others = this.#rolesBeside(role);
+    const holders = this.#holdersOf(role);
+    for (const roles of holders) {
+      const beside = roles.filter((other) => other !== role).map((other) => this.#parsed(other));
+      requireFewRules([parsed, ...beside], 'rules');
+    }
+    const others = new Set(holders.flatMap((roles) => roles.filter((other) => other !== role)));
     for (const other of others) requireGrantable(change.rights, this.#parsed(other));
     if (known !== undefined) this.#changes.drop(known.row);
     const kept = ownPolicy(policy);
@@ -197,6 +209,10 @@ export class Access {
     if (this.#tokens.size >= LIMITS.accessTokensMax)
       throw full('access tokens', LIMITS.accessTokensMax, 'revoke those that are not needed');
     const roles = [...new Set(create.roles)];
+    requireFewRules(
+      roles.map((role) => this.#parsed(role)),
+      'roles',
+    );
     for (const role of roles) requireGrantable(change.rights, this.#parsed(role));
     this.#keepToken(
       { table: 'b', number: change.number, sub: change.sub },
@@ -290,11 +306,11 @@ export class Access {
     this.#tokens.delete(token.id);
   }
 
-  /** The other roles of those who have this one. */
-  #rolesBeside(role: string): ReadonlySet<string> {
+  /** All roles of each who has this one; many have the same. */
+  #holdersOf(role: string): readonly (readonly string[])[] {
     const all = [...[...this.#tokens.values()].map(({ token }) => token.roles), ...this.users.roles()];
     const holders = all.filter((roles) => roles.includes(role));
-    return new Set(holders.flatMap((roles) => roles.filter((other) => other !== role)));
+    return [...new Map(holders.map((roles) => [roles.join(' '), roles])).values()];
   }
 
   /** A role and a user may have one name: then it is the role, and `user:` before it means the user. */

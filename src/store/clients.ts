@@ -61,6 +61,8 @@ assert(LIMITS.entryCommandsMax <= CLIENT_IDS_PER_ENTRY, 'every command of an ent
 export class Clients {
   readonly #changes: RowChanges;
   readonly #clients = new Map<number, Client>();
+  /** How many of them each principal has. */
+  readonly #counts = new Map<string, number>();
   /** Answers to the commands of the entry that is being applied. */
   #answers: StoredAnswer[] = [];
   #entry: AnswersOfEntry = { row: null, live: 0 };
@@ -77,6 +79,11 @@ export class Clients {
     return this.#clients.size;
   }
 
+  /** Clients of whoever has this kind and name. */
+  countOf(principal: Principal): number {
+    return this.#counts.get(nameOf(principal)) ?? 0;
+  }
+
   /** The next log time at which a client may end for want of use, or null. */
   get dueMs(): number | null {
     return this.#idleDueMs === Number.POSITIVE_INFINITY ? null : this.#idleDueMs;
@@ -89,6 +96,15 @@ export class Clients {
       throw new HoldfastError('OVERLOADED', `${LIMITS.clientsMax} clients are registered already`, {
         hint: 'Close clients that are not needed; idle ones end after ten minutes.',
       });
+    }
+    if (this.countOf(options.principal) >= LIMITS.clientsPerPrincipalMax) {
+      throw new HoldfastError(
+        'OVERLOADED',
+        `${LIMITS.clientsPerPrincipalMax} clients of this principal are registered already`,
+        {
+          hint: 'Close those that are not needed; idle ones end after ten minutes. Or use more than one token.',
+        },
+      );
     }
     const { kind, name, address } = options.principal;
     const principal = { kind, name, address };
@@ -220,6 +236,7 @@ export class Clients {
 
   #add(clientId: number, client: Client): void {
     this.#clients.set(clientId, client);
+    this.#counts.set(nameOf(client.principal), this.countOf(client.principal) + 1);
     this.#idleDueMs = Math.min(this.#idleDueMs, client.usedMs + LIMITS.clientIdleMs);
   }
 
@@ -227,6 +244,9 @@ export class Clients {
     for (const [number, answer] of client.answers) this.#forget(client, { number, answer });
     this.#changes.drop(client.row);
     this.#clients.delete(clientId);
+    const left = this.countOf(client.principal) - 1;
+    if (left > 0) this.#counts.set(nameOf(client.principal), left);
+    else this.#counts.delete(nameOf(client.principal));
   }
 
   #raiseFloor(client: Client, floor: number): void {
@@ -267,6 +287,11 @@ function outstanding({ answers }: Client, floor: number): number {
 /** The address a principal comes from is not who it is. */
 function samePrincipal(a: Principal, b: Principal): boolean {
   return a.kind === b.kind && a.name === b.name;
+}
+
+/** No kind has a space in it. */
+function nameOf({ kind, name }: Principal): string {
+  return `${kind} ${name}`;
 }
 
 function forgotten(message: string): HoldfastError {

@@ -2,6 +2,7 @@ import { requireAllowed } from '../access/policy/decision.ts';
 import type { ParsedPolicy } from '../access/policy/policy.ts';
 import type { Rights } from '../access/policy/rights.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Principal } from '../proto/storage.ts';
 
 /** Where and when a command is applied, and by whose rights. */
@@ -20,6 +21,21 @@ export function requireGrantable(rights: Rights, policy: ParsedPolicy): void {
     allowed: false,
     reason: `the role ${policy.role} allows more than who grants it may do`,
     field: 'role',
+  });
+}
+
+/**
+ * What somebody may do is judged by the rules of all his roles together, wherever he asks for something.
+ * @throws HoldfastError INVALID_ARGUMENT
+ */
+export function requireFewRules(policies: readonly ParsedPolicy[], field: 'roles' | 'rules'): void {
+  const count = policies.reduce((sum, { rules }) => sum + rules.length, 0);
+  const most = LIMITS.rulesTogetherMax;
+  if (count <= most) return;
+  const message = `the roles of one access token or user would have ${count} rules together, more than ${most}`;
+  throw new HoldfastError('INVALID_ARGUMENT', message, {
+    field,
+    hint: 'give fewer roles, or write policies with fewer rules',
   });
 }
 

@@ -70,6 +70,7 @@ class PageScan {
   readonly #items: KeyValue[] = [];
   #bytes = 0;
   #counted = 0;
+  #visited = 0;
   #next: string | null = null;
 
   constructor(records: Records, query: RangeQuery, page: Page) {
@@ -82,6 +83,7 @@ class PageScan {
 
   /** Whether to go on. */
   visit(entry: KeyEntry): boolean {
+    this.#visited += 1;
     const { revision, countOnly, count } = this.#query;
     const version = revision === 0 ? live(entry) : versionAt(entry, revision);
     if (version === undefined || this.#query.visible?.(entry.key) === false) return true;
@@ -94,7 +96,7 @@ class PageScan {
 
   result(): PageResult {
     const count = this.#query.count ?? this.#counted;
-    return { items: this.#items, count, next: this.#next, bytes: this.#bytes };
+    return { items: this.#items, count, next: this.#next, visited: this.#visited, bytes: this.#bytes };
   }
 
   #fits(version: RecordVersion): boolean {

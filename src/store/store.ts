@@ -261,8 +261,8 @@ export class Store {
   /** A page of at most LIMITS.pageKeysMax keys and LIMITS.pageBytesMax bytes. @throws as get */
   range(query: RangeQuery): RangeResult {
     this.requireState();
-    const { items, count, next } = readRange(this.#generation.state.records, query);
-    return { items, count, next };
+    const { items, count, next, visited } = readRange(this.#generation.state.records, query);
+    return { items, count, next, visited };
   }
 
   /** The kept versions of a key, newest first; a page at most. */

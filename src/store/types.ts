@@ -65,6 +65,8 @@ export interface RangeResult {
   readonly count: number;
   /** The first key of the next page, or null. */
   readonly next: string | null;
+  /** Names that were gone over for it, seen or not. */
+  readonly visited: number;
 }
 
 export interface HistoryQuery {
@@ -96,8 +98,11 @@ export interface WatchQuery {
   readonly startRevision: Revision;
   readonly previous: boolean;
   readonly progress: boolean;
-  /** Asked when something is told: of other keys nothing is. Absent: all are. */
-  readonly visible?: ((key: string) => boolean) | null;
+  /**
+   * Asked when something is written and again when it is told, once for all of it: of other keys than these nothing is told, and
+   * they take no room. Null, or absent: all are.
+   */
+  readonly visible?: () => ((key: string) => boolean) | null;
   /** Asked when something is told: of these keys no value is. Absent: of all. */
   readonly withheld?: (key: string) => boolean;
 }

@@ -11,7 +11,7 @@ import {
   type UserRow,
   userRowCodec,
 } from '../proto/users.ts';
-import { type AccessChange, full, requireGrantable, unknownToken } from './granting.ts';
+import { type AccessChange, full, requireFewRules, requireGrantable, unknownToken } from './granting.ts';
 import { plaintextOf, type Row } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
 
@@ -74,6 +74,7 @@ export class Users {
       throw new HoldfastError('INVALID_ARGUMENT', 'name is that of another user', { field: 'name' });
     this.#requireRoom();
     const roles = [...new Set(given)];
+    this.#requireFewRules(roles);
     this.#requireGrantable(roles, at);
     this.#keep({ ...newUser(name, at), passwordHash, roles }, at);
   }
@@ -101,6 +102,7 @@ export class Users {
   setRoles({ name, roles: given }: SetUserRoles, at: AccessChange): void {
     const { user } = this.#require(name);
     const roles = [...new Set(given)];
+    this.#requireFewRules(roles);
     this.#requireGrantable([...user.roles, ...roles], at);
     if (!roles.includes(ADMIN_ROLE)) this.#requireOtherAdmin(user);
     this.#keep({ ...user, roles }, at);
@@ -178,6 +180,13 @@ export class Users {
   #requireRoom(): void {
     if (this.#users.size < LIMITS.usersMax) return;
     throw full('users', LIMITS.usersMax, 'delete those that are not needed: holdfast user delete');
+  }
+
+  #requireFewRules(roles: readonly string[]): void {
+    requireFewRules(
+      roles.map((role) => this.#policyOf(role)),
+      'roles',
+    );
   }
 
   #requireGrantable(roles: readonly string[], { rights }: AccessChange): void {

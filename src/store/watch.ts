@@ -5,6 +5,9 @@ import { type RecordVersion, versionBefore } from './keyIndex.ts';
 import type { Records } from './records.ts';
 import type { WatchQuery, WatchSink } from './types.ts';
 
+/** Whether a name may be seen. */
+type Sees = (key: string) => boolean;
+
 /**
  * One watch. `catchingUp`: it reads history from `next` on; `live`: it is told of what is applied; `ended`: its
  * sink is never called again.
@@ -24,6 +27,8 @@ export class Watch {
   #buffer: RecordVersion[] = [];
   #bufferBytes = 0;
   #resumes = 0;
+  /** What could be seen when that was last asked. */
+  #sight: { readonly time: number; readonly sees: Sees | null } | null = null;
 
   constructor(options: { query: WatchQuery; sink: WatchSink; revision: number }) {
     this.query = options.query;
@@ -33,9 +38,15 @@ export class Watch {
     this.state = this.next > options.revision ? 'live' : 'catchingUp';
   }
 
-  /** Whether an applied version is to be told. */
-  concerns(version: RecordVersion): boolean {
-    return version.number >= this.next && inRange(version.entry.key, this.query);
+  /**
+   * Whether a version is to be told. What may not be seen concerns a watch as little as what lies outside of its range: else how
+   * far it is would tell of it. `time`: another number asks anew what may be seen.
+   */
+  concerns({ number, entry: { key } }: RecordVersion, time: number): boolean {
+    if (number < this.next || !inRange(key, this.query)) return false;
+    if (this.#sight?.time !== time) this.#sight = { time, sees: this.query.visible?.() ?? null };
+    const { sees } = this.#sight;
+    return sees === null || sees(key);
   }
 
   push(version: RecordVersion): void {
@@ -113,13 +124,12 @@ export class Watch {
   }
 
   #deliver(records: Records, versions: readonly RecordVersion[]): void {
-    const { visible } = this.query;
-    const told = visible ? versions.filter(({ entry }) => visible(entry.key)) : versions;
-    const revision = versions.at(-1)?.number ?? 0;
-    this.next = revision + 1;
+    const sees = this.query.visible?.() ?? null;
+    const told = sees ? versions.filter(({ entry }) => sees(entry.key)) : versions;
+    this.next = (versions.at(-1)?.number ?? 0) + 1;
     if (told.length === 0) return;
     this.#call(
-      revision,
+      told.at(-1)?.number ?? 0,
       told.map((version) => this.#event(records, version)),
     );
   }

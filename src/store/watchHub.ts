@@ -1,6 +1,5 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { inRange } from '../command/keys.ts';
 import { positionAt, type RecordVersion } from './keyIndex.ts';
 import { compacted } from './reads.ts';
 import type { Records } from './records.ts';
@@ -27,6 +26,8 @@ export class WatchHub {
   /** Watches with something to do. */
   readonly #ready = new Set<Watch>();
   #scheduled = false;
+  /** Counts how often it was looked at what concerns watches: rights stay as they are for that time. */
+  #looks = 0;
 
   constructor(records: Records, schedule: Schedule = (run) => void setImmediate(run)) {
     this.#records = records;
@@ -64,6 +65,8 @@ export class WatchHub {
   /** What an entry has written, in order. Receivers are called later, unless a buffer has to be relieved. */
   publish(written: readonly RecordVersion[]): void {
     if (this.#watches.size === 0) return;
+    this.#looks += 1;
+    const look = this.#looks;
     let overfull: Watch[] = [];
     let revision = 0;
     for (const version of written) {
@@ -73,7 +76,7 @@ export class WatchHub {
         revision = version.number;
       }
       for (const watch of this.#watchesOf(version)) {
-        if (watch.state !== 'live' || !watch.concerns(version)) continue;
+        if (watch.state !== 'live' || !watch.concerns(version, look)) continue;
         watch.push(version);
         this.#makeReady(watch);
         if (watch.isOverfull) overfull.push(watch);
@@ -150,12 +153,16 @@ export class WatchHub {
 
   #catchUp(watch: Watch): number {
     const slice = this.#historySlice(watch);
-    for (const version of slice) if (inRange(version.entry.key, watch.query)) watch.push(version);
+    this.#looks += 1;
+    for (const version of slice) if (watch.concerns(version, this.#looks)) watch.push(version);
+    // Where it stops must not tell of a key that may not be seen either: of one key all is of concern, or nothing.
+    const isHidden = watch.exact && watch.buffered === 0;
     watch.flush(this.#records);
     // What a full receiver has not taken is read again when it resumes.
     const all = watch.buffered === 0;
     watch.discard();
-    if (all) this.#caughtUpTo(watch, slice.at(-1)?.number ?? this.#records.revision);
+    const { revision } = this.#records;
+    if (all) this.#caughtUpTo(watch, isHidden ? revision : (slice.at(-1)?.number ?? revision));
     return slice.length;
   }
 

@@ -36,7 +36,13 @@ export class Rig {
   }
 
   async start(
-    options: { port?: number; node?: FakeNode; connectionsMax?: number; proofWithinMs?: number } = {},
+    options: {
+      port?: number;
+      node?: FakeNode;
+      connectionsMax?: number;
+      handshakeWithinMs?: number;
+      proofWithinMs?: number;
+    } = {},
   ): Promise<RunningNode> {
     const node = options.node ?? new FakeNode(this.state);
     const credentials = serverCredentials(this.authority, this.serverPem);
@@ -47,6 +53,7 @@ export class Rig {
       audit: node.audit,
       identify,
       credentials,
+      handshakeWithinMs: options.handshakeWithinMs,
       proofWithinMs: options.proofWithinMs,
       ...(options.connectionsMax === undefined ? {} : { connectionsMax: options.connectionsMax }),
     });

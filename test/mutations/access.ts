@@ -2,6 +2,7 @@ import type { Mutation } from './mutation.ts';
 
 const DECIDE = 'test/access/policy/decide.test.ts';
 const STORE_ACCESS = 'test/store/access.test.ts';
+const WATCH_RIGHTS = 'test/store/watchRights.test.ts';
 const TOKENS = 'test/node/accessTokens.test.ts';
 const MATRIX = 'test/node/permissionMatrix.test.ts';
 const AUTHORISATION = 'test/node/authorisation.test.ts';
@@ -98,16 +99,24 @@ export const ACCESS: readonly Mutation[] = [
     name: 'a watch tells what may not be seen',
     protects: 'names',
     file: 'src/store/watch.ts',
-    find: 'visible ? versions.filter(({ entry }) => visible(entry.key)) : versions',
+    find: 'sees ? versions.filter(({ entry }) => sees(entry.key)) : versions',
     replace: 'versions',
-    noticedBy: [TOKENS],
+    noticedBy: [WATCH_RIGHTS],
+  },
+  {
+    name: 'a watch waits with what may not be seen',
+    protects: 'names',
+    file: 'src/store/watch.ts',
+    find: 'return sees === null || sees(key);',
+    replace: 'return true;',
+    noticedBy: [WATCH_RIGHTS],
   },
   {
     name: 'a token that was made elsewhere is refused at once',
     protects: 'access',
     file: 'src/node/authorisation.ts',
-    find: '    if (!isGood()) await this.#read.linearizable(deadlineMs);\n',
-    replace: '',
+    find: '      await this.#read.linearizable(deadlineMs);\n    } finally {',
+    replace: '    } finally {',
     noticedBy: [AUTHORISATION],
   },
   {

@@ -280,9 +280,13 @@ it(
     await admin.audit.setAlerts({ rules: [guessing], webhook });
     const alerts = async () => (await recordsSince()).filter(({ action }) => action === 'alert.raised');
     const raised: string[] = [];
+    const transfers: string[] = [];
     for (const nodeId of nodeIds) {
       const { leader } = await admin.cluster.status();
-      if (leader !== nodeId) await admin.cluster.transferLeadership({ member: nodeId });
+      if (leader !== nodeId) {
+        await admin.cluster.transferLeadership({ member: nodeId });
+        transfers.push(`client admin leadership.transfer ${nodeId}`);
+      }
       const { token, id } = await admin.access.createToken({ roles: ['viewer'] });
       for (const node of nodes) {
         const stranger = callsOf(node, token);
@@ -294,6 +298,12 @@ it(
       await until(async () => (await alerts()).length >= raised.length, `an alert about ${id}`);
     }
     expect((await alerts()).map(({ principal }) => principal)).toEqual(raised);
+    const asked = (await recordsSince()).filter(({ action }) => action === 'leadership.transfer');
+    expect(
+      asked.map(({ principalKind, principal, action, resource }) =>
+        [principalKind, principal, action, asBuffer(resource).toString()].join(' '),
+      ),
+    ).toEqual(transfers);
     const { evaluated, head } = await admin.audit.alerts();
     expect(evaluated).toBeLessThanOrEqual(head);
     const { tokens } = await admin.access.tokens();

@@ -4,6 +4,7 @@ import { createAccessToken } from '../../src/access/accessToken.ts';
 import { decide } from '../../src/access/policy/decide.ts';
 import { ALL_RIGHTS } from '../../src/access/policy/rights.ts';
 import type { Session } from '../../src/access/session.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Authorisation } from '../../src/node/authorisation.ts';
 import type { Denial } from '../../src/node/denials.ts';
@@ -24,34 +25,45 @@ let deadlines: number[];
 let session: Session | null;
 /** What this node has not applied yet: it has, once it has caught up. */
 let ahead: () => void;
+let caughtUp: Promise<void>;
 let authorisation: Authorisation;
 let noted: Denial[];
 let used: string[];
 let keyInForce: KeyObject;
+let nowMs: number;
 beforeEach(() => {
   access = new Access(new RowChanges());
   deadlines = [];
   session = null;
   const verify = () => Promise.resolve(session);
   ahead = () => undefined;
+  caughtUp = Promise.resolve();
   const linearizable = (deadlineMs: number): Promise<void> => {
     deadlines.push(deadlineMs);
     ahead();
-    return Promise.resolve();
+    return caughtUp;
   };
-  const store = { access, logTimeMs: 100 };
+  nowMs = 100;
   noted = [];
   keyInForce = createSecretKey(Buffer.alloc(32, 1));
   const denials = { note: (denial: Denial) => void noted.push(denial) };
   const sessions = { verify, keyInForce: () => keyInForce };
   used = [];
   const tokenUses = { note: (id: string, address: string) => void used.push(`${id} ${address}`) };
-  authorisation = new Authorisation({ store, read: { linearizable }, sessions, denials, tokenUses });
+  const read = { linearizable };
+  authorisation = new Authorisation({
+    store: { access },
+    nowMs: () => nowMs,
+    read,
+    sessions,
+    denials,
+    tokenUses,
+  });
 });
 
-function create(...roles: readonly string[]): void {
+function create(role: string, ttlMs = 0): void {
   const { id, secretHash } = made;
-  const create = { id, secretHash, description: '', roles, ttlMs: 0 };
+  const create = { id, secretHash, description: '', roles: [role], ttlMs };
   const at = { number: 1, sub: 0, timeMs: 100, rights: ALL_RIGHTS };
   access.createToken(create, { ...at, principal: { kind: 'client', name: 'admin', address: '' } });
 }
@@ -74,6 +86,33 @@ describe('a token', () => {
       principal: { kind: 'token', name: made.id },
     });
     expect(deadlines).toEqual([7]);
+  });
+
+  it('is over at its end, also while no entry comes that says so', async () => {
+    create('viewer', 50);
+    nowMs = 149;
+    expect(authorisation.isKnown(principal)).toBe(true);
+    await authorisation.holderOf(made.text, SHOWN);
+    nowMs = 150;
+    expect(authorisation.isKnown(principal)).toBe(false);
+    await expect(authorisation.holderOf(made.text, SHOWN)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  });
+
+  it('that is not known here waits with few others, and one that is known does not wait for them', async () => {
+    create('viewer');
+    let catchUp = (): void => undefined;
+    caughtUp = new Promise((resolve) => {
+      catchUp = resolve;
+    });
+    const other = createAccessToken(new SeededRandom(2)).text;
+    const asked = Array.from({ length: LIMITS.unknownTokensMax }, () => authorisation.holderOf(other, SHOWN));
+    await expect(authorisation.holderOf(other, SHOWN)).rejects.toMatchObject({ code: 'OVERLOADED' });
+    await authorisation.holderOf(made.text, SHOWN);
+    expect(deadlines).toHaveLength(asked.length);
+    const settled = Promise.allSettled(asked);
+    catchUp();
+    expect(new Set((await settled).map(({ status }) => status))).toEqual(new Set(['rejected']));
+    await expect(authorisation.holderOf(other, SHOWN)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
   it('that there is not, or has another secret, is refused with the same words', async () => {
@@ -156,6 +195,19 @@ describe('a command', () => {
     ]);
   });
 
+  it('that is judged by nobody else is asked for again, once this node has caught up', async () => {
+    create('operator');
+    await authorisation.requireAreaCaughtUp(caller, 'cluster');
+    expect(deadlines).toEqual([7]);
+    ahead = () => {
+      if (authorisation.isKnown(principal)) access.revokeToken(made.id);
+    };
+    await authorisation.requireArea(caller, 'cluster');
+    await expect(authorisation.requireAreaCaughtUp(caller, 'cluster')).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+    });
+  });
+
   it('of nobody is refused, once this node has caught up', async () => {
     await expect(compacts()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
     expect(deadlines).toEqual([7]);
@@ -164,10 +216,10 @@ describe('a command', () => {
 
 it('what somebody may see is asked each time, and is nothing once he is nobody', () => {
   create('viewer');
-  const visible = authorisation.visible(principal, 'values');
-  expect([visible?.('a'), visible?.('secrets/a')]).toEqual([true, false]);
-  expect(authorisation.visible(principal, 'names')?.('secrets/a')).toBe(true);
+  const visible = () => authorisation.visibleThen(principal, 'values');
+  expect([visible()?.('a'), visible()?.('secrets/a')]).toEqual([true, false]);
+  expect(authorisation.visibleThen(principal, 'names')?.('secrets/a')).toBe(true);
   access.revokeToken(made.id);
-  expect(visible?.('a')).toBe(false);
-  expect(authorisation.visible({ kind: 'client', name: 'admin', address: '' }, 'values')).toBeNull();
+  expect(visible()?.('a')).toBe(false);
+  expect(authorisation.visibleThen({ kind: 'client', name: 'admin', address: '' }, 'values')).toBeNull();
 });

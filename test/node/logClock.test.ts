@@ -24,6 +24,32 @@ beforeEach(() => {
   });
 });
 
+describe('the time as it is now', () => {
+  it('is that of a trusted clock, and leaves no trace', () => {
+    expect(logClock.nowMs()).toBe(START_MS);
+    clock.advance(70);
+    expect(logClock.nowMs()).toBe(START_MS + 70);
+    ahead = [];
+    expect(logClock.nowMs()).toBe(appliedMs);
+    expect(logClock.stampMs()).toBe(appliedMs + 70);
+  });
+
+  it('is that of the log where it is later, or the clock is far ahead', () => {
+    appliedMs = START_MS + 1_000;
+    expect(logClock.nowMs()).toBe(appliedMs);
+    appliedMs = START_MS - 1_000;
+    ahead = [-HOUR_MS, -HOUR_MS];
+    expect(logClock.nowMs()).toBe(appliedMs);
+    clock.advance(70);
+    expect(logClock.nowMs()).toBe(appliedMs);
+  });
+
+  it('is not that of a clock that was just set', () => {
+    clock.jumpWall(HOUR_MS);
+    expect(logClock.nowMs()).toBe(appliedMs);
+  });
+});
+
 describe('a trusted clock', () => {
   it('is what is stamped', () => {
     expect(logClock.stampMs()).toBe(START_MS);

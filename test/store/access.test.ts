@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { Command, Outcome, Policy, Principal } from '../../src/proto/storage.ts';
-import type { CreateAccessToken } from '../../src/proto/users.ts';
+import { type CreateAccessToken, policyRowCodec } from '../../src/proto/users.ts';
 import { bytes, codeOf, command, NODE, put, read, StoreRig, transaction } from './storeRig.ts';
 
 const ID = '00000000000000a1';
+/** What a row has beside its policy: tag and length of that, and the time. */
+const ROW_BYTES = 4 + 2;
 const OTHER_ID = '00000000000000a2';
 const token = (name: string): Principal => ({ kind: 'token', name, address: '127.0.0.1:3' });
 
@@ -233,6 +235,25 @@ describe('policies and tokens', () => {
     expect(codes(write('apps/y', token(ID)))).toEqual(['UNAUTHENTICATED']);
   });
 
+  it('are no longer than an answer that holds them all allows', () => {
+    const most = LIMITS.policyBytesMax;
+    const longest = Math.floor(most / 903);
+    const path = (at: number, bytes: number) => `${at}/`.padEnd(bytes, 'x');
+    const of = (more: number) =>
+      policy('apps', {
+        ...Object.fromEntries(Array.from({ length: longest }, (_, at) => [path(at, 891), ['list']])),
+        [path(longest, more)]: ['list'],
+      });
+    const encodedBytes = (wanted: Policy) =>
+      policyRowCodec.encode({ policy: wanted, changedMs: 0 }).length - ROW_BYTES;
+    const room = most - encodedBytes(of(500)) + 500;
+    expect(encodedBytes(of(room))).toBe(most);
+    expect(codes(putPolicy(of(room)))).toEqual(['none']);
+    const { digest } = rig.store;
+    expect(putPolicy(of(room + 1))?.failure).toMatchObject({ code: 'TOO_LARGE', field: 'policy' });
+    expect(rig.store.digest).toEqual(digest);
+  });
+
   it('are few', () => {
     for (let at = 0; at < LIMITS.policiesMax; at += 1) putPolicy(policy(`r${at}`, {}));
     expect(codes(putPolicy(policy('more', {})), putPolicy(policy('r0', { a: ['read'] })))).toEqual([
@@ -262,6 +283,33 @@ describe('policies and tokens', () => {
     ],
   ])('are refused with %s', (_what, wanted, field) => {
     expect(putPolicy(wanted)?.failure).toMatchObject({ code: 'INVALID_ARGUMENT', field });
+  });
+
+  it('have no more rules together than can be gone over, however they come together', () => {
+    const half = (role: string, count: number) =>
+      policy(role, Object.fromEntries(Array.from({ length: count }, (_, at) => [`${role}/${at}`, ['read']])));
+    const roles = ['r1', 'r2', 'r3', 'r4'];
+    for (const role of roles) expect(codes(putPolicy(half(role, 1_000)))).toEqual(['none']);
+    putPolicy(half('one', 1));
+    const tooMany = { code: 'INVALID_ARGUMENT', field: 'roles' };
+    expect(create({ roles: [...roles, 'one'] })?.failure).toMatchObject(tooMany);
+    expect(codes(create({ roles: [...roles, 'r1'] }))).toEqual(['none']);
+    const user = (given: readonly string[]) =>
+      apply({ createUser: { name: 'ada', passwordHash: '$x', roles: given } });
+    expect(user([...roles, 'one'])?.failure).toMatchObject(tooMany);
+    expect(codes(user(['r1', 'r2', 'r3', 'one']))).toEqual(['none']);
+    const setRoles = apply({ setUserRoles: { name: 'ada', roles: [...roles, 'one'] } });
+    expect(setRoles?.failure).toMatchObject(tooMany);
+    const grown = { code: 'INVALID_ARGUMENT', field: 'rules' };
+    expect(codes(putPolicy(half('one', 1_000)))).toEqual(['none']);
+    expect(codes(create({ id: OTHER_ID, roles: ['viewer', 'r1', 'r2', 'r3'] }))).toEqual(['none']);
+    putPolicy(half('small', 998));
+    expect(codes(create({ id: '00000000000000a3', roles: ['viewer', 'r1', 'r2', 'r3', 'small'] }))).toEqual([
+      'none',
+    ]);
+    const { digest } = rig.store;
+    expect(putPolicy(half('small', 999))?.failure).toMatchObject(grown);
+    expect(rig.store.digest).toEqual(digest);
   });
 
   it('say which rule decides', () => {

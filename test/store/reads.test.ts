@@ -48,7 +48,12 @@ describe('pages', () => {
   });
 
   it('can be only counted, or be without values', () => {
-    expect(rig.store.range({ ...ALL, countOnly: true })).toEqual({ items: [], count: keys, next: null });
+    expect(rig.store.range({ ...ALL, countOnly: true })).toEqual({
+      items: [],
+      count: keys,
+      next: null,
+      visited: keys,
+    });
     expect(rig.store.range({ ...ALL, keysOnly: true, limit: 1 }).items[0]?.value).toHaveLength(0);
   });
 

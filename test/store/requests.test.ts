@@ -214,12 +214,35 @@ describe('requests are applied once', () => {
   });
 
   it('registers clients up to the limit', () => {
-    const one = command({ registerClient: {} });
-    while (rig.store.size.clients < LIMITS.clientsMax) {
-      rig.apply(...Array<Command>(Math.min(2_500, LIMITS.clientsMax - rig.store.size.clients)).fill(one));
+    for (let who = 0; rig.store.size.clients < LIMITS.clientsMax; who += 1) {
+      const left = LIMITS.clientsMax - rig.store.size.clients;
+      const one = command({ registerClient: {} }, { ...CLIENT, name: `client${who}` });
+      rig.apply(...Array<Command>(Math.min(LIMITS.clientsPerPrincipalMax, left)).fill(one));
     }
     expect(rig.store.size.clients).toBe(LIMITS.clientsMax);
     expect(codeOf(rig.apply(command({ registerClient: {} }))[0])).toBe('OVERLOADED');
+  });
+
+  it('registers clients of one principal up to its own limit, wherever it calls from, also after a restart', async () => {
+    const fromElsewhere = { ...CLIENT, address: 'elsewhere:9' };
+    const again = (principal: Principal = CLIENT) =>
+      codeOf(rig.apply(command({ registerClient: {} }, principal))[0]);
+    const most = LIMITS.clientsPerPrincipalMax;
+    rig.apply(...Array<Command>(most).fill(command({ registerClient: {} })));
+    expect([rig.store.size.clients, again(), again(fromElsewhere)]).toEqual([
+      most,
+      'OVERLOADED',
+      'OVERLOADED',
+    ]);
+    const { digest } = rig.store;
+    await rig.reopen();
+    expect([rig.store.digest, again()]).toEqual([digest, 'OVERLOADED']);
+    expect([again({ ...CLIENT, name: 'bob' }), again({ ...CLIENT, name: 'ad' })]).toEqual(['none', 'none']);
+    rig.apply(command({ closeClient: { clientId } }));
+    expect([again(fromElsewhere), again()]).toEqual(['none', 'OVERLOADED']);
+    rig.timeMs += LIMITS.clientIdleMs;
+    rig.apply(command({ advanceTime: {} }, NODE));
+    expect([rig.store.size.clients, again()]).toEqual([0, 'none']);
   });
 
   it('is asked by principals only, and by nodes only for what is theirs', () => {

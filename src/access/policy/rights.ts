@@ -47,13 +47,33 @@ export class Rights {
 
   /** Whether whoever has these rights has all of that policy: nobody grants what he does not have. */
   includes({ rules, areas }: ParsedPolicy): boolean {
-    return [...areas].every((area) => this.administers(area)) && rules.every((rule) => this.#has(rule));
+    return [...areas].every((area) => this.administers(area)) && this.#allowsEach(askedOnce(rules));
   }
 
-  #has({ pattern, capabilities }: Rule): boolean {
-    const range = rangeOf(pattern);
-    return [...capabilities].every((capability) => this.allowsAll(capability, range));
+  #allowsEach(asked: Iterable<Asked>): boolean {
+    for (const { range, capabilities } of asked)
+      for (const capability of capabilities) if (!this.allowsAll(capability, range)) return false;
+    return true;
   }
+}
+
+interface Asked {
+  readonly range: NameRange;
+  readonly capabilities: Set<Capability>;
+}
+
+/** Many patterns may lie in the same range: whoever writes a thousand that begin with `*` must not have it asked a thousand times. */
+function askedOnce(rules: readonly Rule[]): Iterable<Asked> {
+  const asked = new Map<string, Asked>();
+  for (const { pattern, capabilities } of rules) {
+    const range = rangeOf(pattern);
+    // One name, or all that begin with a prefix: from the same start they have no other end.
+    const key = `${range.end === `${range.start}\0` ? 'name' : 'prefix'} ${range.start}`;
+    const known = asked.get(key) ?? { range, capabilities: new Set() };
+    for (const capability of capabilities) known.capabilities.add(capability);
+    asked.set(key, known);
+  }
+  return asked.values();
 }
 
 /** Where the names of a pattern lie, by its segments before the first `*`. */

@@ -41,19 +41,20 @@ interface Place {
  */
 export class RuleTree {
   readonly #root = newPlace();
-  /** By where they begin. */
-  readonly #patterns: readonly Reach[];
+  /** By where they begin; what has the same names is one. */
+  readonly #reaches: readonly Reach[];
   readonly #byStart = new Map<string, Reach[]>();
 
   constructor(policies: readonly RulesOfPolicy[]) {
     for (const { policy, rules } of policies) for (const rule of rules) add(this.#root, policy, rule);
-    const patterns = [...reachesBelow(this.#root, { prefix: '', isFixed: true })];
-    this.#patterns = patterns.toSorted((one, other) => (one.start < other.start ? -1 : 1));
-    for (const reach of patterns) {
-      const others = this.#byStart.get(reach.start);
-      if (others === undefined) this.#byStart.set(reach.start, [reach]);
-      else others.push(reach);
-    }
+    for (const reach of reachesBelow(this.#root, { prefix: '', isFixed: true })) this.#addReach(reach);
+    const reaches = [...this.#byStart.values()].flat();
+    this.#reaches = reaches.toSorted((one, other) => (one.start < other.start ? -1 : 1));
+  }
+
+  /** Ranges of names that its patterns are for, the same one counted once: as many are looked at for a range at most. */
+  get reachCount(): number {
+    return this.#reaches.length;
   }
 
   /**
@@ -73,10 +74,20 @@ export class RuleTree {
   allowsAll(range: NameRange, capability: Capability): boolean {
     let isWhole = false;
     for (const reach of this.#touching(range)) {
-      if (!reach.decisive.capabilities.has(capability)) return false;
+      if (!reach.capabilities.has(capability)) return false;
       isWhole ||= reach.isRest && contains(reach, range);
     }
     return isWhole;
+  }
+
+  /** At most two begin at one place: that of the name itself, and that of all names that begin with it. */
+  #addReach(reach: Reach): void {
+    const others = this.#byStart.get(reach.start) ?? [];
+    const at = others.findIndex(({ end }) => end === reach.end);
+    const other = others[at];
+    if (other === undefined) others.push(reach);
+    else others[at] = both(other, reach);
+    this.#byStart.set(reach.start, others);
   }
 
   /**
@@ -91,19 +102,32 @@ export class RuleTree {
       const slash = start.indexOf('/', end);
       end = slash === -1 ? -1 : slash + 1;
     }
-    for (let at = firstFrom(this.#patterns, start); at < this.#patterns.length; at += 1) {
-      const reach = this.#patterns[at];
+    for (let at = firstFrom(this.#reaches, start); at < this.#reaches.length; at += 1) {
+      const reach = this.#reaches[at];
       if (reach === undefined || !overlap(reach, range)) return;
       yield reach;
     }
   }
 }
 
-/** Where the names of a pattern lie: within this range, by the segments before its first `*`. */
+/** Where the names of patterns lie: within this range, by the segments before their first `*`. */
 interface Reach extends NameRange {
-  /** It is for all names of the range. */
+  /** One of them is for all names of the range. */
   readonly isRest: boolean;
-  readonly decisive: Decisive;
+  /** What each of them allows. */
+  readonly capabilities: ReadonlySet<Capability>;
+}
+
+function both(one: Reach, other: Reach): Reach {
+  return {
+    ...one,
+    isRest: one.isRest || other.isRest,
+    capabilities: new Set([...one.capabilities].filter((capability) => other.capabilities.has(capability))),
+  };
+}
+
+function reachOf({ start, end }: NameRange, { capabilities }: Decisive, isRest = false): Reach {
+  return { start, end, isRest, capabilities };
 }
 
 /** `prefix` is what all names of the place begin with; not fixed: behind a `*`. */
@@ -112,15 +136,15 @@ function* reachesBelow(
   { prefix, isFixed }: { readonly prefix: string; readonly isFixed: boolean },
 ): Generator<Reach> {
   const within = { start: prefix, end: behindPrefix(prefix) };
-  if (place.rest !== null) yield { ...within, isRest: isFixed, decisive: place.rest };
+  if (place.rest !== null) yield reachOf(within, place.rest, isFixed);
   for (const [text, next] of place.literals) {
     const name = prefix + text;
     const own = isFixed ? { start: name, end: `${name}\0` } : within;
-    if (next.end !== null) yield { ...own, isRest: false, decisive: next.end };
+    if (next.end !== null) yield reachOf(own, next.end);
     yield* reachesBelow(next, { prefix: isFixed ? `${name}/` : prefix, isFixed });
   }
   if (place.any === null) return;
-  if (place.any.end !== null) yield { ...within, isRest: false, decisive: place.any.end };
+  if (place.any.end !== null) yield reachOf(within, place.any.end);
   yield* reachesBelow(place.any, { prefix, isFixed: false });
 }
 

@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { BUILT_IN_ROLES } from '../../../src/access/policy/builtInRoles.ts';
 import { type Asker, decide } from '../../../src/access/policy/decide.ts';
 import { type ParsedPolicy, parsePolicy } from '../../../src/access/policy/policy.ts';
 import { ALL_RIGHTS, NO_RIGHTS, Rights } from '../../../src/access/policy/rights.ts';
+import { CAPABILITIES, RuleTree } from '../../../src/access/policy/ruleTree.ts';
 import { present } from '../../../src/base/assert.ts';
 import type { CommandBody } from '../../../src/command/body.ts';
 import { COMPARE_TARGET, type Compare, type Operation, RELATION } from '../../../src/proto/storage.ts';
@@ -154,6 +155,33 @@ describe('what may be granted', () => {
       expect(ALL_RIGHTS.includes(parsed)).toBe(true);
       expect(NO_RIGHTS.includes(parsed)).toBe(false);
     }
+  });
+});
+
+describe('a policy of a thousand patterns that lie in one range', () => {
+  it('has each capability asked for once, and no more than a few patterns looked at for it', () => {
+    const rules = Object.fromEntries(
+      Array.from({ length: 1_000 }, (_, at) => [`*/x${at}`, [...CAPABILITIES]] as const),
+    );
+    const wide = policy({ ...rules, '**': [...CAPABILITIES] });
+    const rights = new Rights([wide]);
+    const lookUp = vi.spyOn(RuleTree.prototype, 'allowsAll');
+    try {
+      expect(rights.includes(wide)).toBe(true);
+      expect(lookUp).toHaveBeenCalledTimes(CAPABILITIES.length);
+      const trees = lookUp.mock.contexts as RuleTree[];
+      expect(new Set(trees.map(({ reachCount }) => reachCount))).toEqual(new Set([1]));
+    } finally {
+      lookUp.mockRestore();
+    }
+  });
+
+  it('has the capabilities of all of them asked for', () => {
+    const most = new Rights([policy({ '**': ['read', 'write'] })]);
+    expect(most.includes(policy({ '*/a': ['read'], '*/b': ['write'] }))).toBe(true);
+    expect(most.includes(policy({ '*/a': ['read'], '*/b': ['write'], '*/c': ['delete'] }))).toBe(false);
+    expect(most.includes(policy({ 'a/': ['read'], 'a/**': ['delete'] }))).toBe(false);
+    expect(most.includes(policy({ 'a/': ['delete'], 'a/**': ['read'] }))).toBe(false);
   });
 });
 

@@ -136,6 +136,28 @@ describe('a range of names', () => {
   }, 60_000);
 });
 
+describe('patterns of the same range', () => {
+  it('are looked at as one, whatever they allow', () => {
+    const rules = Array.from({ length: 1_000 }, (_, at) => rule(`*/x${at}`, 'read', 'list'));
+    const open = { start: '', end: '' };
+    const tree = new RuleTree([{ policy: 'many', rules: [rule('**', 'read'), ...rules] }]);
+    expect([tree.reachCount, tree.allowsAll(open, 'read'), tree.allowsAll(open, 'list')]).toEqual([
+      1,
+      true,
+      false,
+    ]);
+    const denying = new RuleTree([{ policy: 'many', rules: [rule('**', 'read'), ...rules, rule('*/y')] }]);
+    expect([denying.reachCount, denying.allowsAll(open, 'read')]).toEqual([1, false]);
+  });
+
+  it('are two where one is a name and the other all that begin with it', () => {
+    const tree = new RuleTree([{ policy: 'p', rules: [rule('a/', 'read'), rule('a/**', 'read', 'list')] }]);
+    expect(tree.reachCount).toBe(2);
+    expect(tree.allowsAll({ start: 'a/', end: 'a0' }, 'list')).toBe(false);
+    expect(tree.allowsAll({ start: 'a/\0', end: 'a0' }, 'list')).toBe(true);
+  });
+});
+
 /** All of up to three segments. */
 function everyName(): readonly string[] {
   const more = (names: readonly string[]) => names.flatMap((name) => TEXTS.map((text) => `${name}/${text}`));
