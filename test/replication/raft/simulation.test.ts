@@ -4,7 +4,7 @@ import { isJoint } from '../../../src/replication/raft/configuration.ts';
 import type { MemberChange } from '../../../src/replication/raft/types.ts';
 import { Cluster, lastOnDisk, type Machine } from './cluster.ts';
 
-const SEEDS = Number(process.env['RAFT_SEEDS'] ?? 200);
+const SEEDS = Number(process.env['RAFT_SEEDS'] ?? 100);
 const FIRST_SEED = Number(process.env['RAFT_FIRST_SEED'] ?? 1);
 const STEPS = Number(process.env['RAFT_STEPS'] ?? 2_500);
 
