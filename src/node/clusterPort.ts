@@ -300,11 +300,8 @@ export class NodeClusterPort implements ClusterPort {
   ): Promise<void> {
     const { core, identity } = this.#parts;
     const { nodeId } = core.membership.find(member);
-    const record = askedRecord(principal, {
-      action,
-      resource: nodeId,
-      detail: force ? 'asked for, with force' : 'asked for',
-    });
+    const detail = force ? 'asked for, with force' : 'asked for';
+    const record = askedRecord(principal, { action, resource: nodeId, detail });
     const node = { kind: 'node', name: identity.nodeId, address: '' };
     const outcome = await core.submit.submit(
       { principal: node, noteAudit: { records: [record] } },
