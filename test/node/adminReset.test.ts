@@ -60,7 +60,9 @@ it(
     cpSync(resetFile(folder), join(folders.root, 'copy'));
     let node = await folders.start(folder);
     await isDone(folder);
-    expect(folder.logger.warnings.join()).toContain('the administrator was reset');
+    // Said once the file is gone.
+    const isSaid = () => folder.logger.warnings.join().includes('the administrator was reset');
+    await until(isSaid, 'it is said');
     await expect(login(node, admin, first.password)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
     const token = await login(node, admin, password);
     const client = new HoldfastClient({ endpoints: [node.apiAddress], ca: admin.ca, token });
