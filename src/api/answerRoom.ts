@@ -22,10 +22,14 @@ export class AnswerRoom {
     this.#bytesMax = bytesMax;
   }
 
-  /** Resolves, in the order of asking, when there is room; never once the call is released or the room closed. */
+  /**
+   * Resolves, in the order of asking, when there is room, and at once for a call that has as much already; never once the call is
+   * released or the room closed.
+   */
   ask(call: object, bytesMax: number): Promise<void> {
     return new Promise((resolve) => {
       if (this.#closed) return;
+      if ((this.#granted.get(call) ?? -1) >= bytesMax) return resolve();
       this.#asking.push({ call, bytesMax, grant: resolve });
       this.#grant();
     });
@@ -65,7 +69,7 @@ export class AnswerRoom {
       const takenBytes = this.#grantedBytes + this.#unsentBytes;
       // What is larger than the room goes alone.
       if (takenBytes > 0 && takenBytes + bytesMax > this.#bytesMax) break;
-      this.#granted.set(call, bytesMax);
+      this.#granted.set(call, (this.#granted.get(call) ?? 0) + bytesMax);
       this.#grantedBytes += bytesMax;
       granted += 1;
       grant();

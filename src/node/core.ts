@@ -110,7 +110,8 @@ export class NodeCore {
     });
     const { nodeId } = identity;
     this.denials = new Denials({ submit: this.submit, clock, nodeId });
-    this.tokenUses = new TokenUses({ nodeId, store, submit: this.submit, stampMs });
+    const nowMs = (): number => this.logClock.nowMs();
+    this.tokenUses = new TokenUses({ nodeId, store, submit: this.submit, nowMs });
     this.read = new Read({
       clock,
       ports: {

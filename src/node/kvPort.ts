@@ -112,9 +112,10 @@ export class NodeKvPort implements KvPort {
   async #auditedGet(caller: Caller, request: GetRequest, key: string): Promise<GetResponse> {
     this.#requireState();
     await this.#authorisation.requireAuditedValue(caller, key);
-    await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     const read = { ...WHOLE_PAGE, range: rangeOfKey(key), revision: request.revision };
     const { revision, names } = await this.#auditedReads.allow(caller, read);
+    // Only now: room that is held while the record is on its way is held from all others of the session.
+    await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     const item = names.has(key) ? this.#store.get(key, revision) : null;
     return { revision: request.revision === 0 ? revision : this.#store.revision, item };
   }

@@ -7,8 +7,8 @@ export interface TokenUsesParts {
   readonly nodeId: string;
   readonly store: Pick<Store, 'access'>;
   readonly submit: Pick<Submit, 'submit'>;
-  /** What log time would be by now. */
-  readonly stampMs: () => number;
+  /** What log time is by now; leaves no trace, since every request asks. */
+  readonly nowMs: () => number;
 }
 
 /**
@@ -27,12 +27,12 @@ export class TokenUses {
 
   /** @param address host:port */
   note(id: string, address: string): void {
-    const { store, stampMs } = this.#parts;
+    const { store, nowMs } = this.#parts;
     const token = store.access.token(id);
     const host = hostOf(address);
     if (token === null) return;
     const isKnown = token.addresses.includes(host);
-    if (isKnown && stampMs() < token.lastUsedMs + LIMITS.tokenUseNotedMs) return;
+    if (isKnown && nowMs() < token.lastUsedMs + LIMITS.tokenUseNotedMs) return;
     const key = `${id} ${host}`;
     if (this.#waiting.has(key) || this.#waiting.size >= LIMITS.tokenUsesWaitingMax) return;
     this.#waiting.set(key, { id, address });

@@ -136,7 +136,7 @@ export const ALERTS: readonly Mutation[] = [
     name: 'each use of a token is an entry',
     protects: 'token use',
     file: 'src/node/tokenUses.ts',
-    find: 'if (isKnown && stampMs() < token.lastUsedMs + LIMITS.tokenUseNotedMs) return;',
+    find: 'if (isKnown && nowMs() < token.lastUsedMs + LIMITS.tokenUseNotedMs) return;',
     replace: '',
     noticedBy: [TOKEN_USES],
   },

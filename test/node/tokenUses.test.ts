@@ -24,7 +24,7 @@ beforeEach(() => {
         return Promise.resolve({ done: {}, replayed: false });
       },
     },
-    stampMs: () => nowMs,
+    nowMs: () => nowMs,
   });
 });
 
