@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { present } from '../src/base/assert.ts';
+import { toHoldfastError } from '../src/base/errors.ts';
 import type { HoldfastError } from '../src/client/index.ts';
 import { loadControlKeys } from '../src/envelope/keySources.ts';
 import { KEY_CHANGE_FAILPOINTS, type KeyChangeFailpoint } from '../test/patches/keyChangeFailpoints.ts';
@@ -39,7 +41,7 @@ afterAll(async () => {
 async function rekey(disturb: () => Promise<void>): Promise<void> {
   const client = await cluster.client(undefined, LIMIT_MS);
   try {
-    const { id } = await client.cluster.beginKeyChange({ kind: 'rekey', source: 'file' });
+    const id = await begin(client);
     const disturbed = disturb();
     await Promise.all([disturbed, finish(client, id)]);
   } finally {
@@ -53,19 +55,45 @@ async function rekey(disturb: () => Promise<void>): Promise<void> {
   );
 }
 
+/** Null: whoever was asked died before it had answered, so nobody knows whether it is done. */
+async function unlessUnknown<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked;
+  } catch (thrown) {
+    if (toHoldfastError(thrown).code === 'OUTCOME_UNKNOWN') return null;
+    throw thrown;
+  }
+}
+
+const changeAtLeader = async () =>
+  (await cluster.statuses()).find(({ role }) => role === 'leader')?.keyChange;
+
+/** The id of a rekey that has begun: the leader may die of it so soon that its answer never comes. */
+async function begin(client: Awaited<ReturnType<LocalCluster['client']>>): Promise<string> {
+  const before = (await changeAtLeader())?.id;
+  const answer = await unlessUnknown(client.cluster.beginKeyChange({ kind: 'rekey', source: 'file' }));
+  if (answer !== null) return answer.id;
+  let id: string | undefined;
+  await until(LIMIT_MS, 'the rekey that was asked for to be under way', async () => {
+    id = (await changeAtLeader())?.id;
+    return id !== undefined && id !== '' && id !== before;
+  });
+  return present(id, 'id of the rekey');
+}
+
 /** Confirms the key as soon as all have it, and waits for the end. */
 async function finish(client: Awaited<ReturnType<LocalCluster['client']>>, id: string): Promise<void> {
   await until(
     LIMIT_MS,
     () => `rekey ${id} to be finished; the logs say:\n${cluster.lastWords()}`,
     async () => {
-      const change = (await cluster.statuses()).find(({ role }) => role === 'leader')?.keyChange;
+      const change = await changeAtLeader();
       if (change?.id !== id) return false;
       if (change.phase === 'finished') return true;
       const { newFingerprint, confirmed, members, phase } = change;
       const isProved = members.length === 3 && members.every(({ proved }) => proved);
       if (phase === 'preparing' && isProved && !confirmed)
-        await client.cluster.confirmKeyChange({ id, newFingerprint });
+        await unlessUnknown(client.cluster.confirmKeyChange({ id, newFingerprint }));
       return false;
     },
   );
