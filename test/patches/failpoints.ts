@@ -112,7 +112,7 @@ export const FAILPOINT_PATCHES: readonly SourcePatch[] = Object.entries<Failpoin
 /** Windows so small that what is rare in a large cluster happens within a second. */
 export const SMALL_WINDOWS: readonly SourcePatch[] = [
   limit('logTrailingEntries: 10_000', 'logTrailingEntries: 200'),
-  limit('logHeldEntries: 100_000', 'logHeldEntries: 800'),
+  limit('logHeldEntries: 100_000', 'logHeldEntries: 250'),
   limit('historyRevisionsKept: 100_000', 'historyRevisionsKept: 500'),
   limit('historyAgeMs: 3_600_000', 'historyAgeMs: 1_000'),
   limit('snapshotChunkBytes: 1 * MiB', 'snapshotChunkBytes: 16 * KiB'),
