@@ -4,6 +4,8 @@ interface Asking {
   readonly grant: () => void;
 }
 
+const GRANTED_KEPT_MAX = 256;
+
 /**
  * Bounds what is read for one session and has not gone out: a request of a few bytes may ask for a page of
  * megabytes, and thousands of them fit into a frame. Who reads asks for the most that it may read, and gives that
@@ -15,7 +17,9 @@ export class AnswerRoom {
   readonly #granted = new Map<object, number>();
   #grantedBytes = 0;
   #unsentBytes = 0;
+  /** In the order of asking; those before `#head` have been granted. */
   #asking: Asking[] = [];
+  #head = 0;
   #closed = false;
 
   constructor(bytesMax: number) {
@@ -30,8 +34,11 @@ export class AnswerRoom {
     return new Promise((resolve) => {
       if (this.#closed) return;
       if ((this.#granted.get(call) ?? -1) >= bytesMax) return resolve();
+      if (this.#head === this.#asking.length && this.#fits(bytesMax)) {
+        this.#take(call, bytesMax);
+        return resolve();
+      }
       this.#asking.push({ call, bytesMax, grant: resolve });
-      this.#grant();
     });
   }
 
@@ -39,7 +46,8 @@ export class AnswerRoom {
   release(call: object): void {
     const bytes = this.#granted.get(call);
     if (bytes === undefined) {
-      this.#asking = this.#asking.filter((asking) => asking.call !== call);
+      this.#asking = this.#asking.slice(this.#head).filter((asking) => asking.call !== call);
+      this.#head = 0;
       return;
     }
     this.#granted.delete(call);
@@ -61,19 +69,35 @@ export class AnswerRoom {
   close(): void {
     this.#closed = true;
     this.#asking = [];
+    this.#head = 0;
   }
 
   #grant(): void {
-    let granted = 0;
-    for (const { call, bytesMax, grant } of this.#asking) {
-      const takenBytes = this.#grantedBytes + this.#unsentBytes;
-      // What is larger than the room goes alone.
-      if (takenBytes > 0 && takenBytes + bytesMax > this.#bytesMax) break;
-      this.#granted.set(call, (this.#granted.get(call) ?? 0) + bytesMax);
-      this.#grantedBytes += bytesMax;
-      granted += 1;
-      grant();
+    for (let next = this.#asking[this.#head]; next !== undefined; next = this.#asking[this.#head]) {
+      if (!this.#fits(next.bytesMax)) return this.#trim();
+      this.#head += 1;
+      this.#take(next.call, next.bytesMax);
+      next.grant();
     }
-    if (granted > 0) this.#asking = this.#asking.slice(granted);
+    this.#asking = [];
+    this.#head = 0;
+  }
+
+  /** Those that have been granted go, many at a time. */
+  #trim(): void {
+    if (this.#head < GRANTED_KEPT_MAX) return;
+    this.#asking = this.#asking.slice(this.#head);
+    this.#head = 0;
+  }
+
+  /** What is larger than the room goes alone. */
+  #fits(bytesMax: number): boolean {
+    const takenBytes = this.#grantedBytes + this.#unsentBytes;
+    return takenBytes === 0 || takenBytes + bytesMax <= this.#bytesMax;
+  }
+
+  #take(call: object, bytesMax: number): void {
+    this.#granted.set(call, (this.#granted.get(call) ?? 0) + bytesMax);
+    this.#grantedBytes += bytesMax;
   }
 }

@@ -131,12 +131,7 @@ export class Authorisation {
 
   /** Whether the asker is still somebody; for what stays open. */
   isKnown(principal: Principal): boolean {
-    try {
-      this.#asker(principal);
-      return true;
-    } catch {
-      return false;
-    }
+    return this.#knownAsker(principal) !== null;
   }
 
   /**
@@ -145,7 +140,8 @@ export class Authorisation {
    */
   async require(caller: Caller, deed: Deed, judge: (asker: Asker) => Decision): Promise<void> {
     const { principal } = caller;
-    if (this.isKnown(principal) && judge(this.#asker(principal)).allowed) return;
+    const asker = this.#knownAsker(principal);
+    if (asker !== null && judge(asker).allowed) return;
     await this.#read.linearizable(caller.deadlineMs);
     this.#recorded({ principal, ...deed }, () => requireAllowed(judge(this.#asker(principal))));
   }
@@ -173,9 +169,10 @@ export class Authorisation {
   }
 
   /** Before the command that reads it: a denial that it would come to anyway costs no entry of the log. @throws as require */
-  requireAuditedValue(caller: Caller, name: string): Promise<void> {
+  async requireAuditedValue(caller: Caller, name: string): Promise<void> {
+    if (this.#knownAsker(caller.principal)?.rights.allowsValue(name) === true) return;
     const deed = { action: readingOf(name), name, detail: '' };
-    return this.require(caller, deed, (asker) => decideValue(asker, name));
+    await this.require(caller, deed, (asker) => decideValue(asker, name));
   }
 
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
@@ -225,11 +222,20 @@ export class Authorisation {
 
   /** Whether all values may be handed out to him, be there such names or not. */
   readsAll(principal: Principal): boolean {
-    return this.isKnown(principal) && this.#asker(principal).rights.allowsValues({ start: '', end: '' });
+    return this.#knownAsker(principal)?.rights.allowsValues({ start: '', end: '' }) ?? false;
+  }
+
+  /** Null: nobody any more. */
+  #knownAsker(principal: Principal): Asker | null {
+    try {
+      return this.#asker(principal);
+    } catch {
+      return null;
+    }
   }
 
   #asker(principal: Principal): Asker {
-    return this.#store.access.asker(principal, this.#nowMs());
+    return this.#store.access.asker(principal, this.#nowMs);
   }
 }
 

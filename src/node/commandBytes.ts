@@ -1,3 +1,4 @@
+import { asBuffer } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Command, KeyRange, Operation } from '../proto/storage.ts';
 
@@ -54,7 +55,8 @@ function goesOverKeys({ delete: deletion, range }: Operation): boolean {
 }
 
 export function isOneKey({ start, end }: KeyRange): boolean {
-  return end.length === start.length + 1 && end.at(-1) === 0 && start.every((byte, i) => end[i] === byte);
+  if (end.length !== start.length + 1 || end[start.length] !== 0) return false;
+  return asBuffer(end).compare(start, 0, start.length, 0, start.length) === 0;
 }
 
 /**

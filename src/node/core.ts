@@ -166,8 +166,7 @@ export class NodeCore {
     return new LogClock({
       clock,
       appliedTimeMs: () => store.logTimeMs,
-      voterCount: () => this.log().status().configuration.voters.length,
-      offsets: () => this.log().clockOffsets(),
+      voterClocks: () => this.log().voterClocks(),
     });
   }
 

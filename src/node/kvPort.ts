@@ -115,7 +115,7 @@ export class NodeKvPort implements KvPort {
     const read = { ...WHOLE_PAGE, range: rangeOfKey(key), revision: request.revision };
     const { revision, names } = await this.#auditedReads.allow(caller, read);
     // Only now: room that is held while the record is on its way is held from all others of the session.
-    await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
+    if (names.has(key)) await caller.room?.(this.#store.bytesOf(key, revision));
     const item = names.has(key) ? this.#store.get(key, revision) : null;
     return { revision: request.revision === 0 ? revision : this.#store.revision, item };
   }

@@ -1,19 +1,13 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
-
-export interface ClockOffset {
-  /** How far that voter's wall clock is ahead of ours, milliseconds. */
-  readonly aheadMs: number;
-}
+import type { VoterClocks } from '../replication/replicatedLog.ts';
 
 export interface LogClockSources {
   readonly clock: Clock;
-  /** Log time as applied, and how many voters there are, this node included when it is one. */
+  /** Log time as applied. */
   readonly appliedTimeMs: () => number;
-  readonly voterCount: () => number;
-  /** The other voters' clocks as last heard. */
-  readonly offsets: () => readonly ClockOffset[];
+  readonly voterClocks: () => VoterClocks;
 }
 
 /** After our clock was set, what was heard of the others' compares them with what it showed before. */
@@ -81,10 +75,9 @@ export class LogClock {
   /** Whether the own clock is used: a majority of clocks is known, and ours is not far ahead of their median. */
   trusted(): boolean {
     if (this.#sources.clock.monotonicMs() < this.#distrustedUntilMs) return false;
-    const aheadMs = this.#sources.offsets().map((offset) => offset.aheadMs);
-    const known = [0, ...aheadMs].toSorted((left, right) => left - right);
-    const voters = Math.max(1, this.#sources.voterCount());
-    if (known.length <= Math.floor(voters / 2)) return false;
+    const { voterCount, othersAheadMs } = this.#sources.voterClocks();
+    const known = [0, ...othersAheadMs].sort((left, right) => left - right);
+    if (known.length <= Math.floor(Math.max(1, voterCount) / 2)) return false;
     const medianMs = known[Math.floor((known.length - 1) / 2)] ?? 0;
     return -medianMs <= LIMITS.clockAheadMsMax;
   }

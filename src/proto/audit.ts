@@ -36,6 +36,7 @@ export interface AuditRow {
   readonly timeMs: number;
   readonly previousHash: Uint8Array;
   readonly records: readonly AuditRecord[];
+  readonly common: AuditRecord | Unset;
 }
 
 export const auditRowCodec = codec<AuditRow>('holdfast.storage.v1.AuditRow');

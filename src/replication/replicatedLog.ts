@@ -15,6 +15,14 @@ export type MembershipRefusal = ProposalRefusal | 'pending' | 'invalid';
 /** Asks for `payload` once, when it has assigned the place. */
 export type Seal = (place: Place) => Uint8Array;
 
+/** The clocks of the voters, as one node has heard of them. */
+export interface VoterClocks {
+  /** This node included when it is a voter. */
+  readonly voterCount: number;
+  /** How far those of the other voters that were heard are ahead of ours, milliseconds. */
+  readonly othersAheadMs: readonly number[];
+}
+
 /**
  * A totally ordered, durable log that sees only sealed bytes. Raft is one implementation; a second one on an
  * existing engine must be able to pass the same conformance suite, so nothing here names Raft's insides but `status`.
@@ -34,8 +42,7 @@ export interface ReplicatedLog {
   readBarrier(deadlineMs: number): Promise<LogIndex>;
   transferLeadership(target: NodeId): void;
   status(): RaftStatus;
-  /** How far the clocks of other voters are ahead of ours, as last heard, milliseconds; own node not included. */
-  clockOffsets(): readonly { readonly nodeId: NodeId; readonly aheadMs: number }[];
+  voterClocks(): VoterClocks;
   /** The state machine's durable place has moved on: the log may forget what lies below, less a trailing window. */
   durable(metadata: SnapshotMetadata): void;
   /**

@@ -92,8 +92,11 @@ export class Access {
     return this.#dueMs === Number.POSITIVE_INFINITY ? null : this.#dueMs;
   }
 
-  /** Who asks, as the state is. @throws HoldfastError UNAUTHENTICATED, PERMISSION_DENIED */
-  asker(principal: Principal, timeMs: number): Asker {
+  /**
+   * Who asks, as the state is. `timeMs` is asked for where the answer hangs on the time.
+   * @throws HoldfastError UNAUTHENTICATED, PERMISSION_DENIED
+   */
+  asker(principal: Principal, timeMs: () => number): Asker {
     const { kind, name } = principal;
     switch (kind) {
       case 'client':
@@ -101,7 +104,7 @@ export class Access {
       case 'node':
         return { kind, rights: NO_RIGHTS };
       case 'token':
-        return { kind, rights: this.#rightsOf(this.requireToken(name, timeMs).roles) };
+        return { kind, rights: this.#rightsOf(this.requireToken(name, timeMs()).roles) };
       case 'user':
         return { kind, user: name, rights: this.#rightsOf(this.users.requireSession(principal).roles) };
       default:

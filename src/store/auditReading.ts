@@ -1,7 +1,6 @@
 import { type ChainedRecord, chained } from '../audit/record/chain.ts';
 import { asBuffer } from '../base/bytes.ts';
-import { bytesField } from '../command/keys.ts';
-import { type AuditRecord, auditRowCodec } from '../proto/audit.ts';
+import { decodeAuditRow } from './auditRow.ts';
 import type { Database, DatabaseRow } from './database.ts';
 import { runningFailure } from './database.ts';
 import type { Generation } from './generation.ts';
@@ -66,31 +65,11 @@ async function portionFrom(database: Database, number: number): Promise<readonly
 function recordsOf({ key, envelope }: DatabaseRow, sealer: RowSealer): readonly ChainedRecord[] {
   const place = parseRowKey(key);
   const encoded = encodeRow(place, sealer.openOrCorrupt(place, envelope));
-  const { index, timeMs, previousHash, records } = auditRowCodec.decode(plaintextOf(encoded));
-  return chained(records.map(whole), {
+  const { index, timeMs, previousHash, records } = decodeAuditRow(plaintextOf(encoded));
+  return chained(records, {
     sequence: place.number,
     index,
     timeMs,
     previousHash: asBuffer(previousHash),
   });
-}
-
-/** With every field of its own, whatever was written of it. */
-function whole(record: AuditRecord): AuditRecord {
-  const { principalKind, principal, session, address, node, action, result, requestId, detail } = record;
-  return {
-    principalKind,
-    principal,
-    session,
-    address,
-    node,
-    action,
-    resource: bytesField(record.resource),
-    resourceEnd: bytesField(record.resourceEnd),
-    result,
-    requestId,
-    revision: record.revision,
-    count: record.count,
-    detail,
-  };
 }

@@ -1,10 +1,11 @@
-import { type ChainHead, NO_AUDIT_HASH, recordHash } from '../audit/record/chain.ts';
+import { type ChainHead, chainEnd, NO_AUDIT_HASH } from '../audit/record/chain.ts';
 import { isSignedBy } from '../audit/record/checkpoint.ts';
 import { asBuffer } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type AuditCheckpoint, type AuditRecord, auditRowCodec } from '../proto/audit.ts';
+import type { AuditCheckpoint, AuditRecord } from '../proto/audit.ts';
 import type { HeadRow } from '../proto/storage.ts';
+import { decodeAuditRow, encodeAuditRow } from './auditRow.ts';
 import { AuditRows } from './auditRows.ts';
 import { AuditRules } from './auditRules.ts';
 import { plaintextOf, type Row, type RowPlace } from './row.ts';
@@ -65,17 +66,17 @@ export class AuditTrail {
     const { index, timeMs } = this.#time;
     this.#records = [];
     this.#recordsBytes = 0;
-    this.#advance(records, { index, timeMs });
+    this.#head = chainEnd(records, { head: this.#head, index, timeMs });
     const number = sequence + 1;
     const { digest } = this.#changes.create(
       placeOf(number),
-      auditRowCodec.encode({ index, timeMs, previousHash, records: records.map(withoutDefaults) }),
+      encodeAuditRow({ index, timeMs, previousHash, records }),
     );
     this.rows.push({ number, timeMs, previousHash, digest });
   }
 
   load(row: Row, encoded: Buffer): void {
-    const { index, timeMs, previousHash, records } = auditRowCodec.decode(plaintextOf(encoded));
+    const { index, timeMs, previousHash, records } = decodeAuditRow(plaintextOf(encoded));
     if (this.rows.length === 0) this.#head = headOf(this.rules.checkpoint);
     const { sequence, hash } = this.#head;
     if (row.number !== sequence + 1 || !hash.equals(asBuffer(previousHash)) || records.length === 0) {
@@ -83,7 +84,7 @@ export class AuditTrail {
     }
     const { digest } = this.#changes.loaded(row);
     this.rows.push({ number: row.number, timeMs, previousHash, digest });
-    this.#advance(records, { index, timeMs });
+    this.#head = chainEnd(records, { head: this.#head, index, timeMs });
   }
 
   /** Whether the rows that were loaded come to where the head row says. */
@@ -115,21 +116,6 @@ export class AuditTrail {
     }
     this.rules.setCheckpoint(checkpoint, at.place);
   }
-
-  #advance(records: readonly AuditRecord[], time: { readonly index: number; readonly timeMs: number }): void {
-    let { sequence, hash } = this.#head;
-    for (const record of records) {
-      sequence += 1;
-      hash = recordHash(record, { sequence, ...time, previousHash: hash });
-    }
-    this.#head = { sequence, hash };
-  }
-}
-
-/** What is not written takes no bytes. */
-function withoutDefaults(record: AuditRecord): AuditRecord {
-  const given = Object.entries(record).filter(([, value]) => value !== 0 && value.length !== 0);
-  return Object.fromEntries(given) as unknown as AuditRecord;
 }
 
 export interface PruneTime {

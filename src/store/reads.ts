@@ -37,6 +37,13 @@ export function readKey(
   return version === undefined ? null : records.keyValue(version);
 }
 
+/** What `readKey` would give, bytes of key and value. @throws as checkRevision */
+export function keyBytes(records: Records, { key, revision }: { key: string; revision: number }): number {
+  checkRevision(records, revision);
+  const entry = records.keys.get(key);
+  return (revision === 0 ? live(entry) : versionAt(entry, revision))?.bytes ?? 0;
+}
+
 export interface Page {
   readonly keysMax: number;
   /** Of keys and values. */

@@ -26,7 +26,7 @@ import type { RowBytes } from './rowBytes.ts';
 import { RowChanges } from './rowChanges.ts';
 import { Tokens } from './tokens.ts';
 import { applyTransaction } from './transaction.ts';
-import type { AppliedEntry, AppliedOutcomes, AppliedPlace } from './types.ts';
+import type { AppliedEntry, AppliedOutcomes, AppliedPlace, StoreSize } from './types.ts';
 import { applyValueReads } from './valueReads.ts';
 import type { EntryChanges } from './writer.ts';
 
@@ -122,6 +122,12 @@ export class State {
     );
   }
 
+  get size(): Omit<StoreSize, 'watches'> {
+    const { liveKeys, liveBytes, historyBytes, events } = this.records;
+    const counts = { clients: this.clients.count, tokens: this.tokens.count };
+    return { liveKeys, liveBytes, historyBytes, historyRecords: events.length, ...counts };
+  }
+
   /** How far the state is. */
   head(): HeadRow {
     return {
@@ -206,7 +212,7 @@ export class State {
       checkPrincipal(command.principal) ?? checkBody(body) ?? (request ? checkRequestId(request) : null);
     if (reason !== null) throw reason;
     const principal = present(command.principal, 'checked principal');
-    const asker = this.access.asker(principal, this.#timeMs);
+    const asker = this.access.asker(principal, () => this.#timeMs);
     requireAllowed(decide(asker, body));
     const asked: Asked = { body, principal, asker, place };
     return request ? this.#once(request, asked) : this.#execute(asked);

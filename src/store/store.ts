@@ -27,7 +27,7 @@ import {
   writeEmptyState,
 } from './openGeneration.ts';
 import { type Pass, passOver } from './pass.ts';
-import { readHistory, readKey, readRange } from './reads.ts';
+import { keyBytes, readHistory, readKey, readRange } from './reads.ts';
 import { compactState, type RewrittenState, rewriteState } from './rewrite.ts';
 import { type ScrubbedState, type ScrubPace, scrubState } from './scrub.ts';
 import { type SealedRows, type StoreSnapshot, snapshotOf } from './snapshot.ts';
@@ -49,8 +49,7 @@ import type {
 import { WatchHub } from './watchHub.ts';
 
 /**
- * The state of a node: keys and their history, clients, tokens, members. The log drives it through `apply`;
- * everyone else only reads. All reads are of the applied state and synchronous.
+ * The state of a node. The log drives it through `apply`; everyone else only reads, of the applied state and synchronously.
  */
 export class Store {
   readonly #options: StoreOptions;
@@ -208,10 +207,7 @@ export class Store {
 
   /** Numbers for status and metrics. */
   get size(): StoreSize {
-    const { records, clients, tokens } = this.#generation.state;
-    const { liveKeys, liveBytes, historyBytes, events } = records;
-    const counts = { clients: clients.count, tokens: tokens.count, watches: this.#watches.count };
-    return { liveKeys, liveBytes, historyBytes, historyRecords: events.length, ...counts };
+    return { ...this.#generation.state.size, watches: this.#watches.count };
   }
 
   /** The authority, or null before the bootstrap. The private key is the store's own memory: do not keep it. */
@@ -258,11 +254,15 @@ export class Store {
     return readKey(this.#generation.state.records, { key, revision });
   }
 
+  /** What `get` would give, bytes of key and value. @throws as get */
+  bytesOf(key: string, revision: Revision): number {
+    return keyBytes(this.#generation.state.records, { key, revision });
+  }
+
   /** A page of at most LIMITS.pageKeysMax keys and LIMITS.pageBytesMax bytes. @throws as get */
   range(query: RangeQuery): RangeResult {
     this.requireState();
-    const { items, count, next, visited } = readRange(this.#generation.state.records, query);
-    return { items, count, next, visited };
+    return readRange(this.#generation.state.records, query);
   }
 
   /** The kept versions of a key, newest first; a page at most. */

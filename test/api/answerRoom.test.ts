@@ -29,3 +29,19 @@ it('a call that asks for more gives back all of it', async () => {
   room.release(call);
   await room.ask({}, 6);
 });
+
+it('gives room in the order of asking, however many wait', async () => {
+  const room = new AnswerRoom(1);
+  const calls = Array.from({ length: 1_000 }, () => ({}));
+  const granted: object[] = [];
+  for (const call of calls) void room.ask(call, 1).then(() => granted.push(call));
+  // One that gives up while it waits takes nobody's place.
+  const given = calls.filter((_, at) => at !== 500);
+  room.release(calls[500] ?? {});
+  for (const call of given) {
+    await Promise.resolve();
+    expect(granted.at(-1)).toBe(call);
+    room.release(call);
+  }
+  expect(granted).toEqual(given);
+});

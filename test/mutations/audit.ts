@@ -14,7 +14,7 @@ export const AUDIT: readonly Mutation[] = [
     name: 'a record does not cover the one before it',
     protects: 'I54',
     file: 'src/audit/record/chain.ts',
-    find: '  target.set(previousHash, 0);\n',
+    find: "  target.write(previousHash, 0, 'latin1');\n",
     replace: '  target.fill(0, 0, AUDIT_HASH_BYTES);\n',
     noticedBy: [VERIFY],
   },

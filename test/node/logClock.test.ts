@@ -19,8 +19,7 @@ beforeEach(() => {
   logClock = new LogClock({
     clock,
     appliedTimeMs: () => appliedMs,
-    voterCount: () => voters,
-    offsets: () => ahead.map((aheadMs) => ({ aheadMs })),
+    voterClocks: () => ({ voterCount: voters, othersAheadMs: ahead }),
   });
 });
 

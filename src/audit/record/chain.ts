@@ -49,10 +49,35 @@ const scratch = Buffer.alloc(SCRATCH_BYTES);
  * resource; then the texts in the order of `TEXTS`, UTF-8. Each of the last two kinds as u32 length and bytes; all
  * big-endian. docs/formats.md has it for those who check an export with a program of their own.
  */
-export function recordHash(record: AuditRecord, { sequence, timeMs, index, previousHash }: Place): Buffer {
+export function recordHash(record: AuditRecord, place: Place): Buffer {
+  return Buffer.from(
+    hashText(record, { ...place, previousHash: place.previousHash.toString('latin1') }),
+    'latin1',
+  );
+}
+
+/** How far a chain goes with these records behind its last. */
+export function chainEnd(
+  records: readonly AuditRecord[],
+  { head, ...time }: { readonly head: ChainHead } & Pick<Place, 'timeMs' | 'index'>,
+): ChainHead {
+  let { sequence } = head;
+  let previousHash = head.hash.toString('latin1');
+  for (const record of records) {
+    sequence += 1;
+    previousHash = hashText(record, { sequence, ...time, previousHash });
+  }
+  return { sequence, hash: Buffer.from(previousHash, 'latin1') };
+}
+
+/** Hashes as latin-1, which `binary` means here: a string of 32 characters costs less than a buffer, and there is one for each record. */
+function hashText(
+  record: AuditRecord,
+  { sequence, timeMs, index, previousHash }: Omit<Place, 'previousHash'> & { readonly previousHash: string },
+): string {
   assert(previousHash.length === AUDIT_HASH_BYTES, 'the hash of a record has 32 bytes');
   const target = roomFor(record);
-  target.set(previousHash, 0);
+  target.write(previousHash, 0, 'latin1');
   let at = AUDIT_HASH_BYTES;
   for (const number of [sequence, timeMs, index, record.revision, record.count]) {
     writeU64(target, number, at);
@@ -63,12 +88,28 @@ export function recordHash(record: AuditRecord, { sequence, timeMs, index, previ
     target.set(bytes, at + 4);
     at += 4 + bytes.length;
   }
+  at += writeTexts(record, target, at);
+  return hash('sha256', target.subarray(0, at), 'binary');
+}
+
+/** The texts of the record that was hashed last: who reads many values has them in all of the records. */
+let lastTexts: { readonly texts: readonly string[]; readonly encoded: Buffer } | null = null;
+
+function writeTexts(record: AuditRecord, target: Buffer, start: number): number {
+  const last = lastTexts;
+  if (last !== null && TEXTS.every((field, at) => record[field] === last.texts[at])) {
+    target.set(last.encoded, start);
+    return last.encoded.length;
+  }
+  let at = start;
   for (const field of TEXTS) {
     const length = target.write(record[field], at + 4, 'utf8');
     target.writeUInt32BE(length, at);
     at += 4 + length;
   }
-  return hash('sha256', target.subarray(0, at), 'buffer');
+  const texts = TEXTS.map((field) => record[field]);
+  lastTexts = { texts, encoded: Buffer.from(target.subarray(start, at)) };
+  return at - start;
 }
 
 /** The records of a row or a page at their places. */

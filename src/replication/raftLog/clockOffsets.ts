@@ -1,7 +1,8 @@
 import type { NodeId } from '../../base/ids.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { membersOf, votersOf } from '../raft/configuration.ts';
+import { isVoter, membersOf } from '../raft/configuration.ts';
 import type { Configuration } from '../raft/types.ts';
+import type { VoterClocks } from '../replicatedLog.ts';
 
 export interface ClockOffset {
   readonly nodeId: NodeId;
@@ -24,11 +25,11 @@ export class ClockOffsets {
     for (const nodeId of this.#aheadMs.keys()) if (!members.has(nodeId)) this.#aheadMs.delete(nodeId);
   }
 
-  /** Of the other voters that were heard. */
-  ofVoters(configuration: Configuration, ownId: NodeId): ClockOffset[] {
-    return votersOf(configuration).flatMap((nodeId) => {
-      const aheadMs = this.#aheadMs.get(nodeId);
-      return aheadMs === undefined || nodeId === ownId ? [] : [{ nodeId, aheadMs }];
-    });
+  ofVoters(configuration: Configuration, ownId: NodeId): VoterClocks {
+    const othersAheadMs: number[] = [];
+    for (const [nodeId, aheadMs] of this.#aheadMs) {
+      if (nodeId !== ownId && isVoter(configuration, nodeId)) othersAheadMs.push(aheadMs);
+    }
+    return { voterCount: configuration.voters.length, othersAheadMs };
   }
 }

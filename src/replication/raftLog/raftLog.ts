@@ -185,7 +185,7 @@ export class RaftLog implements ReplicatedLog {
     return this.#raft.status();
   }
 
-  clockOffsets(): { nodeId: NodeId; aheadMs: number }[] {
+  voterClocks(): ReturnType<ReplicatedLog['voterClocks']> {
     return this.#clockOffsets.ofVoters(this.#applier.configuration, this.#options.nodeId);
   }
 

@@ -280,8 +280,9 @@ test('forwards reach the leader; what it does not take comes back refused', asyn
 
 test('clocks of other voters are known', async () => {
   const leader = await start();
-  await waitFor(() => leader.log.clockOffsets().length === 2);
-  for (const { aheadMs } of leader.log.clockOffsets()) expect(Math.abs(aheadMs)).toBeLessThan(5_000);
+  await waitFor(() => leader.log.voterClocks().othersAheadMs.length === 2);
+  expect(leader.log.voterClocks().voterCount).toBe(3);
+  for (const aheadMs of leader.log.voterClocks().othersAheadMs) expect(Math.abs(aheadMs)).toBeLessThan(5_000);
 });
 
 test('all nodes stop and start again on real disks', async () => {
