@@ -63,12 +63,15 @@ export class AuditedTraffic {
     for (let count = 0; !this.#over.signal.aborted; count += 1) {
       const key = `${SECRETS}${this.#prefixes[0]}${reader}/${count % KEYS}`;
       try {
-        if (count % 5 === 0) await client.put(key, `value ${count}`, options);
-        else if (count % 5 === 1) {
+        if (count % 7 === 0) await client.put(key, `value ${count}`, options);
+        else if (count % 7 === 5) {
+          const { versions } = await client.history(key, options);
+          if (versions.length > 0) this.#note(key);
+        } else if (count % 7 === 1) {
           const { items } = await client.range({ prefix: `${SECRETS}${this.#prefixes[0]}`, ...options });
           for (const item of items) this.#note(item.key.toString());
         } else {
-          const { item } = await client.get(key, { ...options, serializable: count % 5 === 2 });
+          const { item } = await client.get(key, { ...options, serializable: count % 7 === 2 });
           if (item !== null) this.#note(key);
         }
       } catch (thrown) {

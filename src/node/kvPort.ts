@@ -97,26 +97,28 @@ export class NodeKvPort implements KvPort {
 
   async get(caller: Caller, request: GetRequest): Promise<GetResponse> {
     const key = keyFromBytes(request.key);
-    const { rules } = this.#store.audit;
-    if (!rules.isAudited(key)) {
+    const isAudited = (): boolean => this.#store.audit.rules.isAudited(key);
+    if (!isAudited()) {
       await this.#ready(caller, request);
       await caller.room?.(LIMITS.keyBytesMax + LIMITS.valueBytesMax);
     }
     // As the settings are now: they may have changed while it waited.
-    if (this.#store.audit.rules.isAudited(key)) return this.#auditedGet(caller, request, key);
+    if (isAudited()) return this.#repeated(() => this.#auditedGet(caller, request, key));
     this.#authorisation.requireValue(caller.principal, key);
     const item = this.#store.get(key, request.revision);
     return { revision: this.#store.revision, item };
   }
 
-  async #auditedGet(caller: Caller, request: GetRequest, key: string): Promise<GetResponse> {
+  async #auditedGet(caller: Caller, request: GetRequest, key: string): Promise<GetResponse | null> {
     this.#requireState();
     await this.#authorisation.requireAuditedValue(caller, key);
     const read = { ...WHOLE_PAGE, range: rangeOfKey(key), revision: request.revision };
-    const { revision, names } = await this.#auditedReads.allow(caller, read);
+    const deliverable = await this.#auditedReads.allow(caller, read);
+    const { revision } = deliverable;
     // Only now: room that is held while the record is on its way is held from all others of the session.
-    if (names.has(key)) await caller.room?.(this.#store.bytesOf(key, revision));
-    const item = names.has(key) ? this.#store.get(key, revision) : null;
+    await caller.room?.(this.#store.bytesOf(key, revision));
+    const item = this.#store.get(key, revision);
+    if (item !== null && !this.#isDeliverable(deliverable, key)) return null;
     return { revision: request.revision === 0 ? revision : this.#store.revision, item };
   }
 
@@ -133,19 +135,11 @@ export class NodeKvPort implements KvPort {
       const answer = await this.#scans.run(caller, page);
       if (answer !== null) return answer;
     }
-    for (let attempt = 0; attempt < LIMITS.auditedReadAttempts; attempt += 1) {
-      const answer = await this.#auditedPage(caller, request, whole);
-      if (answer !== null) return answer;
-    }
-    throw new HoldfastError('UNAVAILABLE', 'what may be read changes faster than it is read', {
-      hint: 'ask again',
-    });
+    return this.#repeated(() => this.#auditedPage(caller, request, whole));
   }
 
-  /** Null: what may be read, or is audited, has changed since it was recorded, so that a name of the page is not in the record. */
   async #auditedPage(caller: Caller, request: RangeRequest, whole: NameRange): Promise<RangeResponse | null> {
     this.#requireState();
-    await caller.room?.(LIMITS.pageBytesMax);
     const page = pageOf(request, whole);
     const read = {
       ...WHOLE_PAGE,
@@ -155,13 +149,10 @@ export class NodeKvPort implements KvPort {
       from: page === null ? NO_BYTES : bytesFromKey(page.next),
     };
     const deliverable = await this.#auditedReads.allow(caller, read);
+    await caller.room?.(LIMITS.pageBytesMax);
     const answer = await this.#scans.run(caller, () => this.#page(caller, request, deliverable));
-    const { rules } = this.#store.audit;
-    const isRecorded = ({ key }: { readonly key: Uint8Array }): boolean => {
-      const name = keyFromBytes(key);
-      return deliverable.names.has(name) || !rules.isAudited(name);
-    };
-    return answer.items.every(isRecorded) ? answer : null;
+    const isRecorded = answer.items.every(({ key }) => this.#isDeliverable(deliverable, keyFromBytes(key)));
+    return isRecorded ? answer : null;
   }
 
   /** @param at where it is read, unless the request or its page says so */
@@ -186,13 +177,46 @@ export class NodeKvPort implements KvPort {
     const key = keyFromBytes(request.key);
     const isAudited = (): boolean => !request.keysOnly && this.#store.audit.rules.isAudited(key);
     if (!isAudited()) await this.#linearizable(caller);
-    if (isAudited()) {
-      this.#requireState();
-      await this.#authorisation.requireAuditedValue(caller, key);
-      await this.#auditedReads.allow(caller, { ...WHOLE_PAGE, range: rangeOfKey(key), history: true });
-    } else if (request.keysOnly) this.#authorisation.requireListed(caller.principal, key);
+    if (isAudited()) return this.#repeated(() => this.#auditedHistory(caller, request, key));
+    if (request.keysOnly) this.#authorisation.requireListed(caller.principal, key);
     else this.#authorisation.requireValue(caller.principal, key);
     return this.#store.history({ ...request, key });
+  }
+
+  async #auditedHistory(
+    caller: Caller,
+    request: HistoryRequest,
+    key: string,
+  ): Promise<HistoryResponse | null> {
+    this.#requireState();
+    await this.#authorisation.requireAuditedValue(caller, key);
+    const read = { ...WHOLE_PAGE, range: rangeOfKey(key), history: true };
+    const deliverable = await this.#auditedReads.allow(caller, read);
+    const { revision } = deliverable;
+    const { versions, compactedRevision } = this.#store.history({ ...request, key });
+    const recorded = versions.filter(({ item }) => item.modRevision <= revision);
+    if (recorded.length > 0 && !this.#isDeliverable(deliverable, key)) return null;
+    return { versions: recorded, revision, compactedRevision };
+  }
+
+  /** By the record, or because it is not audited; what came into being since, or has become audited, is neither. */
+  #isDeliverable({ names }: Deliverable, name: string): boolean {
+    return names.has(name) || !this.#store.audit.rules.isAudited(name);
+  }
+
+  /**
+   * Until a read is recorded with all that it delivers. It gives null where what may be read, or is audited, has changed since it
+   * was recorded.
+   * @throws HoldfastError UNAVAILABLE
+   */
+  async #repeated<Answer>(read: () => Promise<Answer | null>): Promise<Answer> {
+    for (let attempt = 0; attempt < LIMITS.auditedReadAttempts; attempt += 1) {
+      const answer = await read();
+      if (answer !== null) return answer;
+    }
+    throw new HoldfastError('UNAVAILABLE', 'what may be read changes faster than it is read', {
+      hint: 'ask again',
+    });
   }
 
   watch({ principal }: Caller, request: WatchCreate, sink: WatchSink): WatchHandle {

@@ -4,6 +4,7 @@ const STORE_AUDIT = 'test/store/audit.test.ts';
 const STORE_READS = 'test/store/auditedReads.test.ts';
 const CHECKPOINT = 'test/store/auditCheckpoint.test.ts';
 const NODE_AUDIT = 'test/node/audit.test.ts';
+const DELIVERY = 'test/node/auditedDelivery.test.ts';
 const DENIALS = 'test/node/denials.test.ts';
 const VERIFY = 'test/audit/verifyExport.test.ts';
 const QUERY = 'test/audit/query.test.ts';
@@ -54,9 +55,33 @@ export const AUDIT: readonly Mutation[] = [
     name: 'a get of an audited name is answered at once',
     protects: 'I55',
     file: 'src/node/kvPort.ts',
-    find: 'if (this.#store.audit.rules.isAudited(key)) return this.#auditedGet',
-    replace: 'if (caller.deadlineMs < 0) return this.#auditedGet',
+    find: 'if (isAudited()) return this.#repeated(() => this.#auditedGet',
+    replace: 'if (caller.deadlineMs < 0) return this.#repeated(() => this.#auditedGet',
     noticedBy: [NODE_AUDIT],
+  },
+  {
+    name: 'a history tells what came since its record',
+    protects: 'I55',
+    file: 'src/node/kvPort.ts',
+    find: 'item.modRevision <= revision',
+    replace: 'item.modRevision > 0',
+    noticedBy: [DELIVERY],
+  },
+  {
+    name: 'what the record does not have is delivered nevertheless',
+    protects: 'I55',
+    file: 'src/node/kvPort.ts',
+    find: 'return names.has(name) || !this.#store.audit.rules.isAudited(name);',
+    replace: 'return names.has(name) || name.length > 0;',
+    noticedBy: [DELIVERY],
+  },
+  {
+    name: 'what is not audited any more is delivered to nobody',
+    protects: 'I55',
+    file: 'src/node/kvPort.ts',
+    find: 'return names.has(name) || !this.#store.audit.rules.isAudited(name);',
+    replace: 'return names.has(name);',
+    noticedBy: [DELIVERY],
   },
   {
     name: 'a watch tells the values of audited names',
