@@ -145,7 +145,7 @@ export class NodeKvPort implements KvPort {
       ...WHOLE_PAGE,
       range: request.range,
       revision: page?.revision ?? request.revision,
-      limit: request.limit,
+      limit: request.limit || LIMITS.pageKeysMax,
       from: page === null ? NO_BYTES : bytesFromKey(page.next),
     };
     const deliverable = await this.#auditedReads.allow(caller, read);

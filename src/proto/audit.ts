@@ -45,7 +45,7 @@ export interface ValueRead {
   readonly range: KeyRange | Unset;
   /** 0: the newest. */
   readonly revision: number;
-  /** Names; 0: the page limit. */
+  /** Names; 0: the page limit, or one name, which may be refused. */
   readonly limit: number;
   /** Of a later page: where it begins; else empty. */
   readonly from: Uint8Array;

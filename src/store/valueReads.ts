@@ -38,7 +38,8 @@ function namesOf(read: ValueRead, { records, rights, isAudited }: Reading): Valu
   const revision = read.revision === 0 ? records.revision : read.revision;
   const { start: startBytes, end: endBytes } = present(read.range, 'checked range');
   const [start, end] = [keyFromBytes(startBytes), keyFromBytes(endBytes)];
-  if (end === keyAfter(start)) {
+  // A range of one name is a range: of what may not be read, it is empty.
+  if (read.limit === 0 && end === keyAfter(start)) {
     requireAllowed(
       rights.allowsValue(start) ? { allowed: true } : denied('no role allows to read this name', 'key'),
     );
