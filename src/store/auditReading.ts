@@ -1,4 +1,5 @@
 import { type ChainedRecord, chained } from '../audit/record/chain.ts';
+import { present } from '../base/assert.ts';
 import { asBuffer } from '../base/bytes.ts';
 import { decodeAuditRow } from './auditRow.ts';
 import type { Database, DatabaseRow } from './database.ts';
@@ -38,12 +39,14 @@ export async function* readAudit(
       if (generation() !== read) continue;
       throw thrown;
     }
-    const records = portion.flatMap((row) => recordsOf(row, read.sealer));
-    const last = records.at(-1);
-    if (last === undefined) return;
-    next = last.sequence + 1;
-    const wanted = records.filter((record) => record.sequence >= sequence && record.timeMs >= timeMs);
-    if (wanted.length > 0) yield wanted;
+    if (portion.length === 0) return;
+    // One at a time: a row may hold a thousand records, and who reads may have enough of the first.
+    for (const row of portion) {
+      const records = recordsOf(row, read.sealer);
+      next = present(records.at(-1), 'a row holds a record').sequence + 1;
+      const wanted = records.filter((record) => record.sequence >= sequence && record.timeMs >= timeMs);
+      if (wanted.length > 0) yield wanted;
+    }
   }
 }
 
