@@ -55,6 +55,12 @@ export interface PageResult extends RangeResult {
   readonly bytes: number;
 }
 
+/** A page as callers see it. @throws as checkRevision */
+export function readPage(records: Records, query: RangeQuery): RangeResult {
+  const { items, count, next, visited } = readRange(records, query);
+  return { items, count, next, visited };
+}
+
 /** One page of a range. @throws as checkRevision */
 export function readRange(records: Records, query: RangeQuery, page?: Page): PageResult {
   checkRevision(records, query.revision);

@@ -27,7 +27,7 @@ import {
   writeEmptyState,
 } from './openGeneration.ts';
 import { type Pass, passOver } from './pass.ts';
-import { keyBytes, readHistory, readKey, readRange } from './reads.ts';
+import { keyBytes, readHistory, readKey, readPage } from './reads.ts';
 import { compactState, type RewrittenState, rewriteState } from './rewrite.ts';
 import { type ScrubbedState, type ScrubPace, scrubState } from './scrub.ts';
 import { type SealedRows, type StoreSnapshot, snapshotOf } from './snapshot.ts';
@@ -262,7 +262,7 @@ export class Store {
   /** A page of at most LIMITS.pageKeysMax keys and LIMITS.pageBytesMax bytes. @throws as get */
   range(query: RangeQuery): RangeResult {
     this.requireState();
-    return readRange(this.#generation.state.records, query);
+    return readPage(this.#generation.state.records, query);
   }
 
   /** The kept versions of a key, newest first; a page at most. */
