@@ -153,6 +153,11 @@ describe('denials', () => {
     expect(alertsOf(rule, [denied('ann', { count: 3 })]).flat()).toEqual(['watched: 3 denials']);
   });
 
+  it.each(['principal', 'address'])('of nobody, or of many together, are of no %s', (by) => {
+    const folded = () => denied('', { principalKind: '', address: '', count: 100 });
+    expect(alertsOf({ ...rule, by }, [folded(), folded()]).flat()).toEqual([]);
+  });
+
   it('are told again when the time is over', () => {
     const many = { count: 5 };
     const at = (ms: number) => ({ ...many, timeMs: NOON_MS + ms });

@@ -138,9 +138,11 @@ const JUDGES: Readonly<Record<AlertKind, (rule: AlertRule) => Judge>> = {
     const subjectOf = rule.by === 'address' ? addressOf : principalOf;
     const denials = new SlidingCount(rule);
     const find = (record: ChainedRecord): Finding | null => {
-      if (!DENIALS.has(record.result)) return null;
+      const subject = subjectOf(record);
+      // Denials of many, folded into one record, are not those of one who has no name.
+      if (!DENIALS.has(record.result) || subject.trim() === '') return null;
       const { sequence, timeMs, count: times } = record;
-      const count = denials.add(subjectOf(record), { what: `${sequence}`, timeMs, times });
+      const count = denials.add(subject, { what: `${sequence}`, timeMs, times });
       return count < rule.count ? null : { because: `${count} denials`, count };
     };
     return { find, subjectOf };
