@@ -34,6 +34,9 @@ export const ACCESS_LIMITS = {
   /** Denials that a node records one by one: at once, and each minute in the long run. */
   denialRecordsMax: 100,
   denialRecordsPerMinute: 60,
+  /** The same of those whom nobody knows: they have their own, so that they take none of the others. */
+  strangerDenialRecordsMax: 20,
+  strangerDenialRecordsPerMinute: 20,
   denialFlushIntervalMs: 1_000,
   /** Audit records of one answer, how long they are about, and how many are looked at for it. */
   auditPageRecordsMax: 1_000,

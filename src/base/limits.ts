@@ -365,6 +365,10 @@ assert(
   LIMITS.pageBytesMax <= LIMITS.sessionUnsentBytesMax && LIMITS.pageBytesMax <= LIMITS.waitingAnswerBytesMax,
   'a largest answer has room',
 );
-assert(LIMITS.denialRecordsMax <= LIMITS.auditNotesMax, 'all denials that wait fit into a note');
+// Of those who are known and of strangers; and of either a record that counts the rest.
+assert(
+  LIMITS.denialRecordsMax + LIMITS.strangerDenialRecordsMax + 2 <= LIMITS.auditNotesMax,
+  'all denials that wait fit into a note',
+);
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

@@ -6,7 +6,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Announcement } from '../proto/peer.ts';
-import type { Member } from '../proto/storage.ts';
+import type { Member, Principal } from '../proto/storage.ts';
 import type { ReplicatedLog } from '../replication/replicatedLog.ts';
 import type { Store } from '../store/store.ts';
 import { NodeProcesses } from '../trust/nodeProcesses.ts';
@@ -109,7 +109,8 @@ export class NodeCore {
       },
     });
     const { nodeId } = identity;
-    this.denials = new Denials({ submit: this.submit, clock, nodeId });
+    const knows = (principal: Principal): boolean => store.access.knows(principal);
+    this.denials = new Denials({ submit: this.submit, access: { knows }, clock, nodeId, logger });
     const nowMs = (): number => this.logClock.nowMs();
     this.tokenUses = new TokenUses({ nodeId, store, submit: this.submit, nowMs });
     this.read = new Read({

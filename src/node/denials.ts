@@ -1,10 +1,14 @@
 import type { AuditAction } from '../audit/record/actions.ts';
-import { hostOf } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../base/logger.ts';
+import { RareLines } from '../base/rareLines.ts';
 import type { AuditRecord } from '../proto/audit.ts';
 import type { Principal } from '../proto/storage.ts';
+import type { Access } from '../store/access.ts';
+import { type DenialBatch, DenialRoom } from './denialRoom.ts';
+import { outcomeFailure } from './outcome.ts';
 import type { Submit } from './submit.ts';
 
 /** What was denied, to whom. */
@@ -17,126 +21,115 @@ export interface Denial {
   readonly detail: string;
 }
 
+export interface DenialsParts {
+  readonly submit: Pick<Submit, 'submit'>;
+  readonly access: Pick<Access, 'knows'>;
+  readonly clock: Clock;
+  readonly nodeId: string;
+  readonly logger: Logger;
+}
+
 const NOTHING = Buffer.alloc(0);
-const MINUTE_MS = 60_000;
 
 /**
- * What this node denies by itself, before there is a command, on its way to the audit. In batches, like ones as one with a count;
- * at the bound one record says how many others there were, so that a flood of denials fills neither the memory nor the store.
+ * What this node denies by itself, before there is a command, on its way to the audit. In batches; at the bound one record says how
+ * many others there were, so that a flood of denials fills neither the memory nor the store. Whoever nobody knows has a room of his
+ * own: tokens and names are made up at will, and must not take the place of denials that are somebody's.
  */
 export class Denials {
-  readonly #submit: Pick<Submit, 'submit'>;
-  readonly #clock: Clock;
-  readonly #nodeId: string;
-  #waiting = new Map<string, AuditRecord>();
-  #folded = 0;
-  /** Records that may be written now; more come with time. */
-  #budget: number = LIMITS.denialRecordsMax;
+  readonly #parts: DenialsParts;
+  readonly #lines: RareLines;
+  readonly #known = new DenialRoom({
+    recordsMax: LIMITS.denialRecordsMax,
+    recordsPerMinute: LIMITS.denialRecordsPerMinute,
+    foldedDetail: 'more denials than are recorded one by one',
+  });
+  readonly #strangers = new DenialRoom({
+    recordsMax: LIMITS.strangerDenialRecordsMax,
+    recordsPerMinute: LIMITS.strangerDenialRecordsPerMinute,
+    foldedDetail: 'more denials of strangers than are recorded one by one',
+  });
   #filledMs: number;
   #isSending = false;
 
-  constructor(parts: {
-    readonly submit: Pick<Submit, 'submit'>;
-    readonly clock: Clock;
-    readonly nodeId: string;
-  }) {
-    this.#submit = parts.submit;
-    this.#clock = parts.clock;
-    this.#nodeId = parts.nodeId;
+  constructor(parts: DenialsParts) {
+    this.#parts = parts;
+    this.#lines = new RareLines(parts.clock);
     this.#filledMs = parts.clock.monotonicMs();
   }
 
   note({ principal, action, resource, code, detail }: Denial): void {
     const { kind, address, session = '' } = principal;
-    const name = principal.name.slice(0, LIMITS.denialNameCharactersMax);
-    const text = Buffer.from(resource).toString('latin1');
-    const key = [kind, name, hostOf(address), action, text, code, detail].join('\n');
-    const known = this.#waiting.get(key);
-    if (known === undefined && this.#waiting.size >= LIMITS.denialRecordsMax) {
-      this.#folded += 1;
-      return;
-    }
-    const record = {
+    const room = this.#parts.access.knows(principal) ? this.#known : this.#strangers;
+    room.note({
+      ...this.#record(action, code),
       principalKind: kind,
-      principal: name,
+      principal: principal.name.slice(0, LIMITS.denialNameCharactersMax),
       session,
       address,
-      node: this.#nodeId,
-      action,
       resource,
-      resourceEnd: NOTHING,
-      result: code,
-      requestId: '',
-      revision: 0,
-      count: (known?.count ?? 0) + 1,
       detail,
-    };
-    this.#waiting.set(key, record);
+    });
   }
 
   /** Called about once a second. What cannot be written now stays. */
   async flush(deadlineMs: number): Promise<void> {
     this.#fill();
-    if (this.#isSending || this.#budget < 1 || this.#waiting.size + this.#folded === 0) return;
-    const { records, folded } = this.#take();
+    const rooms = [this.#known, this.#strangers].filter(({ isDue }) => isDue);
+    if (this.#isSending || rooms.length === 0) return;
     this.#isSending = true;
+    const taken = rooms.map((room) => ({ room, batch: room.take() }));
     try {
-      const principal = { kind: 'node', name: this.#nodeId, address: '' };
-      await this.#submit.submit({ principal, noteAudit: { records } }, deadlineMs);
-      this.#budget -= records.length;
+      const records = taken.flatMap(({ room, batch }) => this.#recordsOf(batch, room.foldedDetail));
+      await this.#submit(records, deadlineMs);
+      for (const { room, batch } of taken) room.written(batch);
     } catch {
       // Nobody knows whether they stand: rather twice than not at all.
-      this.#folded += folded;
-      for (const record of records.slice(0, folded > 0 ? -1 : records.length)) this.#putBack(record);
+      for (const { room, batch } of taken) room.putBack(batch);
     } finally {
       this.#isSending = false;
     }
   }
 
-  /** As many as may be written; the last of them stands for all others. */
-  #take(): { readonly records: readonly AuditRecord[]; readonly folded: number } {
-    const all = [...this.#waiting.values()];
-    const most = Math.min(Math.floor(this.#budget), LIMITS.denialRecordsMax) - 1;
-    const records = all.slice(0, most);
-    const others = all.slice(most).reduce((sum, { count }) => sum + count, 0);
-    const folded = this.#folded + others;
-    this.#waiting = new Map();
-    this.#folded = 0;
-    return { records: folded > 0 ? [...records, this.#foldedRecord(folded)] : records, folded };
+  /** @throws HoldfastError when they are not known to stand */
+  async #submit(records: readonly AuditRecord[], deadlineMs: number): Promise<void> {
+    const { submit, nodeId, logger } = this.#parts;
+    const principal = { kind: 'node', name: nodeId, address: '' };
+    const failure = outcomeFailure(await submit.submit({ principal, noteAudit: { records } }, deadlineMs));
+    if (failure === null) return;
+    const { code, message } = failure;
+    if (this.#lines.isDue(code)) logger.warn({ code }, `denials are not recorded: ${message}`);
+    throw failure;
   }
 
-  #putBack(record: AuditRecord): void {
-    const { principalKind: kind, principal: name, address, action, resource, result, detail } = record;
-    if (this.#waiting.size >= LIMITS.denialRecordsMax) {
-      this.#folded += record.count;
-      return;
-    }
-    const text = Buffer.from(resource).toString('latin1');
-    this.#waiting.set([kind, name, hostOf(address), action, text, result, detail].join('\n'), record);
+  #recordsOf({ named, folded }: DenialBatch, detail: string): readonly AuditRecord[] {
+    if (folded === 0) return named;
+    return [...named, { ...this.#record('access.denied', 'PERMISSION_DENIED'), count: folded, detail }];
   }
 
-  #foldedRecord(count: number): AuditRecord {
+  /** Of nobody. */
+  #record(action: AuditAction, result: ErrorCode): AuditRecord {
     return {
       principalKind: '',
       principal: '',
       session: '',
       address: '',
-      node: this.#nodeId,
-      action: 'access.denied',
+      node: this.#parts.nodeId,
+      action,
       resource: NOTHING,
       resourceEnd: NOTHING,
-      result: 'PERMISSION_DENIED',
+      result,
       requestId: '',
       revision: 0,
-      count,
-      detail: 'more denials than are recorded one by one',
+      count: 1,
+      detail: '',
     };
   }
 
   #fill(): void {
-    const nowMs = this.#clock.monotonicMs();
-    const gained = ((nowMs - this.#filledMs) / MINUTE_MS) * LIMITS.denialRecordsPerMinute;
-    this.#budget = Math.min(this.#budget + gained, LIMITS.denialRecordsMax);
+    const nowMs = this.#parts.clock.monotonicMs();
+    this.#known.fill(nowMs - this.#filledMs);
+    this.#strangers.fill(nowMs - this.#filledMs);
     this.#filledMs = nowMs;
   }
 }

@@ -118,8 +118,8 @@ export const AUDIT: readonly Mutation[] = [
   {
     name: 'denials that are too many are not counted',
     protects: 'audit',
-    file: 'src/node/denials.ts',
-    find: '      this.#folded += 1;\n',
+    file: 'src/node/denialRoom.ts',
+    find: '      this.#folded += record.count;\n',
     replace: '',
     noticedBy: [DENIALS],
   },
