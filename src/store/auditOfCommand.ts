@@ -7,7 +7,7 @@ import { type AuditRecord, type AuditSettings, type ValueRead } from '../proto/a
 import type { Command, Outcome, Transaction } from '../proto/storage.ts';
 import type { NoteTokenUse } from '../proto/users.ts';
 import type { NewAddress } from './access.ts';
-import { auditOfTransaction, readingOf } from './auditOfTransaction.ts';
+import { auditOfTransaction, readingOf, resourceOf } from './auditOfTransaction.ts';
 import type { AuditChange } from './changeAudit.ts';
 import type { AppliedEntry } from './types.ts';
 
@@ -262,10 +262,10 @@ function describeUser(body: UserBody): Deed {
   }
 }
 
-/** Each value that may be delivered, and each read of one name that was denied. */
-function auditOfReads(reads: readonly ValueRead[], { read }: Outcome): readonly Deed[] {
-  return (read?.reads ?? []).flatMap(({ revision, names, failure }, at): Deed[] => {
-    const { range, history = false } = reads[at] ?? {};
+/** Each value that may be delivered, and each read that was denied: by itself, or with all when the asker is nobody any more. */
+function auditOfReads(reads: readonly ValueRead[], { read, failure: ofAll }: Outcome): readonly Deed[] {
+  return reads.flatMap(({ range, history }, at): Deed[] => {
+    const { revision = 0, names = [], failure = ofAll } = read?.reads[at] ?? {};
     const detail = history ? 'history' : '';
     if (!failure) {
       return names.map((name) => {
@@ -274,8 +274,8 @@ function auditOfReads(reads: readonly ValueRead[], { read }: Outcome): readonly 
       });
     }
     if (!DENIALS.has(failure.code)) return [];
-    const resource = bytesField(range?.start ?? NOTHING);
-    return [{ action: readingOf(keyFromBytes(resource)), resource, detail, result: failure.code }];
+    const asked = resourceOf(range);
+    return [{ action: readingOf(keyFromBytes(asked.resource)), ...asked, detail, result: failure.code }];
   });
 }
 

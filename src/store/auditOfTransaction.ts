@@ -69,7 +69,7 @@ function itemsOf({ range }: Operation, outcome: OperationOutcome): readonly KeyV
 }
 
 /** A range of one name is that name. */
-function resourceOf(range: KeyRange | null | undefined): Pick<Deed, 'resource' | 'resourceEnd'> {
+export function resourceOf(range: KeyRange | null | undefined): Pick<Deed, 'resource' | 'resourceEnd'> {
   const start = bytesField(present(range, 'checked range').start);
   const end = bytesField(present(range, 'checked range').end);
   if (end.toString('latin1') === keyAfter(start.toString('latin1'))) return { resource: start };

@@ -91,6 +91,25 @@ describe('a read of audited values', () => {
     ]);
   });
 
+  it('of who is nobody any more is recorded by name and by range, and tells nothing', async () => {
+    rig.run(put('secrets/a'));
+    limited({ '**': ['list', 'read', 'reveal'] });
+    rig.apply(command({ revokeAccessToken: { id: VIEWER.name } }));
+    const before = rig.store.audit.head.sequence;
+    const reads = [oneName('secrets/a', { history: true }), range('secrets/', 'secrets0'), range('a', '')];
+    expect(ask(reads, VIEWER)).toBeUndefined();
+    expect(await rig.deeds(before + 1)).toEqual([
+      'kv.reveal secrets/a UNAUTHENTICATED',
+      'kv.reveal secrets/..secrets0 UNAUTHENTICATED',
+      'kv.read a..\u00ff UNAUTHENTICATED',
+    ]);
+    expect((await rig.auditRecords(before + 1))[0]).toMatchObject({
+      principalKind: 'token',
+      principal: VIEWER.name,
+      detail: 'history',
+    });
+  });
+
   it('is refused of a revision that is not there, and records nothing', async () => {
     rig.run(put('secrets/a'));
     expect(ask([oneName('secrets/a', { revision: 9 })])).toEqual(['FUTURE_REVISION']);
