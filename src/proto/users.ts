@@ -46,8 +46,11 @@ export interface UserRow {
   readonly generation: number;
   readonly createdBy: Principal | Unset;
   readonly ended: readonly EndedSession[];
-  /** The last reset that was applied to him; empty: none was. */
-  readonly resetId: string;
+}
+
+export interface AdminResetsRow {
+  /** The latest last. */
+  readonly ids: readonly string[];
 }
 
 export interface EndedSession {
@@ -77,6 +80,7 @@ const PACKAGE = 'holdfast.storage.v1';
 
 export const accessTokenRowCodec = codec<AccessTokenRow>(`${PACKAGE}.AccessTokenRow`);
 export const resetAdminCodec = codec<ResetAdmin>(`${PACKAGE}.ResetAdmin`);
+export const adminResetsRowCodec = codec<AdminResetsRow>(`${PACKAGE}.AdminResetsRow`);
 export const userRowCodec = codec<UserRow>(`${PACKAGE}.UserRow`);
 
 /** A node has seen an access token used, from host:port. */

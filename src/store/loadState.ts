@@ -22,6 +22,7 @@ const LOADERS: readonly { readonly table: Exclude<Table, 'h'>; readonly load: Lo
   { table: 'b', load: (state, row, encoded) => state.access.loadToken(row, encoded) },
   { table: 'c', load: (state, row, encoded) => state.clients.loadClient(row, encoded) },
   { table: 'a', load: (state, row, encoded) => state.clients.loadAnswers(row, encoded) },
+  { table: 'd', load: (state, row, encoded) => state.access.users.resets.load(row, encoded) },
   { table: 'k', load: (state, row, encoded) => state.records.load(row, encoded) },
   { table: 'e', load: (state, row, encoded) => state.audit.rules.load(row, encoded) },
   { table: 'l', load: (state, row, encoded) => state.audit.load(row, encoded) },

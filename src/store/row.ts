@@ -3,11 +3,12 @@ import { HoldfastError } from '../base/errors.ts';
 
 /**
  * Every persistent thing is a row. `k`: a version of a key; `c`: a client; `a`: the answers of one entry; `l`: the audit
- * records of one entry; `e`: how the audit is set; `t`: a join token; `b`: an access token; `p`: a policy; `u`: a user; `m`: a member; `x`: a removed node id; `s`: the
- * authority; `r`: the change of keys that is under way, or was the last; `h`: the head, how far the others go.
+ * records of one entry; `e`: how the audit is set; `t`: a join token; `b`: an access token; `p`: a policy; `u`: a user;
+ * `d`: the resets of the administrator; `m`: a member; `x`: a removed node id; `s`: the authority; `r`: the change of keys
+ * that is under way, or was the last; `h`: the head, how far the others go.
  * Documented in proto/holdfast/storage/v1/row.proto and audit.proto.
  */
-export const TABLES = ['a', 'b', 'c', 'e', 'h', 'k', 'l', 'm', 'p', 'r', 's', 't', 'u', 'x'] as const;
+export const TABLES = ['a', 'b', 'c', 'd', 'e', 'h', 'k', 'l', 'm', 'p', 'r', 's', 't', 'u', 'x'] as const;
 export type Table = (typeof TABLES)[number];
 
 /** Where a row lies: never used twice. `k` counts revision.sub, `l` the sequence of its first record, every other table log index.sub. */

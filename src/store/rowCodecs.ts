@@ -14,7 +14,7 @@ import {
   removedRowCodec,
   tokenRowCodec,
 } from '../proto/storage.ts';
-import { accessTokenRowCodec, policyRowCodec, userRowCodec } from '../proto/users.ts';
+import { accessTokenRowCodec, adminResetsRowCodec, policyRowCodec, userRowCodec } from '../proto/users.ts';
 import { fromReadableJson, readableJson } from './readableJson.ts';
 import type { Table } from './row.ts';
 
@@ -41,6 +41,7 @@ export const TABLE_SEALING: Readonly<Record<Table, TableSealing>> = {
   a: sealing(answersRowCodec),
   b: sealing(accessTokenRowCodec),
   c: sealing(clientRowCodec),
+  d: sealing(adminResetsRowCodec),
   e: sealing(auditSettingsRowCodec, 'trust'),
   h: sealing(headRowCodec),
   k: sealing(recordRowCodec),

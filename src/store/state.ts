@@ -292,8 +292,7 @@ export class State {
       case 'login':
       case 'endSession':
       case 'resetAdmin':
-        this.#changeAccess(body, { principal, asker, place });
-        return DONE;
+        return this.#changeAccess(body, { principal, asker, place });
       default:
         return unreachable(body, 'command body');
     }
@@ -317,9 +316,13 @@ export class State {
     changeAudit(this.audit, body, { place, timeMs: this.#timeMs, certificate });
   }
 
-  #changeAccess(body: AccessBody, { principal, asker, place }: Omit<Asked, 'body'>): void {
+  #changeAccess(body: AccessBody, { principal, asker, place }: Omit<Asked, 'body'>): Outcome {
     const { index: number, sub } = place;
+    const { resets } = this.access.users;
+    // Its node died before it knew that it was obeyed: nothing happens that would be recorded.
+    const replayed = body.kind === 'resetAdmin' && resets.wasObeyed(body.reset.id);
     changeAccess(this.access, body, { number, sub, principal, rights: asker.rights, timeMs: this.#timeMs });
+    return { ...DONE, replayed };
   }
 
   #changeKeys(body: KeyBody, place: CommandPlace): void {

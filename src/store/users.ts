@@ -11,6 +11,7 @@ import {
   type UserRow,
   userRowCodec,
 } from '../proto/users.ts';
+import { AdminResets } from './adminResets.ts';
 import { type AccessChange, full, requireFewRules, requireGrantable, unknownToken } from './granting.ts';
 import { plaintextOf, type Row } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
@@ -35,12 +36,14 @@ export type ShownSession = Pick<Principal, 'name' | 'generation' | 'session'>;
  * the user and the password that it was made for, and not once it was ended.
  */
 export class Users {
+  readonly resets: AdminResets;
   readonly #changes: RowChanges;
   /** @throws HoldfastError NOT_FOUND */
   readonly #policyOf: (role: string) => ParsedPolicy;
   readonly #users = new Map<string, KeptUser>();
 
   constructor(changes: RowChanges, policyOf: (role: string) => ParsedPolicy) {
+    this.resets = new AdminResets(changes);
     this.#changes = changes;
     this.#policyOf = policyOf;
   }
@@ -125,14 +128,14 @@ export class Users {
     else this.#keep({ ...user, ended: [], generation: at.number }, at);
   }
 
-  /** By who holds the control key. @throws HoldfastError OVERLOADED */
+  /** By who holds the control key. One that was obeyed before does nothing. @throws HoldfastError OVERLOADED */
   resetAdmin({ id, passwordHash }: ResetAdmin, at: AccessChange): void {
+    if (this.resets.wasObeyed(id)) return;
     const known = this.get(ADMIN_NAME);
-    if (known?.resetId === id) return;
     if (known === null) this.#requireRoom();
     const user = known ?? newUser(ADMIN_NAME, at);
-    const reset = { passwordHash, roles: [ADMIN_ROLE], generation: at.number, ended: [], resetId: id };
-    this.#keep({ ...user, ...reset }, at);
+    this.#keep({ ...user, passwordHash, roles: [ADMIN_ROLE], generation: at.number, ended: [] }, at);
+    this.resets.note(id, at);
   }
 
   load(row: Row, encoded: Buffer): void {
@@ -203,7 +206,7 @@ export class Users {
   }
 }
 
-const EMPTY = { passwordHash: '', createdMs: 0, changedMs: 0, generation: 0, resetId: '' };
+const EMPTY = { passwordHash: '', createdMs: 0, changedMs: 0, generation: 0 };
 
 function newUser(name: string, { number, timeMs, principal }: AccessChange): UserRow {
   return {

@@ -244,7 +244,7 @@ export const ACCESS: readonly Mutation[] = [
     name: 'a reset is applied a second time',
     protects: 'access',
     file: 'src/store/users.ts',
-    find: '    if (known?.resetId === id) return;\n',
+    find: '    if (this.resets.wasObeyed(id)) return;\n',
     replace: '',
     noticedBy: [USERS],
   },

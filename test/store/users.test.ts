@@ -240,7 +240,7 @@ describe('the last administrator', () => {
   it('is made by who holds the control key, once for each request', () => {
     const reset = (id: string, passwordHash = HASH) => apply({ resetAdmin: { id, passwordHash } }, NODE);
     expect(codes(reset(SESSION))).toEqual(['none']);
-    expect(users().get('admin')).toMatchObject({ roles: ['admin'], passwordHash: HASH, resetId: SESSION });
+    expect(users().get('admin')).toMatchObject({ roles: ['admin'], passwordHash: HASH });
     create('eve');
     setRoles('admin', ['viewer']);
     setPassword('admin');
@@ -250,6 +250,40 @@ describe('the last administrator', () => {
     expect(users().get('admin')).toEqual(changed);
     expect(codes(reset(OTHER_SESSION), write(before))).toEqual(['none', 'UNAUTHENTICATED']);
     expect(users().get('admin')).toMatchObject({ roles: ['admin'], passwordHash: HASH });
+  });
+});
+
+describe('a reset of the administrator', () => {
+  const reset = (id: string) => apply({ resetAdmin: { id, passwordHash: HASH } }, NODE);
+  const idOf = (at: number) => at.toString(16).padStart(16, '0');
+  const records = async () =>
+    (await rig.auditRecords()).filter(({ action }) => action === 'user.reset').map(({ detail }) => detail);
+
+  it('that is repeated says so, changes nothing and leaves no second record', async () => {
+    reset(SESSION);
+    const { digest } = rig.store;
+    expect(reset(SESSION)).toEqual({ done: {}, replayed: true });
+    expect(rig.store.digest).toEqual(digest);
+    expect(await records()).toEqual([SESSION]);
+  });
+
+  it('is known after others, when the user was deleted, and after a restart', async () => {
+    create('eve');
+    for (let at = 0; at < LIMITS.adminResetsRemembered; at += 1) reset(idOf(at));
+    remove('admin');
+    await rig.reopen();
+    expect(reset(idOf(0))).toMatchObject({ replayed: true });
+    expect(users().get('admin')).toBeNull();
+    reset(SESSION);
+    expect(reset(idOf(1))).toMatchObject({ replayed: true });
+    // The oldest one makes room.
+    expect(reset(idOf(0))).toMatchObject({ replayed: false });
+    expect(await records()).toHaveLength(LIMITS.adminResetsRemembered + 2);
+  });
+
+  it('that was turned down is not known', () => {
+    expect(codes(apply({ resetAdmin: { id: SESSION, passwordHash: HASH } }))).toEqual(['PERMISSION_DENIED']);
+    expect(reset(SESSION)).toMatchObject({ replayed: false });
   });
 });
 
