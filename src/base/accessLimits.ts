@@ -120,6 +120,8 @@ export const ACCESS_LIMITS = {
   loginWaitMsMin: 1_000,
   loginWaitMsMax: 60_000,
   adminResetRetryMs: 1_000,
+  /** How long a node that stops waits for a reset that is under way. */
+  adminResetStopMs: 1_000,
   /** Of resets that were obeyed the latest, so that none of them is obeyed again. */
   adminResetsRemembered: 16,
   passwordsAtOnceMax: 2,

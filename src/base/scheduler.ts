@@ -25,6 +25,17 @@ export const systemScheduler: Scheduler = {
   },
 };
 
+/** Resolves when the work, which never rejects, has ended, and at the latest after so long. */
+export function endedWithin(scheduler: Scheduler, limitMs: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = scheduler.after(limitMs, resolve);
+    void work.then(() => {
+      timer.stop();
+      resolve();
+    });
+  });
+}
+
 /** Resolves after the event loop has read what has arrived. */
 export function polled(scheduler: Scheduler): Promise<void> {
   return new Promise((resolve) => scheduler.afterPoll(resolve));

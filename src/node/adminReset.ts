@@ -9,7 +9,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { newPassword, systemRandom } from '../base/random.ts';
 import { RareLines } from '../base/rareLines.ts';
-import type { Scheduler, Timer } from '../base/scheduler.ts';
+import { endedWithin, type Scheduler, type Timer } from '../base/scheduler.ts';
 import type { SealedCodec } from '../envelope/codec.ts';
 import type { EnvelopePlace } from '../envelope/place.ts';
 import { Sealer } from '../envelope/sealer.ts';
@@ -86,6 +86,7 @@ export class AdminReset {
   readonly #parts: AdminResetParts;
   readonly #lines: RareLines;
   #retry: Timer | null = null;
+  #running: Promise<void> = Promise.resolve();
   #stopped = false;
 
   constructor(parts: AdminResetParts) {
@@ -94,12 +95,14 @@ export class AdminReset {
   }
 
   start(): void {
-    void this.#apply();
+    this.#running = this.#apply();
   }
 
-  stop(): void {
+  /** Lets what is under way end, for a while: then it is done again after the next start. Never rejects. */
+  async stop(): Promise<void> {
     this.#stopped = true;
     this.#retry?.stop();
+    await endedWithin(this.#parts.scheduler, LIMITS.adminResetStopMs, this.#running);
   }
 
   async #apply(): Promise<void> {
@@ -119,7 +122,7 @@ export class AdminReset {
       if (this.#stopped) return;
       const { code, message } = toHoldfastError(thrown);
       if (this.#lines.isDue(code)) logger.warn({ code }, `the administrator is not reset yet: ${message}`);
-      this.#retry = scheduler.after(LIMITS.adminResetRetryMs, () => void this.#apply());
+      this.#retry = scheduler.after(LIMITS.adminResetRetryMs, () => this.start());
     }
   }
 

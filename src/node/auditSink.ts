@@ -6,7 +6,7 @@ import { type HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { RareLines } from '../base/rareLines.ts';
-import type { Scheduler } from '../base/scheduler.ts';
+import { endedWithin, type Scheduler } from '../base/scheduler.ts';
 import type { AuditSinkStatus } from '../proto/cluster.ts';
 import type { Store } from '../store/store.ts';
 import type { AuditSinkCursorFile, SinkCursor } from './auditSinkCursor.ts';
@@ -84,9 +84,10 @@ export class AuditSink {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#endWait?.();
-    await this.#within(LIMITS.auditSinkStopMs, this.#running);
-    const closed = this.#parts.sink.close().then(() => this.#running);
-    await this.#within(LIMITS.auditSinkAbandonMs, closed);
+    const { sink, scheduler } = this.#parts;
+    await endedWithin(scheduler, LIMITS.auditSinkStopMs, this.#running);
+    const closed = sink.close().then(() => this.#running);
+    await endedWithin(scheduler, LIMITS.auditSinkAbandonMs, closed);
   }
 
   async #run(): Promise<void> {
@@ -231,17 +232,6 @@ export class AuditSink {
         timer.stop();
         resolve();
       };
-    });
-  }
-
-  /** Resolves when the work has ended, and at the latest after so long. */
-  async #within(limitMs: number, work: Promise<void>): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = this.#parts.scheduler.after(limitMs, resolve);
-      void work.then(() => {
-        timer.stop();
-        resolve();
-      });
     });
   }
 }
