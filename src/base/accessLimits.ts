@@ -38,6 +38,8 @@ export const ACCESS_LIMITS = {
   strangerDenialRecordsMax: 20,
   strangerDenialRecordsPerMinute: 20,
   denialFlushIntervalMs: 1_000,
+  /** How long a node that stops waits for those of its last second to stand. */
+  denialStopMs: 1_000,
   /** Audit records of one answer, how long they are about, and how many are looked at for it. */
   auditPageRecordsMax: 1_000,
   auditPageBytes: 1024 * 1024,

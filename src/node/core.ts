@@ -5,6 +5,7 @@ import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import type { RandomSource } from '../base/random.ts';
+import { systemScheduler } from '../base/scheduler.ts';
 import type { Announcement } from '../proto/peer.ts';
 import type { Member, Principal } from '../proto/storage.ts';
 import type { ReplicatedLog } from '../replication/replicatedLog.ts';
@@ -109,8 +110,7 @@ export class NodeCore {
       },
     });
     const { nodeId } = identity;
-    const knows = (principal: Principal): boolean => store.access.knows(principal);
-    this.denials = new Denials({ submit: this.submit, access: { knows }, clock, nodeId, logger });
+    this.denials = this.#createDenials(parts);
     const nowMs = (): number => this.logClock.nowMs();
     this.tokenUses = new TokenUses({ nodeId, store, submit: this.submit, nowMs });
     this.read = new Read({
@@ -152,6 +152,13 @@ export class NodeCore {
     this.submit.stop();
     this.read.stop();
     this.membership.stop();
+  }
+
+  #createDenials({ opened, store, clock, logger }: CoreParts): Denials {
+    const { nodeId } = opened.identity;
+    const knows = (principal: Principal): boolean => store.access.knows(principal);
+    const scheduler = systemScheduler;
+    return new Denials({ submit: this.submit, access: { knows }, clock, nodeId, logger, scheduler });
   }
 
   #createFencing({ store, clock }: CoreParts): Fencing {

@@ -35,9 +35,13 @@ export class DenialRoom {
     return this.#bounds.foldedDetail;
   }
 
+  get isEmpty(): boolean {
+    return this.#waiting.size + this.#folded === 0;
+  }
+
   /** Whether something waits of which one at least may be named. */
   get isDue(): boolean {
-    return this.#budget >= 1 && this.#waiting.size + this.#folded > 0;
+    return this.#budget >= 1 && !this.isEmpty;
   }
 
   note(record: AuditRecord): void {

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { RareLines } from '../base/rareLines.ts';
+import { endedWithin, type Scheduler } from '../base/scheduler.ts';
 import type { AuditRecord } from '../proto/audit.ts';
 import type { Principal } from '../proto/storage.ts';
 import type { Access } from '../store/access.ts';
@@ -27,6 +28,7 @@ export interface DenialsParts {
   readonly clock: Clock;
   readonly nodeId: string;
   readonly logger: Logger;
+  readonly scheduler: Scheduler;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -49,8 +51,10 @@ export class Denials {
     recordsPerMinute: LIMITS.strangerDenialRecordsPerMinute,
     foldedDetail: 'more denials of strangers than are recorded one by one',
   });
+  readonly #rooms = [this.#known, this.#strangers];
   #filledMs: number;
-  #isSending = false;
+  /** The batch that is under way. */
+  #sending: Promise<void> | null = null;
 
   constructor(parts: DenialsParts) {
     this.#parts = parts;
@@ -75,9 +79,34 @@ export class Denials {
   /** Called about once a second. What cannot be written now stays. */
   async flush(deadlineMs: number): Promise<void> {
     this.#fill();
-    const rooms = [this.#known, this.#strangers].filter(({ isDue }) => isDue);
-    if (this.#isSending || rooms.length === 0) return;
-    this.#isSending = true;
+    const rooms = this.#rooms.filter(({ isDue }) => isDue);
+    if (this.#sending !== null || rooms.length === 0) return;
+    await this.#send(rooms, deadlineMs);
+  }
+
+  /** The last of it, also what could not be named yet: it would be lost. Waits for LIMITS.denialStopMs at most. Never rejects. */
+  async stop(): Promise<void> {
+    const { clock, scheduler } = this.#parts;
+    const deadlineMs = clock.monotonicMs() + LIMITS.denialStopMs;
+    await endedWithin(scheduler, LIMITS.denialStopMs, this.#sendRest(deadlineMs));
+  }
+
+  async #sendRest(deadlineMs: number): Promise<void> {
+    await this.#sending;
+    this.#fill();
+    const rooms = this.#rooms.filter(({ isEmpty }) => !isEmpty);
+    if (rooms.length > 0) await this.#send(rooms, deadlineMs);
+  }
+
+  /** Never rejects. */
+  #send(rooms: readonly DenialRoom[], deadlineMs: number): Promise<void> {
+    this.#sending = this.#write(rooms, deadlineMs).finally(() => {
+      this.#sending = null;
+    });
+    return this.#sending;
+  }
+
+  async #write(rooms: readonly DenialRoom[], deadlineMs: number): Promise<void> {
     const taken = rooms.map((room) => ({ room, batch: room.take() }));
     try {
       const records = taken.flatMap(({ room, batch }) => this.#recordsOf(batch, room.foldedDetail));
@@ -86,8 +115,6 @@ export class Denials {
     } catch {
       // Nobody knows whether they stand: rather twice than not at all.
       for (const { room, batch } of taken) room.putBack(batch);
-    } finally {
-      this.#isSending = false;
     }
   }
 
@@ -128,8 +155,7 @@ export class Denials {
 
   #fill(): void {
     const nowMs = this.#parts.clock.monotonicMs();
-    this.#known.fill(nowMs - this.#filledMs);
-    this.#strangers.fill(nowMs - this.#filledMs);
+    for (const room of this.#rooms) room.fill(nowMs - this.#filledMs);
     this.#filledMs = nowMs;
   }
 }

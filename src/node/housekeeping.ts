@@ -85,7 +85,9 @@ export class Housekeeping {
       });
   }
 
-  stop(): void {
+  /** Once nothing more is denied, and while what was can still be recorded. Never rejects. */
+  async stop(): Promise<void> {
+    await this.#core.denials.stop();
     for (const timer of this.#timers) clearInterval(timer);
   }
 }

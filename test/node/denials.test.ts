@@ -1,4 +1,4 @@
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
@@ -6,6 +6,7 @@ import { checkNotes } from '../../src/command/checkAudit.ts';
 import { type Denial, Denials } from '../../src/node/denials.ts';
 import type { Submission } from '../../src/node/submit.ts';
 import type { Outcome } from '../../src/proto/storage.ts';
+import { ManualScheduler, turns } from './manualScheduler.ts';
 import { FakeLogger } from './nodeFolder.ts';
 
 const DENIAL: Denial = {
@@ -31,8 +32,10 @@ let refusal: HoldfastError | null;
 /** Null: what is sent is done. */
 let answer: Promise<Outcome> | null;
 let logger: FakeLogger;
+let scheduler: ManualScheduler;
 beforeEach(() => {
   clock = new ManualClock();
+  scheduler = new ManualScheduler(clock);
   sent = [];
   refusal = null;
   answer = null;
@@ -48,6 +51,7 @@ beforeEach(() => {
     clock,
     nodeId: '00000000000000aa',
     logger,
+    scheduler,
   });
 });
 
@@ -161,7 +165,7 @@ it('the largest batch fits into a note', async () => {
 
 it('what is noted while a batch is under way is counted beside what comes back', async () => {
   denials.note(DENIAL);
-  let fail = (_: Error): void => undefined;
+  let fail: (error: Error) => void = () => undefined;
   answer = new Promise((_, reject) => (fail = reject));
   const flushed = flush();
   for (let i = 0; i < 50; i += 1) denials.note(DENIAL);
@@ -184,4 +188,53 @@ it('what is turned down where it is applied stays, with a line', async () => {
   await flush();
   expect(counts()).toEqual([[['secrets/x', 1]]]);
   expect(logger.warnings).toHaveLength(1);
+});
+
+describe('a stop', () => {
+  /** Whether it is over by now. */
+  const stopping = () => {
+    const stop = { isOver: false };
+    void denials.stop().then(() => (stop.isOver = true));
+    return stop;
+  };
+
+  it('writes what is left, named as far as may be, and counts the rest', async () => {
+    for (let i = 0; i < LIMITS.denialRecordsMax; i += 1) denials.note(about(`n${i}`));
+    await flush();
+    denials.note(about('last'));
+    denials.note(strange('made-up'));
+    await denials.stop();
+    expect(sent[1]?.noteAudit?.records).toMatchObject([
+      { principal: '', count: 1 },
+      { principal: 'made-up', count: 1 },
+    ]);
+    await denials.stop();
+    expect(sent).toHaveLength(2);
+    expect(scheduler.timers).toEqual([]);
+  });
+
+  it('writes it after the batch that is under way', async () => {
+    let done: (outcome: Outcome) => void = () => undefined;
+    answer = new Promise((resolve) => (done = resolve));
+    denials.note(about('first'));
+    const flushed = flush();
+    denials.note(about('last'));
+    const stop = stopping();
+    await turns();
+    expect(counts()).toEqual([[['first', 1]]]);
+    answer = null;
+    done({ replayed: false });
+    await flushed;
+    await turns();
+    expect(stop.isOver).toBe(true);
+    expect(counts()).toEqual([[['first', 1]], [['last', 1]]]);
+  });
+
+  it('does not wait for ever', async () => {
+    answer = new Promise(() => undefined);
+    denials.note(DENIAL);
+    const stop = stopping();
+    await scheduler.advance(LIMITS.denialStopMs);
+    expect(stop.isOver).toBe(true);
+  });
 });
