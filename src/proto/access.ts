@@ -76,7 +76,7 @@ export interface AccessTokenStatus {
   readonly createdBy: string;
   /** Log time of a late use, five minutes early at most; 0: none. */
   readonly lastUsedMs: number;
-  /** Hosts from which it was used, the latest new one last. */
+  /** Hosts from which it was used, the one of the latest noted use last. */
   readonly addresses: readonly string[];
 }
 

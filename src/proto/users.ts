@@ -72,7 +72,7 @@ export interface AccessTokenRow {
   readonly createdBy: Principal | Unset;
   /** Log time of a late use, not of each; 0: none. */
   readonly lastUsedMs: number;
-  /** Hosts from which it was used, the latest new one last. */
+  /** Hosts from which it was used, the one of the latest noted use last. */
   readonly addresses: readonly string[];
 }
 

@@ -267,7 +267,8 @@ export class Access {
     const host = hostOf(address);
     const isNew = !token.addresses.includes(host);
     if (!isNew && timeMs < token.lastUsedMs + LIMITS.tokenUseNotedMs) return null;
-    const addresses = isNew ? [...token.addresses, host].slice(-LIMITS.tokenAddressesMax) : token.addresses;
+    const others = token.addresses.filter((one) => one !== host);
+    const addresses = [...others, host].slice(-LIMITS.tokenAddressesMax);
     this.#changes.drop(row);
     this.#keepToken({ table: 'b', number, sub }, { ...token, lastUsedMs: timeMs, addresses });
     if (!isNew) return null;

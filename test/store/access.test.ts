@@ -101,6 +101,17 @@ describe('the uses of a token', () => {
     expect(kept().lastUsedMs).toBe(rig.timeMs);
   });
 
+  it('are forgotten of the host that was not used for longest', () => {
+    create();
+    for (let at = 0; at < LIMITS.tokenAddressesMax; at += 1) use(`10.0.0.${at}:5`);
+    rig.timeMs += LIMITS.tokenUseNotedMs;
+    use('10.0.0.0:6');
+    use('10.0.1.1:5');
+    expect(kept().addresses).toHaveLength(LIMITS.tokenAddressesMax);
+    expect(kept().addresses?.[0]).toBe('10.0.0.2');
+    expect(kept().addresses?.slice(-2)).toEqual(['10.0.0.0', '10.0.1.1']);
+  });
+
   it('are of the latest hosts, of a token that there is, and told by nodes', () => {
     expect(use('10.0.0.1:5')).toBe('none');
     create();
