@@ -5,6 +5,7 @@ import { rangeOf } from '../access/policy/rights.ts';
 import { RuleTree } from '../access/policy/ruleTree.ts';
 import { asBuffer } from '../base/bytes.ts';
 import type { AuditRecord } from '../proto/audit.ts';
+import { DENIALS } from './record/actions.ts';
 
 export interface AuditQuery {
   /** Empty, here and below: whichever. */
@@ -18,7 +19,6 @@ export interface AuditQuery {
 
 export type Matches = (record: AuditRecord) => boolean;
 
-const DENIALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);
 const NO_END = 0xff;
 
 /**

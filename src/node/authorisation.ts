@@ -5,7 +5,7 @@ import type { Area } from '../access/policy/policy.ts';
 import { ALL_RIGHTS } from '../access/policy/rights.ts';
 import type { Sessions } from '../access/session.ts';
 import type { Caller, Holder } from '../api/ports.ts';
-import type { AuditAction } from '../audit/record/actions.ts';
+import { type AuditAction, DENIALS } from '../audit/record/actions.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { bytesFromKey } from '../command/keys.ts';
@@ -186,7 +186,7 @@ export class Authorisation {
     );
   }
 
-  /** What it throws is a denial, and noted as one. */
+  /** A denial that it throws is noted. */
   #recorded<T>(
     { principal, action, name, detail }: Deed & { readonly principal: Principal },
     run: () => T,
@@ -195,7 +195,8 @@ export class Authorisation {
       return run();
     } catch (thrown) {
       const { code } = toHoldfastError(thrown);
-      this.#denials.note({ principal, action, resource: bytesFromKey(name), code, detail });
+      if (DENIALS.has(code))
+        this.#denials.note({ principal, action, resource: bytesFromKey(name), code, detail });
       throw thrown;
     }
   }

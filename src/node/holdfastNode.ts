@@ -9,7 +9,6 @@ import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemScheduler } from '../base/scheduler.ts';
-import type { Principal } from '../proto/storage.ts';
 import { RaftLog } from '../replication/raftLog/raftLog.ts';
 import type { GrpcPeerTransport } from '../replication/transport/grpcPeerTransport.ts';
 import { DiskWal } from '../replication/wal/diskWal.ts';
@@ -382,11 +381,9 @@ interface UserPortSources extends Pick<Parts, 'store' | 'core'> {
 }
 
 function createUserPort({ store, core, sessions, authorisation }: UserPortSources): NodeUserPort {
-  const { read, submit } = core;
+  const { read, submit, denials } = core;
   const passwords = new Passwords({ store, read, clock: systemClock, random: systemRandom });
-  const onDenied = (principal: Principal, { code }: HoldfastError): void =>
-    core.denials.note({ principal, action: 'access.login', resource: Buffer.alloc(0), code, detail: '' });
-  return new NodeUserPort({ store, submit, authorisation, sessions, passwords, onDenied });
+  return new NodeUserPort({ store, submit, authorisation, sessions, passwords, denials });
 }
 
 function clientOrNobody(identity: CertificateIdentity): Identity {

@@ -1,6 +1,7 @@
 import type { Sessions } from '../access/session.ts';
 import type { Caller, UserPort } from '../api/ports.ts';
-import { HoldfastError } from '../base/errors.ts';
+import { DENIALS } from '../audit/record/actions.ts';
+import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type {
   ChangePasswordRequest,
   CreateUserRequest,
@@ -13,18 +14,21 @@ import type { Principal } from '../proto/storage.ts';
 import type { SetUserRoles } from '../proto/users.ts';
 import type { Store } from '../store/store.ts';
 import type { Authorisation } from './authorisation.ts';
+import type { Denial, Denials } from './denials.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Passwords, ShownPassword } from './passwords.ts';
 import type { Submission, Submit } from './submit.ts';
+
+/** What a password is shown for, as it is recorded when it is wrong. */
+type ShownFor = Pick<Denial, 'principal' | 'action' | 'resource'>;
 
 export interface UserPortParts {
   readonly store: Store;
   readonly submit: Pick<Submit, 'submit'>;
   readonly authorisation: Pick<Authorisation, 'requireAreaCaughtUp'>;
   readonly sessions: Sessions;
-  readonly passwords: Passwords;
-  /** A login, or the change of a password by who should know it, was refused. */
-  readonly onDenied: (who: Principal, error: HoldfastError) => void;
+  readonly passwords: Pick<Passwords, 'verify' | 'hash'>;
+  readonly denials: Pick<Denials, 'note'>;
 }
 
 /** Users as the API sees them. Nothing but hashes of passwords leaves this node. */
@@ -38,7 +42,10 @@ export class NodeUserPort implements UserPort {
   async login({ principal, deadlineMs }: Caller, { name, password }: LoginRequest): Promise<LoginResponse> {
     const { sessions } = this.#parts;
     const { address } = principal;
-    const { user, rehashed } = await this.#verified({ name, password, address }, deadlineMs);
+    const shown = { name, password, address };
+    const stranger = { kind: 'user', name, address };
+    const deed = { principal: stranger, action: 'access.login', resource: Buffer.alloc(0) } as const;
+    const { user, rehashed } = await this.#verified(shown, { deed, deadlineMs });
     const { token, expiresMs, generation, session } = await sessions.create({
       user: user.name,
       generation: user.generation,
@@ -57,7 +64,8 @@ export class NodeUserPort implements UserPort {
     requireUser(principal);
     const { name, address } = principal;
     const { oldPassword: password, newPassword } = request;
-    const { user } = await this.#verified({ name, address, password }, deadlineMs);
+    const deed = { principal, action: 'user.set-password', resource: Buffer.from(name) } as const;
+    const { user } = await this.#verified({ name, address, password }, { deed, deadlineMs });
     const passwordHash = await this.#parts.passwords.hash(newPassword);
     const setPassword = { name, passwordHash, shownGeneration: user.generation };
     await this.#command({ principal, setPassword }, deadlineMs);
@@ -98,13 +106,16 @@ export class NodeUserPort implements UserPort {
   }
 
   /** The one place where a password is refused. */
-  async #verified(shown: ShownPassword, deadlineMs: number): ReturnType<Passwords['verify']> {
-    const { passwords, onDenied } = this.#parts;
+  async #verified(
+    shown: ShownPassword,
+    { deed, deadlineMs }: { readonly deed: ShownFor; readonly deadlineMs: number },
+  ): ReturnType<Passwords['verify']> {
+    const { passwords, denials } = this.#parts;
     try {
       return await passwords.verify(shown, deadlineMs);
     } catch (thrown) {
-      const { name, address } = shown;
-      if (thrown instanceof HoldfastError) onDenied({ kind: 'user', name, address }, thrown);
+      const { code } = toHoldfastError(thrown);
+      if (DENIALS.has(code)) denials.note({ ...deed, code, detail: '' });
       throw thrown;
     }
   }

@@ -1,4 +1,4 @@
-import { ANOTHER_ADDRESS, type AuditAction } from '../audit/record/actions.ts';
+import { ANOTHER_ADDRESS, type AuditAction, DENIALS } from '../audit/record/actions.ts';
 import { unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { CommandBody } from '../command/body.ts';
@@ -25,7 +25,6 @@ export interface Deed {
 }
 
 const NOTHING = Buffer.alloc(0);
-const DENIALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);
 
 /**
  * What an applied command leaves in the audit trail, in order: never a value. A repeated request that was answered from memory

@@ -1,9 +1,11 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAccessToken } from '../../src/access/accessToken.ts';
 import { decide } from '../../src/access/policy/decide.ts';
+import { denied } from '../../src/access/policy/decision.ts';
 import { ALL_RIGHTS } from '../../src/access/policy/rights.ts';
 import type { Session } from '../../src/access/session.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Authorisation } from '../../src/node/authorisation.ts';
@@ -193,6 +195,23 @@ describe('a command', () => {
     expect(noted).toEqual([
       { principal, action: 'kv.compact', resource, code: 'PERMISSION_DENIED', detail: '' },
     ]);
+  });
+
+  it('that cannot be judged is not denied', async () => {
+    create('operator');
+    caughtUp = Promise.reject(new HoldfastError('NO_LEADER', 'no leader is known'));
+    const overloaded = new HoldfastError('OVERLOADED', 'a bound is reached');
+    await expect(authorisation.requireAreaCaughtUp(caller, 'cluster')).rejects.toMatchObject({
+      code: 'NO_LEADER',
+    });
+    caughtUp = Promise.resolve();
+    const judge = vi.fn(() => denied('not here', 'key'));
+    judge.mockImplementationOnce(() => denied('not here', 'key'));
+    judge.mockImplementationOnce(() => {
+      throw overloaded;
+    });
+    await expect(authorisation.require(caller, DEED, judge)).rejects.toBe(overloaded);
+    expect(noted).toEqual([]);
   });
 
   it('that is judged by nobody else is asked for again, once this node has caught up', async () => {

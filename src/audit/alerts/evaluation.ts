@@ -4,7 +4,7 @@ import { unreachable } from '../../base/assert.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { AlertRule, AuditRecord } from '../../proto/audit.ts';
 import { type Matches, matching } from '../query.ts';
-import { ALERT_ACTION, ANOTHER_ADDRESS } from '../record/actions.ts';
+import { ALERT_ACTION, ANOTHER_ADDRESS, DENIALS } from '../record/actions.ts';
 import { type AlertKind, isAlertKind } from '../record/alertKinds.ts';
 import type { ChainedRecord } from '../record/chain.ts';
 import { withinHours } from './officeHours.ts';
@@ -24,7 +24,6 @@ interface Judge {
 }
 
 const READS: ReadonlySet<string> = new Set(['kv.read', 'kv.reveal']);
-const DENIALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);
 /** The rule, and the record that gave the alert. */
 const SAID = /^([a-z0-9-]+): .*, record ([0-9]+)$/;
 const NOTHING = Buffer.alloc(0);

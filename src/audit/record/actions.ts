@@ -50,5 +50,8 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 export const ALERT_ACTION: AuditAction = 'alert.raised';
 
+/** What a record of a denial has as its result. */
+export const DENIALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);
+
 /** What a record of a token's use says, when it was not its first one. */
 export const ANOTHER_ADDRESS = 'another address';
