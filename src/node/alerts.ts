@@ -138,7 +138,7 @@ export class Alerts {
   async #note(course: Course): Promise<void> {
     const { submit, clock, nodeId } = this.#parts;
     const evaluated = Math.max(course.cursor.evaluated, course.taken);
-    const before = course.cursor;
+    const { cursor: before, deliveredTo } = course;
     const after = { evaluated, delivered: deliveredOf(course) };
     const principal = { kind: 'node', name: nodeId, address: '' };
     const noteAlerts = { before, after, alerts: course.found };
@@ -148,7 +148,8 @@ export class Alerts {
       if (failure) throw new Error(failure.message);
       course.cursor = after;
       course.found = [];
-      course.deliveredTo = 0;
+      // The webhook may have got another one meanwhile.
+      if (course.deliveredTo === deliveredTo) course.deliveredTo = 0;
     } catch {
       if (this.#course === course) this.#course = null;
     }

@@ -69,6 +69,14 @@ export const ALERTS: readonly Mutation[] = [
     noticedBy: [NODE_ALERTS],
   },
   {
+    name: 'what is delivered while a note is in the log is forgotten',
+    protects: 'alerts',
+    file: 'src/node/alerts.ts',
+    find: 'if (course.deliveredTo === deliveredTo) course.deliveredTo = 0;',
+    replace: 'course.deliveredTo = 0;',
+    noticedBy: [NODE_ALERTS],
+  },
+  {
     name: 'a redirect counts as delivered',
     protects: 'alerts',
     file: 'src/audit/alerts/webhook.ts',

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { webhookDelivery } from '../../src/audit/alerts/webhook.ts';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
@@ -34,11 +35,14 @@ let server: Server | undefined;
 /** What submits do beside being applied. */
 let submitted: Submission[];
 let onSubmit: (submission: Submission) => 'apply' | 'lose' | 'refuse';
+/** Until what was submitted is applied. */
+let inLog: () => Promise<unknown>;
 beforeEach(async () => {
   rig = await StoreRig.create();
   clock = new ManualClock();
   submitted = [];
   onSubmit = () => 'apply';
+  inLog = () => Promise.resolve();
 });
 afterEach(async () => {
   server?.closeAllConnections();
@@ -60,7 +64,7 @@ const leader = (leadership = { isLeader: true }) =>
         const [outcome] = rig.apply(command(submission, NODE));
         if (outcome === undefined || what === 'lose')
           return Promise.reject(new HoldfastError('OUTCOME_UNKNOWN', 'the leader is gone'));
-        return Promise.resolve(outcome);
+        return inLog().then(() => outcome);
       },
     },
     delivery: webhookDelivery({ clusterId: 'c1', clock: systemClock }),
@@ -275,6 +279,21 @@ it('what was delivered is not sent again by the next leader, and what was not is
   const next = leader();
   await tickUntil(next, () => received.length === 2, 'the second is delivered');
   expect(new Set(sequencesOf(received)).size).toBe(2);
+});
+
+it('what is delivered while a note is in the log is noted by the next one', async () => {
+  const { url, received } = await receiver();
+  setRules({ webhook: { url, secret: SECRET } });
+  const alerts = leader();
+  deny('mallory', 3);
+  deny('eve', 3);
+  await settle(alerts);
+  await until(() => received.length === 1, 'the first is delivered');
+  await pause(50);
+  inLog = () => until(() => received.length === 2, 'the second is delivered').then(() => pause(50));
+  await settle(alerts);
+  const last = (await rig.auditRecords()).findLast(({ action }) => action === 'alert.raised');
+  expect(rig.store.audit.rules.alertCursor.delivered).toBeGreaterThanOrEqual(last?.sequence ?? 0);
 });
 
 it('what the webhook did not take from one leader it gets from the next', async () => {
