@@ -1,4 +1,4 @@
-import { AlertEvaluation } from '../audit/alerts/evaluation.ts';
+import { AlertEvaluation, type UnusableRule } from '../audit/alerts/evaluation.ts';
 import type { AlertDelivery } from '../audit/alerts/webhook.ts';
 import { ALERT_ACTION } from '../audit/record/actions.ts';
 import type { ChainedRecord } from '../audit/record/chain.ts';
@@ -57,6 +57,11 @@ export class Alerts {
     this.#rare = new RareLines(parts.clock);
   }
 
+  /** What an operator should look at, one sentence each. */
+  get warnings(): readonly string[] {
+    return this.#course?.evaluation.unusable.map(passedOver) ?? [];
+  }
+
   /** Called every LIMITS.alertTickMs; resolves when it has done its part. */
   async tick(): Promise<void> {
     if (this.#isTurning) return;
@@ -96,6 +101,7 @@ export class Alerts {
     const { rows, rules } = store.audit;
     const { alerts: settings, alertCursor: cursor } = rules;
     const evaluation = new AlertEvaluation(settings.rules);
+    for (const rule of evaluation.unusable) this.#warn(rule.reason, passedOver(rule));
     const at = rows.positionOf(cursor.evaluated);
     const sinceMs = at < 0 || at >= rows.length ? 0 : rows.at(at).timeMs - evaluation.memoryMs;
     const position = rows.positionFrom(sinceMs);
@@ -184,6 +190,9 @@ export class Alerts {
     if (this.#rare.isDue(line)) this.#parts.logger.warn({ reason }, line);
   }
 }
+
+const passedOver = ({ name, reason }: UnusableRule): string =>
+  `the alert rule ${name} is passed over: ${reason}`;
 
 const isSet = ({ rules, webhook }: AlertSettings): boolean => rules.length > 0 || Boolean(webhook);
 

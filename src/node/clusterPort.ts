@@ -29,6 +29,7 @@ import type { Store } from '../store/store.ts';
 import type { NodeIdentityFile } from '../trust/identityFile.ts';
 import { createJoinToken } from '../trust/joinToken.ts';
 import { spkiHash } from '../trust/publicKey.ts';
+import type { Alerts } from './alerts.ts';
 import { askedRecord } from './askedRecord.ts';
 import type { AuditSink } from './auditSink.ts';
 import type { Authorisation } from './authorisation.ts';
@@ -62,6 +63,7 @@ export interface ClusterPortParts {
   readonly scrubber: Pick<Scrubber, 'last'>;
   /** Null: none is set. */
   readonly auditSink: Pick<AuditSink, 'status' | 'warnings'> | null;
+  readonly alerts: Pick<Alerts, 'warnings'>;
 }
 
 const NOT_SCRUBBED = { finishedMs: 0, durationMs: 0, rows: 0, logSegments: 0, bytes: 0 };
@@ -357,7 +359,7 @@ export class NodeClusterPort implements ClusterPort {
     const { store, identity } = this.#parts;
     const { certification, divergedStates } = this.#parts;
     const warnings = [...this.#parts.warnings, ...certification.warnings, ...divergedStates()];
-    warnings.push(...(this.#parts.auditSink?.warnings ?? []));
+    warnings.push(...(this.#parts.auditSink?.warnings ?? []), ...this.#parts.alerts.warnings);
     if (store.missing !== null) {
       warnings.push(
         `the state of this node is being rebuilt from the leader, and nothing is read here meanwhile: ${store.missing}`,

@@ -163,11 +163,12 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   onStop(() => keyChange.stop());
   onStop(() => certification.stop());
   onStop(() => core.stopRequests());
+  const alerts = createAlerts({ ...assembly, store, core });
   const housekeeping = new Housekeeping({
     core,
     store,
     clock: systemClock,
-    alerts: createAlerts({ ...assembly, store, core }),
+    alerts,
     announce: (announcement) =>
       transport.announce({ ...announcement, ...certification.change.announcement() }),
   });
@@ -176,7 +177,7 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   const auditSink = startAuditSink({ ...assembly, store });
   const diverged = await divergedStates(directory.root);
   for (const warning of diverged()) logger.warn({}, warning);
-  const reports = { scrubber, auditSink, diverged };
+  const reports = { scrubber, auditSink, alerts, diverged };
   const api = createApi({ ...assembly, ...reports, store, core, keyChange, certification });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));
@@ -313,6 +314,7 @@ function startScrubber({ configuration, options, store, core, disk, onStop }: Sc
 interface ApiParts extends Served {
   readonly scrubber: Scrubber;
   readonly auditSink: AuditSink | null;
+  readonly alerts: Alerts;
   readonly diverged: () => readonly string[];
 }
 
@@ -350,6 +352,7 @@ function createApi(parts: ApiParts): ApiServer {
       divergedStates: diverged,
       scrubber,
       auditSink,
+      alerts: parts.alerts,
     }),
     access: new NodeAccessPort({
       store,

@@ -65,8 +65,16 @@ describe('hours', () => {
   });
 
   it('need a time zone that the machine knows', () => {
-    const rule = { ...ANY, kind: 'reads-outside-hours', resource: 'a', toMinute: 5, days: 1 };
-    expect(() => requireUsable([{ ...rule, timeZone: 'Moon/Base' }])).toThrow(/no time zone Moon\/Base/);
+    const hours = { kind: 'reads-outside-hours', resource: 'a', toMinute: 5, days: 1, timeZone: 'Moon/Base' };
+    const rule = { ...ANY, ...hours };
+    expect(() => requireUsable([rule])).toThrow(/no time zone Moon\/Base/);
+    // Where it came to be in force all the same, the other rules are judged by.
+    const evaluation = new AlertEvaluation([rule, { ...ANY, name: 'glass' }]);
+    expect(evaluation.take(record({ action: 'user.reset' })).map(({ detail }) => detail)).toEqual([
+      expect.stringMatching(/^glass: /),
+    ]);
+    const reason = 'this machine knows no time zone Moon/Base';
+    expect(evaluation.unusable).toEqual([{ name: 'watched', reason }]);
   });
 });
 

@@ -34,6 +34,7 @@ let clock: ManualClock;
 let server: Server | undefined;
 /** What submits do beside being applied. */
 let submitted: Submission[];
+let warned: string[];
 let onSubmit: (submission: Submission) => 'apply' | 'lose' | 'refuse';
 /** Until what was submitted is applied. */
 let inLog: () => Promise<unknown>;
@@ -41,6 +42,7 @@ beforeEach(async () => {
   rig = await StoreRig.create();
   clock = new ManualClock();
   submitted = [];
+  warned = [];
   onSubmit = () => 'apply';
   inLog = () => Promise.resolve();
 });
@@ -69,7 +71,7 @@ const leader = (leadership = { isLeader: true }) =>
     },
     delivery: webhookDelivery({ clusterId: 'c1', clock: systemClock }),
     clock,
-    logger: silentLogger,
+    logger: { ...silentLogger, warn: (_fields, line) => warned.push(line) },
   });
 
 const setRules = (settings: Partial<AlertSettings>) => {
@@ -198,6 +200,25 @@ it('that there was nothing is noted now and then, so that a new leader need not 
   expect(submitted).toHaveLength(1);
   expect(rig.store.audit.rules.alertCursor.evaluated).toBe(rig.store.audit.head.sequence);
   expect(await raised()).toEqual([]);
+});
+
+it('a rule that the machine of the leader cannot judge by is said, and stops no other one', async () => {
+  const hours = { kind: 'reads-outside-hours', resource: '**', toMinute: 5, days: 1, timeZone: 'Moon/Base' };
+  setRules({ rules: [{ ...DENIALS, ...hours, name: 'night' }, DENIALS] });
+  const said = 'the alert rule night is passed over: this machine knows no time zone Moon/Base';
+  const alerts = leader();
+  deny('mallory', 3);
+  await settle(alerts);
+  expect(await raised()).toEqual([expect.stringMatching(/^guessing: /)]);
+  expect(alerts.warnings).toEqual([said]);
+  // Also when it has to look anew.
+  onSubmit = () => 'refuse';
+  deny('eve', 3);
+  await settle(alerts);
+  expect(warned).toEqual([said]);
+  setRules({});
+  await settle(alerts);
+  expect(alerts.warnings).toEqual([]);
 });
 
 interface Received {

@@ -1,6 +1,7 @@
 /** Which audit records are worth an alert: a function of the records and the rules alone, so that whoever leads finds the same. */
 import { hostOf } from '../../base/address.ts';
 import { unreachable } from '../../base/assert.ts';
+import { toHoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { AlertRule, AuditRecord } from '../../proto/audit.ts';
 import { type Matches, matching } from '../query.ts';
@@ -14,6 +15,12 @@ import { SlidingCount } from './slidingCount.ts';
 interface Finding {
   readonly because: string;
   readonly count: number;
+}
+
+/** One that this machine cannot judge by. */
+export interface UnusableRule {
+  readonly name: string;
+  readonly reason: string;
 }
 
 /** How a rule looks at a record. */
@@ -33,11 +40,22 @@ const NOTHING = Buffer.alloc(0);
  * (`know`): so he is quiet about the same subjects for the same time as who judged them.
  */
 export class AlertEvaluation {
-  readonly #rules: readonly RuleEvaluation[];
+  readonly #rules: RuleEvaluation[] = [];
+  readonly #unusable: UnusableRule[] = [];
 
-  /** @throws HoldfastError INVALID_ARGUMENT */
   constructor(rules: readonly AlertRule[]) {
-    this.#rules = rules.map((rule) => new RuleEvaluation(rule));
+    for (const rule of rules) {
+      try {
+        this.#rules.push(new RuleEvaluation(rule));
+      } catch (thrown) {
+        this.#unusable.push({ name: rule.name, reason: toHoldfastError(thrown).message });
+      }
+    }
+  }
+
+  /** Rules that are passed over: another machine let them in. */
+  get unusable(): readonly UnusableRule[] {
+    return this.#unusable;
   }
 
   /** How much earlier records have to be gone over before the first one that counts, so that none is missed or told again. */
