@@ -62,9 +62,10 @@ export class Housekeeping {
 
   /** What expires does so through an entry: in an idle cluster somebody has to let log time pass. */
   #expire(): void {
-    const dueMs = this.#store.dueMs;
-    if (dueMs !== null && this.#core.logClock.stampMs() >= dueMs) this.#propose({ advanceTime: {} });
-    const checkpoint = this.#proposed ? null : dueCheckpoint(this.#store);
+    const { dueMs, audit, authority } = this.#store;
+    const stampMs = this.#core.logClock.stampMs();
+    if (dueMs !== null && stampMs >= dueMs) this.#propose({ advanceTime: {} });
+    const checkpoint = this.#proposed ? null : dueCheckpoint({ audit, authority, stampMs });
     if (checkpoint !== null) this.#propose({ checkpointAudit: { checkpoint } });
   }
 

@@ -140,6 +140,14 @@ export const AUDIT: readonly Mutation[] = [
     noticedBy: [VERIFY],
   },
   {
+    name: 'retention stands still where nobody writes',
+    protects: 'audit',
+    file: 'src/node/housekeeping.ts',
+    find: 'dueCheckpoint({ audit, authority, stampMs })',
+    replace: 'dueCheckpoint({ audit, authority, stampMs: this.#store.logTimeMs })',
+    noticedBy: ['test/node/auditRetention.test.ts'],
+  },
+  {
     name: 'a range of names is found by no pattern',
     protects: 'audit',
     file: 'src/audit/query.ts',
