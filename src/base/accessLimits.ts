@@ -71,8 +71,8 @@ export const ACCESS_LIMITS = {
   alertSubjectsMax: 4_096,
   /** One that has no time of its own says the same of the same principal so often at most. */
   alertRepeatMs: 3_600_000,
-  /** Audit records that are gone over at once, and after how many of them it is noted that there was nothing. */
-  alertRecordsAtOnceMax: 5_000,
+  /** Of each tick: how long audit records are gone over; and after how many of them it is noted that there was nothing. */
+  alertSliceMs: 100,
   alertCursorRecordsMax: 20_000,
   alertTickMs: 250,
   /** Alerts that become records at once. */

@@ -7,6 +7,7 @@ import { toHoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { RareLines } from '../base/rareLines.ts';
+import { polled, type Scheduler } from '../base/scheduler.ts';
 import type { AlertCursor, AlertSettings, AuditRecord } from '../proto/audit.ts';
 import type { Store } from '../store/store.ts';
 import type { Leadership } from './leadership.ts';
@@ -19,6 +20,7 @@ export interface AlertsParts {
   readonly leadership: Pick<Leadership, 'isLeader'>;
   readonly delivery: AlertDelivery;
   readonly clock: Clock;
+  readonly scheduler: Scheduler;
   readonly logger: Logger;
 }
 
@@ -27,6 +29,10 @@ interface Course {
   readonly settings: AlertSettings;
   readonly evaluation: AlertEvaluation;
   cursor: AlertCursor;
+  /** Up to here there may be alerts that records gave which were judged before. */
+  readonly toLearn: number;
+  /** The last record that was looked at for that. */
+  learnt: number;
   /** The last record that was gone over. */
   taken: number;
   /** Alerts that are no records yet. */
@@ -59,7 +65,14 @@ export class Alerts {
 
   /** What an operator should look at, one sentence each. */
   get warnings(): readonly string[] {
-    return this.#course?.evaluation.unusable.map(passedOver) ?? [];
+    const course = this.#course;
+    if (course === null) return [];
+    const behind = this.#parts.store.audit.head.sequence - course.taken;
+    const isFar = behind > LIMITS.alertCursorRecordsMax;
+    return [
+      ...course.evaluation.unusable.map(passedOver),
+      ...(isFar ? [`the alert rules are behind by ${behind} audit records`] : []),
+    ];
   }
 
   /** Called every LIMITS.alertTickMs; resolves when it has done its part. */
@@ -77,13 +90,15 @@ export class Alerts {
   }
 
   async #turn(): Promise<void> {
-    const { store, leadership } = this.#parts;
+    const { store, leadership, clock } = this.#parts;
     const isAsked = leadership.isLeader && store.missing === null && isSet(store.audit.rules.alerts);
     if (!isAsked) this.#course = null;
     else if (!this.#isCurrent(this.#course)) this.#course = await this.#begin();
     const course = this.#course;
     if (course === null) return;
-    await this.#goOver(course);
+    const endMs = clock.monotonicMs() + LIMITS.alertSliceMs;
+    await this.#learn(course, endMs);
+    await this.#goOver(course, endMs);
     this.#deliver(course);
     if (isWorthNoting(course)) await this.#note(course);
   }
@@ -108,25 +123,42 @@ export class Alerts {
     const first = position < rows.length ? rows.at(position).number : cursor.evaluated + 1;
     const undelivered = settings.webhook ? cursor.delivered + 1 : first;
     const taken = Math.min(first, undelivered, cursor.evaluated + 1) - 1;
+    const toLearn = store.audit.head.sequence;
     // Those of the records up to the cursor are all on disk or on their way there, since the cursor moved with them.
     await store.flushed();
-    for await (const portion of store.auditRecords({ sequence: taken + 1, timeMs: 0 }))
-      for (const record of portion) if (record.action === ALERT_ACTION) evaluation.know(record);
     const nothing = { found: [], waiting: [], isOverfull: false, deliveredTo: 0 };
-    return { settings, evaluation, cursor, taken, ...nothing };
+    return { settings, evaluation, cursor, toLearn, learnt: taken, taken, ...nothing };
   }
 
-  async #goOver(course: Course): Promise<void> {
-    const { store } = this.#parts;
-    let seen = 0;
-    if (store.audit.head.sequence <= course.taken) return;
-    for await (const portion of store.auditRecords({ sequence: course.taken + 1, timeMs: 0 })) {
+  /** Which alerts were given, which has to be known before the records that gave them are gone over again. */
+  async #learn(course: Course, endMs: number): Promise<void> {
+    if (course.learnt >= course.toLearn) return;
+    for await (const portion of this.#portions(course.learnt, endMs)) {
+      for (const record of portion) {
+        if (record.action === ALERT_ACTION) course.evaluation.know(record);
+        course.learnt = record.sequence;
+      }
+    }
+  }
+
+  async #goOver(course: Course, endMs: number): Promise<void> {
+    if (course.learnt < course.toLearn) return;
+    for await (const portion of this.#portions(course.taken, endMs)) {
       for (const record of portion) {
         this.#take(course, record);
-        seen += 1;
         if (course.found.length >= LIMITS.alertsAtOnceMax) return;
       }
-      if (seen >= LIMITS.alertRecordsAtOnceMax) return;
+    }
+  }
+
+  /** Of the records after one: the first, and more as long as there is time; others have their turn between. */
+  async *#portions(after: number, endMs: number): AsyncGenerator<readonly ChainedRecord[]> {
+    const { store, clock, scheduler } = this.#parts;
+    if (store.audit.head.sequence <= after) return;
+    for await (const portion of store.auditRecords({ sequence: after + 1, timeMs: 0 })) {
+      yield portion;
+      if (clock.monotonicMs() >= endMs) return;
+      await polled(scheduler);
     }
   }
 

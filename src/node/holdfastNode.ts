@@ -262,9 +262,9 @@ function createAlerts({ opened, options, store, core }: Parts): Alerts {
   const { nodeId, clusterId } = opened.identity;
   const { submit, leadership } = core;
   const { logger } = options;
-  const clock = systemClock;
+  const [clock, scheduler] = [systemClock, systemScheduler];
   const delivery = webhookDelivery({ clusterId, clock });
-  return new Alerts({ nodeId, store, submit, leadership, delivery, clock, logger });
+  return new Alerts({ nodeId, store, submit, leadership, delivery, clock, scheduler, logger });
 }
 
 function startAdminReset({ opened, core, options, onStop }: Parts): void {

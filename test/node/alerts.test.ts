@@ -8,7 +8,8 @@ import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import { Alerts } from '../../src/node/alerts.ts';
+import { systemScheduler } from '../../src/base/scheduler.ts';
+import { Alerts, type AlertsParts } from '../../src/node/alerts.ts';
 import type { Submission } from '../../src/node/submit.ts';
 import type { AlertRule, AlertSettings } from '../../src/proto/audit.ts';
 import { RECORD } from '../api/fakeAudit.ts';
@@ -35,6 +36,11 @@ let server: Server | undefined;
 /** What submits do beside being applied. */
 let submitted: Submission[];
 let warned: string[];
+let portionRecords: number;
+/** What it takes to read so many. */
+let portionMs: number;
+/** How often others had their turn. */
+let polls: number;
 let onSubmit: (submission: Submission) => 'apply' | 'lose' | 'refuse';
 /** Until what was submitted is applied. */
 let inLog: () => Promise<unknown>;
@@ -43,6 +49,9 @@ beforeEach(async () => {
   clock = new ManualClock();
   submitted = [];
   warned = [];
+  portionRecords = 1_000;
+  portionMs = 0;
+  polls = 0;
   onSubmit = () => 'apply';
   inLog = () => Promise.resolve();
 });
@@ -53,10 +62,27 @@ afterEach(async () => {
   await rig.destroy();
 });
 
+/** Gives out few records at a time. */
+const slowStore = (): AlertsParts['store'] => ({
+  get audit() {
+    return rig.store.audit;
+  },
+  missing: null,
+  flushed: () => rig.store.flushed(),
+  async *auditRecords(from) {
+    for await (const portion of rig.store.auditRecords(from)) {
+      for (let at = 0; at < portion.length; at += portionRecords) {
+        clock.advance(portionMs);
+        yield portion.slice(at, at + portionRecords);
+      }
+    }
+  },
+});
+
 const leader = (leadership = { isLeader: true }) =>
   new Alerts({
     nodeId: NODE.name,
-    store: rig.store,
+    store: slowStore(),
     leadership,
     submit: {
       submit: (submission) => {
@@ -71,6 +97,13 @@ const leader = (leadership = { isLeader: true }) =>
     },
     delivery: webhookDelivery({ clusterId: 'c1', clock: systemClock }),
     clock,
+    scheduler: {
+      ...systemScheduler,
+      afterPoll: (run) => {
+        polls += 1;
+        systemScheduler.afterPoll(run);
+      },
+    },
     logger: { ...silentLogger, warn: (_fields, line) => warned.push(line) },
   });
 
@@ -189,17 +222,60 @@ it('rules are of what comes after them', async () => {
   expect(await raised()).toEqual([expect.stringMatching(/^other: /)]);
 });
 
+const noteMany = (count: number) => {
+  const many = Array.from({ length: LIMITS.auditNotesMax }, () => RECORD);
+  for (let at = 0; at < count; at += many.length) rig.apply(command({ noteAudit: { records: many } }, NODE));
+};
+
 it('that there was nothing is noted now and then, so that a new leader need not begin from the beginning', async () => {
   setRules({});
-  const many = Array.from({ length: LIMITS.auditNotesMax }, () => RECORD);
-  for (let at = 0; at * many.length < LIMITS.alertCursorRecordsMax; at += 1)
-    rig.apply(command({ noteAudit: { records: many } }, NODE));
+  noteMany(LIMITS.alertCursorRecordsMax);
   const alerts = leader();
   await settle(alerts);
   await settle(alerts);
   expect(submitted).toHaveLength(1);
   expect(rig.store.audit.rules.alertCursor.evaluated).toBe(rig.store.audit.head.sequence);
   expect(await raised()).toEqual([]);
+});
+
+it('as many are gone over at once as there is time for, and others have their turn between', async () => {
+  setRules({});
+  deny('mallory', 3);
+  await settle(leader());
+  noteMany(6_000);
+  deny('eve', 3);
+  portionMs = LIMITS.alertSliceMs / 2;
+  const next = leader();
+  await rig.store.flushed();
+  polls = 0;
+  const beganMs = clock.monotonicMs();
+  const ticks = [];
+  while ((await raised()).length < 2 && ticks.length < 20) {
+    const beforeMs = clock.monotonicMs();
+    await next.tick();
+    ticks.push(clock.monotonicMs() - beforeMs);
+  }
+  // Over all of them twice: which alerts were given, and which are to be.
+  expect(clock.monotonicMs() - beganMs).toBeGreaterThanOrEqual(12 * portionMs);
+  expect(Math.max(...ticks)).toBeLessThanOrEqual(2 * LIMITS.alertSliceMs);
+  expect(polls).toBeGreaterThan(ticks.length / 2);
+  expect((await raised()).map((text) => text.replace(/,.*/, ''))).toEqual(
+    Array(2).fill('guessing: 3 denials'),
+  );
+});
+
+it('that the rules are far behind is said', async () => {
+  setRules({});
+  noteMany(LIMITS.alertCursorRecordsMax + 1_000);
+  portionMs = LIMITS.alertSliceMs;
+  const alerts = leader();
+  await rig.store.flushed();
+  await alerts.tick();
+  const behind = rig.store.audit.head.sequence;
+  expect(alerts.warnings).toEqual([`the alert rules are behind by ${behind} audit records`]);
+  portionMs = 0;
+  await settle(alerts);
+  expect(alerts.warnings).toEqual([]);
 });
 
 it('a rule that the machine of the leader cannot judge by is said, and stops no other one', async () => {
