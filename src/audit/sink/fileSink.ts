@@ -41,6 +41,7 @@ const SEQUENCE_DIGITS = 12;
 export class FileSink implements Sink {
   readonly #options: FileSinkOptions;
   #file: OpenFile | null = null;
+  #isClosed = false;
   /** What a failed write may have left behind, in which file. */
   #undone: Pick<OpenFile, 'inode' | 'bytes'> | null = null;
 
@@ -64,6 +65,12 @@ export class FileSink implements Sink {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#release();
+  }
+
+  /** The next step opens it again. */
+  async #release(): Promise<void> {
     const file = this.#file;
     this.#file = null;
     await file?.handle.close().catch(() => undefined);
@@ -74,7 +81,7 @@ export class FileSink implements Sink {
     try {
       return await step();
     } catch (thrown) {
-      await this.close();
+      await this.#release();
       throw thrown instanceof HoldfastError ? thrown : failed(thrown);
     }
   }
@@ -94,15 +101,22 @@ export class FileSink implements Sink {
   /** Whoever moves the file away gets a new one begun. */
   async #opened(): Promise<OpenFile> {
     const file = this.#file;
-    if (file === null) return (this.#file = await this.#open());
+    if (file === null) return await this.#begun();
     const there = await statOrNull(this.#options.destination.path);
     if (there?.ino === file.inode && there.size === file.bytes) return file;
-    await this.close();
+    await this.#release();
     if (there?.ino === file.inode)
       throw new HoldfastError('FILE_UNREADABLE', 'somebody else writes to the file of audit-sink', {
         hint: 'give each node a file of its own, and let nobody else change it',
       });
-    return (this.#file = await this.#open());
+    return await this.#begun();
+  }
+
+  /** Whoever closes the sink meanwhile has not seen the file. */
+  async #begun(): Promise<OpenFile> {
+    this.#file = await this.#open();
+    if (this.#isClosed) throw closed();
+    return this.#file;
   }
 
   async #open(): Promise<OpenFile> {
@@ -179,7 +193,7 @@ export class FileSink implements Sink {
     const end: ExportEnd = { records, lastSequence, lastHash: hexOf(hash) };
     await this.#append(file, `${JSON.stringify(end)}\n`);
     await this.#moveAway(file.last);
-    await this.close();
+    await this.#release();
   }
 
   async #moveAway({ sequence }: ChainHead): Promise<void> {
@@ -232,6 +246,10 @@ function failed(cause: unknown): HoldfastError {
     hint: 'see that its directory is there, has room, and may be written by the user that holdfast runs as',
     cause,
   });
+}
+
+function closed(): HoldfastError {
+  return new HoldfastError('UNAVAILABLE', 'the audit sink is closed: this node stops');
 }
 
 function notAFile(): HoldfastError {

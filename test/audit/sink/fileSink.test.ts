@@ -289,3 +289,18 @@ describe('a file that cannot be written', () => {
     expect(sequencesOf(path)).toEqual([2, 3]);
   });
 });
+
+it('a file that is being opened when the sink is closed is closed too', async () => {
+  let closing = Promise.resolve();
+  let handle: FileHandle | null = null;
+  const sink = opened({
+    sync: (given) => {
+      handle = given;
+      closing = sink.close();
+      return closing;
+    },
+  });
+  expect(await refusalOf(() => sink.reached())).toMatchObject({ code: 'UNAVAILABLE' });
+  expect(handle).toMatchObject({ fd: -1 });
+  expect(await refusalOf(() => sink.deliver(batchOf(slice(1, 1))))).toMatchObject({ code: 'UNAVAILABLE' });
+});
