@@ -34,7 +34,8 @@ export function strangersShowTokensFirst(callers: Callers): ServerInterceptor {
               } else if (isStranger) {
                 callers
                   .identified(shownBy(call, metadata), callers.deadlineMs(0))
-                  .then(() => goOn(metadata), refuse);
+                  .then(() => goOn(metadata))
+                  .catch(refuse);
                 return;
               }
               goOn(metadata);

@@ -1,6 +1,16 @@
 import { gzipSync } from 'node:zlib';
-import { type Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  type Client,
+  Metadata,
+  type ServerInterceptingCallInterface,
+  type ServerMethodDefinition,
+  type ServiceError,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Callers } from '../../src/api/caller.ts';
+import { strangersShowTokensFirst } from '../../src/api/strangers.ts';
 import { present } from '../../src/base/assert.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { accessService } from '../../src/proto/access.ts';
@@ -97,4 +107,34 @@ describe('a stranger', () => {
     await until(() => codes.length > slow.length, 'all to be over');
     expect(await login(Buffer.from('right password'))).toMatchObject({ token: 'session-of-ada' });
   });
+});
+
+it('a call that cannot go on once its token is known to be good is refused', async () => {
+  const statuses: Partial<StatusObject>[] = [];
+  let arrive = (_: Metadata): void => undefined;
+  const call = {
+    start: (listener: { onReceiveMetadata: (metadata: Metadata) => void }) => {
+      arrive = (metadata) => listener.onReceiveMetadata(metadata);
+    },
+    getAuthContext: () => ({}),
+    getPeer: () => '127.0.0.1:1',
+    sendStatus: (given: Partial<StatusObject>) => statuses.push(given),
+  };
+  const callers = { identified: () => Promise.resolve(), deadlineMs: () => 0 };
+  const intercept = strangersShowTokensFirst(callers as unknown as Callers);
+  const goesOn = () => {
+    throw new Error('the call is over');
+  };
+  intercept(
+    { path: '/holdfast.v1.Access/WhoAmI' } as ServerMethodDefinition<unknown, unknown>,
+    call as unknown as ServerInterceptingCallInterface,
+  ).start({
+    onReceiveMetadata: goesOn,
+    onReceiveMessage: () => undefined,
+    onReceiveHalfClose: () => undefined,
+    onCancel: () => undefined,
+  });
+  arrive(new Metadata());
+  await until(() => statuses.length > 0, 'an answer');
+  expect(statuses).toEqual([expect.objectContaining({ code: status.INTERNAL })]);
 });
