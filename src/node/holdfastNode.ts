@@ -174,10 +174,9 @@ async function assemble(assembly: Assembly): Promise<{ api: string; peer: string
   });
   onStop(() => housekeeping.stop());
   const scrubber = startScrubber({ ...assembly, store, core, disk });
-  const auditSink = startAuditSink({ ...assembly, store });
   const diverged = await divergedStates(directory.root);
   for (const warning of diverged()) logger.warn({}, warning);
-  const reports = { scrubber, auditSink, alerts, diverged };
+  const reports = { scrubber, alerts, diverged, auditSink: startAuditSink({ ...assembly, store }) };
   const api = createApi({ ...assembly, ...reports, store, core, keyChange, certification });
   const apiPort = await api.listen(assembly.configuration.listenApi);
   onStop(() => api.stop({ graceMs: API_STOP_GRACE_MS }));

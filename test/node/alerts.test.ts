@@ -1,7 +1,4 @@
 import { createHmac } from 'node:crypto';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { webhookDelivery } from '../../src/audit/alerts/webhook.ts';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
@@ -15,6 +12,7 @@ import type { AlertRule, AlertSettings } from '../../src/proto/audit.ts';
 import { RECORD } from '../api/fakeAudit.ts';
 import { codeOf, command, NODE, StoreRig } from '../store/storeRig.ts';
 import { until } from './until.ts';
+import { type Received, sequencesOf, WebhookReceiver } from './webhookReceiver.ts';
 
 const DENIALS: AlertRule = {
   name: 'guessing',
@@ -28,16 +26,18 @@ const DENIALS: AlertRule = {
   count: 3,
   withinMs: 60_000,
 };
+const deliver = webhookDelivery({ clusterId: 'c1', clock: systemClock });
 const SECRET = Buffer.from('0123456789abcdef');
 
 let rig: StoreRig;
 let clock: ManualClock;
-let server: Server | undefined;
+let webhook: WebhookReceiver | undefined;
+/** Alerts that the webhook has taken. */
+let taken: number;
 /** What submits do beside being applied. */
 let submitted: Submission[];
 let warned: string[];
-let portionRecords: number;
-/** What it takes to read so many. */
+/** What it takes to read a thousand. */
 let portionMs: number;
 /** How often others had their turn. */
 let polls: number;
@@ -49,20 +49,19 @@ beforeEach(async () => {
   clock = new ManualClock();
   submitted = [];
   warned = [];
-  portionRecords = 1_000;
+  taken = 0;
   portionMs = 0;
   polls = 0;
   onSubmit = () => 'apply';
   inLog = () => Promise.resolve();
 });
 afterEach(async () => {
-  server?.closeAllConnections();
-  server?.close();
-  server = undefined;
+  webhook?.close();
+  webhook = undefined;
   await rig.destroy();
 });
 
-/** Gives out few records at a time. */
+/** Gives out a thousand records at a time. */
 const slowStore = (): AlertsParts['store'] => ({
   get audit() {
     return rig.store.audit;
@@ -71,9 +70,9 @@ const slowStore = (): AlertsParts['store'] => ({
   flushed: () => rig.store.flushed(),
   async *auditRecords(from) {
     for await (const portion of rig.store.auditRecords(from)) {
-      for (let at = 0; at < portion.length; at += portionRecords) {
+      for (let at = 0; at < portion.length; at += 1_000) {
         clock.advance(portionMs);
-        yield portion.slice(at, at + portionRecords);
+        yield portion.slice(at, at + 1_000);
       }
     }
   },
@@ -95,7 +94,10 @@ const leader = (leadership = { isLeader: true }) =>
         return inLog().then(() => outcome);
       },
     },
-    delivery: webhookDelivery({ clusterId: 'c1', clock: systemClock }),
+    delivery: async (...given) => {
+      await deliver(...given);
+      taken += 1;
+    },
     clock,
     scheduler: {
       ...systemScheduler,
@@ -297,33 +299,10 @@ it('a rule that the machine of the leader cannot judge by is said, and stops no 
   expect(alerts.warnings).toEqual([]);
 });
 
-interface Received {
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
-}
-
-/** A receiver that answers with these statuses in turn, then with 200; `0` hangs up. */
 async function receiver(...statuses: number[]): Promise<{ url: string; received: Received[] }> {
-  const received: Received[] = [];
-  const created = createServer((request, response) => {
-    let body = '';
-    request.on('data', (chunk: Buffer) => {
-      body += chunk.toString('utf8');
-    });
-    request.on('end', () => {
-      received.push({ headers: request.headers, body });
-      const status = statuses.shift() ?? 200;
-      if (status === 0) request.socket.destroy();
-      else response.writeHead(status, { location: '/elsewhere' }).end('thanks');
-    });
-  });
-  await new Promise<void>((resolve) => created.listen(0, '127.0.0.1', resolve));
-  server = created;
-  return { url: `http://127.0.0.1:${(created.address() as AddressInfo).port}/hook`, received };
+  webhook = new WebhookReceiver(statuses);
+  return { url: await webhook.listen(), received: webhook.received };
 }
-
-const sequencesOf = (received: readonly Received[]) =>
-  received.map(({ body }) => (JSON.parse(body) as { alert: { sequence: number } }).alert.sequence);
 
 /** Ticks, and lets the time for another attempt pass. */
 async function tickUntil(alerts: Alerts, condition: () => boolean, what: string): Promise<void> {
@@ -379,15 +358,14 @@ it('what was delivered is not sent again by the next leader, and what was not is
 });
 
 it('what is delivered while a note is in the log is noted by the next one', async () => {
-  const { url, received } = await receiver();
+  const { url } = await receiver();
   setRules({ webhook: { url, secret: SECRET } });
   const alerts = leader();
   deny('mallory', 3);
   deny('eve', 3);
   await settle(alerts);
-  await until(() => received.length === 1, 'the first is delivered');
-  await pause(50);
-  inLog = () => until(() => received.length === 2, 'the second is delivered').then(() => pause(50));
+  await until(() => taken === 1, 'the first is delivered');
+  inLog = () => until(() => taken === 2, 'the second is delivered');
   await settle(alerts);
   const last = (await rig.auditRecords()).findLast(({ action }) => action === 'alert.raised');
   expect(rig.store.audit.rules.alertCursor.delivered).toBeGreaterThanOrEqual(last?.sequence ?? 0);
