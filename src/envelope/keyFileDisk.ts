@@ -13,10 +13,11 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { HoldfastError, systemErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RandomSource } from '../base/random.ts';
+import { isWithin } from '../base/realPath.ts';
 import { keyFileInvalid } from './keyFile.ts';
 
 export interface KeyFilePlace {
@@ -87,9 +88,7 @@ export function replaceSecretFile({ path }: KeyFilePlace, content: Buffer, rando
 }
 
 function refuseUnderDataDir({ path, dataDir }: KeyFilePlace, real: string): void {
-  const fromData = relative(realPathOfPlanned(dataDir), real);
-  const outside = fromData === '..' || fromData.startsWith(`..${sep}`);
-  if (outside) return;
+  if (!attempt(path, () => isWithin(real, dataDir))) return;
   throw keyFileInvalid(
     path,
     `it lies under the data directory ${dataDir}`,
@@ -112,18 +111,6 @@ function refuseUnsafe(path: string, stats: Stats): void {
   if (stats.size === 0 || stats.size > LIMITS.keyFileBytesMax) {
     const bounds = `a key file has 1 to ${LIMITS.keyFileBytesMax}`;
     throw keyFileInvalid(path, `it has ${stats.size} bytes; ${bounds}`, 'Name the key file itself.');
-  }
-}
-
-/** The real path of something whose last parts may not exist yet. */
-function realPathOfPlanned(path: string): string {
-  const absolute = resolve(path);
-  try {
-    return realpathSync(absolute);
-  } catch (thrown) {
-    const parent = dirname(absolute);
-    if (systemErrorCode(thrown) !== 'ENOENT' || parent === absolute) throw diskRefused(path, thrown);
-    return join(realPathOfPlanned(parent), basename(absolute));
   }
 }
 

@@ -149,6 +149,14 @@ export const ALERTS: readonly Mutation[] = [
     noticedBy: [TOKEN_USES],
   },
   {
+    name: 'a sink may write into the data directory through a link',
+    protects: 'sink',
+    file: 'src/node/createAuditSink.ts',
+    find: '[dirname(path), path].some(',
+    replace: '[dirname(path)].filter((place) => place.startsWith(dataDir)).some(',
+    noticedBy: ['test/node/auditSinkNodes.test.ts'],
+  },
+  {
     name: 'a torn line stays in the file of a sink',
     protects: 'sink',
     file: 'src/audit/sink/fileSink.ts',

@@ -1,4 +1,12 @@
-import { createReadStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -167,6 +175,28 @@ it(
     const refusal = await refusalOf(() => folders.start(first));
     expect(refusal).toMatchObject({ code: 'KEY_FILE_INVALID', field: 'audit-sink-secret-path' });
     expect(refusal.message).not.toContain('too short');
+  },
+  LIMIT_MS,
+);
+
+it(
+  'a file in the data directory is refused at the start, also behind a symbolic link',
+  async () => {
+    const link = join(folders.root, 'logs');
+    const path = join(link, 'audit', 'audit.jsonl');
+    const first = await folders.first('n1', { auditSink: `file:${path}` });
+    symlinkSync(first.configuration.dataDir, link);
+    const refusal = await refusalOf(() => folders.start(first));
+    expect(refusal).toMatchObject({ code: 'CONFIG_INVALID', field: 'audit-sink' });
+    expect(refusal.hint).toContain('a directory of its own');
+    rmSync(link);
+    mkdirSync(join(link, 'audit'), { recursive: true });
+    symlinkSync(join(first.configuration.dataDir, 'audit.jsonl'), path);
+    writeFileSync(join(first.configuration.dataDir, 'audit.jsonl'), '');
+    expect(await refusalOf(() => folders.start(first))).toMatchObject({ code: 'CONFIG_INVALID' });
+    rmSync(path);
+    const { client } = await started(first);
+    await caughtUp(client);
   },
   LIMIT_MS,
 );
