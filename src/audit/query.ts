@@ -6,6 +6,7 @@ import { RuleTree } from '../access/policy/ruleTree.ts';
 import { asBuffer } from '../base/bytes.ts';
 import type { AuditRecord } from '../proto/audit.ts';
 import { DENIALS } from './record/actions.ts';
+import { isWithoutEnd } from './record/rangeEnd.ts';
 
 export interface AuditQuery {
   /** Empty, here and below: whichever. */
@@ -18,8 +19,6 @@ export interface AuditQuery {
 }
 
 export type Matches = (record: AuditRecord) => boolean;
-
-const NO_END = 0xff;
 
 /**
  * A record of a range of names matches a pattern when they may have a name in common, judged by what the pattern says before its
@@ -49,7 +48,9 @@ function resourceMatches(text: string): Matches {
   return ({ resource, resourceEnd }) => {
     const start = asBuffer(resource).toString('latin1');
     if (resourceEnd.length === 0) return tree.decisive(start) !== null;
-    const isOpen = resourceEnd.length === 1 && resourceEnd[0] === NO_END;
-    return overlap(within, { start, end: isOpen ? '' : asBuffer(resourceEnd).toString('latin1') });
+    return overlap(within, {
+      start,
+      end: isWithoutEnd(resourceEnd) ? '' : asBuffer(resourceEnd).toString('latin1'),
+    });
   };
 }

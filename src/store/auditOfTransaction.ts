@@ -1,4 +1,5 @@
 import { isSecretName } from '../access/policy/secretNames.ts';
+import { NO_RANGE_END } from '../audit/record/rangeEnd.ts';
 import { present } from '../base/assert.ts';
 import { bytesField, keyAfter, keyFromBytes } from '../command/keys.ts';
 import {
@@ -11,9 +12,6 @@ import {
   type TransactionOutcome,
 } from '../proto/storage.ts';
 import type { Deed } from './auditOfCommand.ts';
-
-/** Of a range of names without an end. No name begins with two of these and goes on for ever. */
-export const NO_RANGE_END = Buffer.alloc(1, 0xff);
 
 /**
  * A deed for each name that was put, each deletion that deleted something, each audited value that was handed out, as a value or a

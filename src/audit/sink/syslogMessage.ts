@@ -1,4 +1,6 @@
 /** An audit record as a message of syslog. */
+
+import { DENIALS } from '../record/actions.ts';
 import type { ChainedRecord } from '../record/chain.ts';
 
 /** "log audit" of RFC 5424. */
@@ -33,7 +35,7 @@ export function syslogFrame(
 
 function severityOf({ result }: ChainedRecord): number {
   if (result === 'OK') return SEVERITY.informational;
-  return result === 'PERMISSION_DENIED' || result === 'UNAUTHENTICATED' ? SEVERITY.warning : SEVERITY.notice;
+  return DENIALS.has(result) ? SEVERITY.warning : SEVERITY.notice;
 }
 
 /** `-` where there is nothing. */

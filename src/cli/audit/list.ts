@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { exportFields } from '../../audit/exportFormat.ts';
 import { ALERT_ACTION } from '../../audit/record/actions.ts';
+import { isWithoutEnd } from '../../audit/record/rangeEnd.ts';
 import { asBuffer } from '../../base/bytes.ts';
 import { printable } from '../../base/printable.ts';
 import type { AuditEntry, AuditListOptions, HoldfastClient } from '../../client/index.ts';
@@ -13,7 +14,6 @@ import { addSelection, type SelectionOptions, selectionOf } from './selection.ts
 
 /** Between two looks at what has come. */
 const TAIL_INTERVAL_MS = 500;
-const WITHOUT_END = 0xff;
 
 export function addListCommand(audit: Command, invocation: Invocation): void {
   addSelection(audit.command('list'))
@@ -130,7 +130,7 @@ export function resourceText({
 }: Pick<AuditEntry, 'resource' | 'resourceEnd'>): string {
   const start = printable(asBuffer(resource).toString('utf8'));
   if (resourceEnd.length === 0) return start === '' ? '-' : start;
-  const isOpen = resourceEnd.length === 1 && resourceEnd[0] === WITHOUT_END;
+  const isOpen = isWithoutEnd(resourceEnd);
   return `${start}..${isOpen ? '' : printable(asBuffer(resourceEnd).toString('utf8'))}`;
 }
 
