@@ -111,7 +111,7 @@ describe('a stranger', () => {
 
 it('a call that cannot go on once its token is known to be good is refused', async () => {
   const statuses: Partial<StatusObject>[] = [];
-  let arrive = (_: Metadata): void => undefined;
+  let arrive: (metadata: Metadata) => void = () => undefined;
   const call = {
     start: (listener: { onReceiveMetadata: (metadata: Metadata) => void }) => {
       arrive = (metadata) => listener.onReceiveMetadata(metadata);

@@ -40,7 +40,11 @@ const idle = new Proxy({}, { get: () => () => undefined });
 const leader = () =>
   new Housekeeping({
     core: {
-      ...{ denials: idle, tokenUses: idle, read: idle, membership: idle, reserve: idle },
+      denials: idle,
+      tokenUses: idle,
+      read: idle,
+      membership: idle,
+      reserve: idle,
       leadership: { isLeader: true },
       logClock,
       submit: {
