@@ -32,8 +32,8 @@ export const ALERTS: readonly Mutation[] = [
     name: 'a new leader does not know which alerts were given',
     protects: 'I56',
     file: 'src/node/alerts.ts',
-    find: 'if (record.action === ALERT_ACTION) evaluation.know(record);',
-    replace: 'if (record.action === ALERT_ACTION) void evaluation;',
+    find: 'if (record.action === ALERT_ACTION) course.evaluation.know(record);',
+    replace: 'if (record.action === ALERT_ACTION) void course.evaluation;',
     noticedBy: [NODE_ALERTS],
   },
   {
