@@ -12,7 +12,7 @@ export const ERROR_CODES = {
   AUDIT_TAMPERED: { retry: 'no', meaning: 'audit records are not as they were written' },
   IN_USE: { retry: 'no', meaning: 'what the request would remove is still used' },
   TOO_LARGE: { retry: 'no', meaning: 'a value, request or transaction is over its limit' },
-  COMPACTED: { retry: 'no', meaning: 'the revision asked for is no longer kept' },
+  COMPACTED: { retry: 'no', meaning: 'the revision or audit record asked for is no longer kept' },
   FUTURE_REVISION: { retry: 'no', meaning: 'the revision asked for does not exist yet' },
   PURGED: { retry: 'no', meaning: 'the value was removed from history on purpose' },
   REQUEST_FORGOTTEN: {

@@ -2,7 +2,7 @@ import type { AuditPort, Caller } from '../../src/api/ports.ts';
 import { matching } from '../../src/audit/query.ts';
 import { type ChainedRecord, chained, NO_AUDIT_HASH } from '../../src/audit/record/chain.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
-import type { AlertSettings, AuditRecord, AuditSettings } from '../../src/proto/audit.ts';
+import type { AlertSettings, AuditCheckpoint, AuditRecord, AuditSettings } from '../../src/proto/audit.ts';
 import type { AuditListRequest } from '../../src/proto/auditService.ts';
 
 /** What a record says that says nothing else. */
@@ -33,6 +33,8 @@ export const chainOf = (...records: readonly Partial<AuditRecord>[]): readonly C
 /** A fake of the audit: records in memory, in small pages. */
 export class FakeAudit implements AuditPort {
   chain: readonly ChainedRecord[] = [];
+  /** Where the chain begins, when its first records are no longer kept. */
+  checkpoint: AuditCheckpoint | null = null;
   kept: AuditSettings = { reads: ['secrets/**'], retentionMs: 0 };
   keptAlerts: AlertSettings = { rules: [], webhook: null };
   pageRecords = 2;
@@ -50,11 +52,11 @@ export class FakeAudit implements AuditPort {
   }
 
   head(_caller: Caller, { sequence: wanted }: { readonly sequence: number }) {
-    const record = wanted === 0 ? this.chain.at(-1) : this.chain[wanted - 1];
+    const record = wanted === 0 ? this.chain.at(-1) : this.chain.find(({ sequence }) => sequence === wanted);
     if (record === undefined && wanted > 0)
       return Promise.reject(new HoldfastError('NOT_FOUND', `there is no audit record ${wanted}`));
     const { sequence, hash } = record ?? { sequence: 0, hash: NO_AUDIT_HASH };
-    return Promise.resolve({ sequence, hash, node: RECORD.node });
+    return Promise.resolve({ sequence, hash, node: RECORD.node, checkpoint: this.checkpoint });
   }
 
   settings() {

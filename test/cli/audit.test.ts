@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { chainOf, FIRST_MS } from '../api/fakeAudit.ts';
 import { CliRig } from './rig.ts';
 
@@ -168,6 +168,33 @@ describe('verify of the cluster', () => {
     expect((await audit('verify', '--head', head)).status).toBe(0);
     rig.node.audit.chain = CHAIN.slice(0, 3);
     expect((await audit('verify', '--head', head)).stderr).toContain('before the noted record 5');
+  });
+});
+
+describe('verify of a cluster that no longer keeps its first records', () => {
+  const headOf = (sequence: number) => `${sequence}:${CHAIN[sequence - 1]?.hash.toString('hex')}`;
+  beforeEach(() => {
+    const { sequence, hash, timeMs } = CHAIN[1] as (typeof CHAIN)[number];
+    rig.node.audit.chain = CHAIN.slice(2);
+    rig.node.audit.checkpoint = { sequence, hash, timeMs, signature: Buffer.alloc(0) };
+  });
+  afterEach(() => {
+    rig.node.audit.checkpoint = null;
+  });
+
+  it.each([2, 3, 5])('finds the noted record %i', async (sequence) => {
+    expect((await audit('verify', '--head', headOf(sequence))).status).toBe(0);
+  });
+
+  it('finds that the checkpoint is not the record that was noted', async () => {
+    const { status, stderr } = await audit('verify', '--head', `2:${'a'.repeat(64)}`);
+    expect([status, stderr]).toEqual([1, expect.stringContaining('record 2 is not the one that was noted')]);
+  });
+
+  it('says that a noted record before the checkpoint is no longer kept', async () => {
+    const { status, stderr } = await audit('verify', '--head', headOf(1));
+    expect([status, stderr]).toEqual([1, expect.stringContaining('(COMPACTED)')]);
+    expect(stderr).toContain('the noted record 1 is no longer kept');
   });
 });
 

@@ -100,7 +100,8 @@ async function walkChain(
   const { checkpoint } = await client.audit.head();
   let last = { sequence: checkpoint?.sequence ?? 0, hash: hexOf(checkpoint?.hash ?? Buffer.alloc(32)) };
   let records = 0;
-  let isNotedFound = false;
+  requireKept(noted, last);
+  requireNoted(noted, last);
   for await (const record of client.audit.records()) {
     if (invocation.interrupted.aborted) throw interruption();
     const previousHash = asBuffer(record.previousHash);
@@ -110,16 +111,28 @@ async function walkChain(
       throw tampered(`record ${record.sequence} does not follow the one before it`);
     last = { sequence: record.sequence, hash: hexOf(own) };
     records += 1;
-    if (noted?.sequence === last.sequence) {
-      if (noted.hash !== last.hash) throw tampered(`record ${noted.sequence} is not the one that was noted`);
-      isNotedFound = true;
-    }
+    requireNoted(noted, last);
     if (records % PROGRESS_EVERY === 0) output.progress(`record ${record.sequence}`);
   }
   output.progressDone();
-  if (noted !== null && !isNotedFound && noted.sequence > last.sequence)
+  if (noted !== null && noted.sequence > last.sequence)
     throw tampered(`the records end at ${last.sequence}, before the noted record ${noted.sequence}`);
   return { records, last };
+}
+
+/** @throws HoldfastError COMPACTED for what nobody can tell any more */
+function requireKept(noted: NotedHead | null, checkpoint: NotedHead): void {
+  if (noted === null || noted.sequence >= checkpoint.sequence) return;
+  throw new HoldfastError(
+    'COMPACTED',
+    `the noted record ${noted.sequence} is no longer kept: the chain goes on from record ${checkpoint.sequence}`,
+    { field: '--head', hint: 'hold an export that has the record against it, and note a newer head' },
+  );
+}
+
+function requireNoted(noted: NotedHead | null, { sequence, hash }: NotedHead): void {
+  if (noted?.sequence === sequence && noted.hash !== hash)
+    throw tampered(`record ${sequence} is not the one that was noted`);
 }
 
 const PROGRESS_EVERY = 1_000;
