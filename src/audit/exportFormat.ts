@@ -1,7 +1,8 @@
 /** Audit records as lines: JSON, which can be verified, and CSV for spreadsheets. docs/formats.md has the fields. */
 import { isUtf8 } from 'node:buffer';
 import { asBuffer } from '../base/bytes.ts';
-import type { ChainedRecordFields } from '../proto/audit.ts';
+import type { ChainedRecordFields, KeptCheckpoint } from '../proto/audit.ts';
+import { type ExportedCheckpoint, exportedCheckpoint } from './signedCheckpoint.ts';
 
 export const EXPORT_VERSION = 1;
 
@@ -15,7 +16,11 @@ export interface ExportHead {
   readonly previousHash: string;
   /** Some records are left out on purpose, so that gaps say nothing. */
   readonly filtered: boolean;
+  /** What came before the first record is left out on purpose: by a time that was asked for, or since another file has it. */
+  readonly continues: boolean;
   readonly exportedAt: string;
+  /** What the first record goes on from, where the records before it are no longer kept. */
+  readonly checkpoint?: ExportedCheckpoint;
 }
 
 /** The last line: what is cut off is missed. */
@@ -85,6 +90,11 @@ const CSV_COLUMNS = [
 ];
 
 export const CSV_HEAD = CSV_COLUMNS.join(',');
+
+/** Before the head of the columns, where the chain goes on from a checkpoint. */
+export function csvCheckpoint(checkpoint: KeptCheckpoint): string {
+  return ['# checkpoint', ...Object.values(exportedCheckpoint(checkpoint))].join(',');
+}
 
 /** RFC 4180; what a spreadsheet would take for a formula gets an apostrophe before it. */
 export function csvLine(record: ChainedRecordFields): string {

@@ -1,9 +1,10 @@
 /** Whether an export of the audit is as it was written: by itself, and against a head that was noted earlier. */
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { ChainedRecordFields } from '../proto/audit.ts';
+import type { ChainedRecordFields, KeptCheckpoint } from '../proto/audit.ts';
 import { EXPORT_VERSION, type ExportEnd, type ExportHead, exportFields, hexOf } from './exportFormat.ts';
 import { recordHash } from './record/chain.ts';
+import { authorityOf, checkpointOf, isSignedByItsAuthority } from './signedCheckpoint.ts';
 
 /** A record that was noted: its sequence and its hash in hex. */
 export interface NotedHead {
@@ -19,34 +20,43 @@ export interface VerifiedExport {
   readonly lastSequence: number;
   readonly lastHash: string;
   readonly filtered: boolean;
+  /** It begins with the first record of the cluster, behind a signed checkpoint, or later on purpose. */
+  readonly begins: 'first' | 'checkpoint' | 'later';
+  /** Fingerprint of the CA that has signed the checkpoint; null: there is none. */
+  readonly caFingerprint: string | null;
   /** A head was noted, and the export has it. */
   readonly isHeadFound: boolean;
 }
 
 /**
  * Goes over the lines of an export once, in constant memory.
- * @throws HoldfastError AUDIT_TAMPERED naming the first line that is wrong, and how
+ * @param authority fingerprint of the CA whose checkpoint is taken; null: any, to be compared by a person
+ * @throws HoldfastError AUDIT_TAMPERED naming the first line that is wrong, and how; CERTIFICATE_INVALID
  */
 export async function verifyExport(
   lines: AsyncIterable<string>,
   noted: NotedHead | null,
+  authority: string | null = null,
 ): Promise<VerifiedExport> {
-  const check = new ExportCheck(noted);
+  const check = new ExportCheck(noted, authority);
   for await (const line of lines) check.line(line);
   return check.end();
 }
 
 class ExportCheck {
   readonly #noted: NotedHead | null;
+  readonly #authority: string | null;
   #lineNumber = 0;
   #head: ExportHead | null = null;
   #end: ExportEnd | null = null;
   #records = 0;
   #last: NotedHead = { sequence: 0, hash: '' };
   #isHeadFound = false;
+  #signedBy: string | null = null;
 
-  constructor(noted: NotedHead | null) {
+  constructor(noted: NotedHead | null, authority: string | null) {
     this.#noted = noted;
+    this.#authority = authority;
   }
 
   line(text: string): void {
@@ -65,6 +75,7 @@ class ExportCheck {
     this.#requireNoted();
     const { sequence: lastSequence, hash: lastHash } = this.#last;
     const isHeadFound = this.#isHeadFound;
+    const caFingerprint = this.#signedBy;
     return {
       clusterId,
       records: this.#records,
@@ -72,6 +83,8 @@ class ExportCheck {
       lastSequence,
       lastHash,
       filtered,
+      begins: firstSequence <= 1 ? 'first' : caFingerprint === null ? 'later' : 'checkpoint',
+      caFingerprint,
       isHeadFound,
     };
   }
@@ -112,9 +125,29 @@ class ExportCheck {
       typeof filtered === 'boolean' &&
       typeof exportedAt === 'string';
     if (!isHead) throw this.#wrong('it is not the first line of an export of this version');
-    this.#head = { holdfastAudit, clusterId, firstSequence, previousHash, filtered, exportedAt };
+    const continues = json['continues'] === true;
+    this.#head = { holdfastAudit, clusterId, firstSequence, previousHash, filtered, continues, exportedAt };
     this.#last = { sequence: Math.max(firstSequence - 1, 0), hash: previousHash };
     this.#compareNoted();
+    if (json['checkpoint'] !== undefined) this.#checkpoint(checkpointOf(json['checkpoint']));
+    else this.#requireBeginning(this.#head);
+  }
+
+  #checkpoint(checkpoint: KeptCheckpoint | null): void {
+    if (checkpoint === null) throw this.#wrong('its checkpoint is none with all its fields');
+    const { sequence, hash } = this.#last;
+    if (checkpoint.sequence !== sequence || hexOf(checkpoint.hash) !== hash)
+      throw this.#wrong(`record ${sequence + 1} does not go on from the checkpoint`);
+    this.#signedBy = authorityOf(checkpoint, this.#authority);
+    if (!isSignedByItsAuthority(checkpoint))
+      throw this.#wrong(`the CA ${this.#signedBy} has not signed the checkpoint`);
+  }
+
+  /** Without a checkpoint: that the beginning was cut off is found, unless it says of itself that it begins later. */
+  #requireBeginning({ firstSequence, filtered, continues }: ExportHead): void {
+    if (firstSequence <= 1 || this.#isHeadFound) return;
+    if (this.#authority === null && (filtered || continues)) return;
+    throw this.#wrong(`it begins with record ${firstSequence}, without a checkpoint of what came before`);
   }
 
   #finish({ records, lastSequence, lastHash }: Record<string, unknown>): void {

@@ -1,4 +1,6 @@
 /** holdfast/client: what applications import. */
+
+export { authorityFingerprint } from '../base/authorityFingerprint.ts';
 export { type ErrorCode, HoldfastError } from '../base/errors.ts';
 export type {
   AccessTokenListResponse,
@@ -44,6 +46,6 @@ export {
 export type { CallOptions, ClusterClient, NodeReport } from './clusterClient.ts';
 export type { ClientIdentity } from './connection.ts';
 export type { Bytes, Item, KeySelector } from './keys.ts';
-export { authorityFingerprint, presentedAuthority } from './presentedAuthority.ts';
+export { presentedAuthority } from './presentedAuthority.ts';
 export { compare, del, get, type OperationResult, put, range } from './transaction.ts';
 export type { Watch, WatchBatch, WatchEvent, WatchOptions } from './watch.ts';

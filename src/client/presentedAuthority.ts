@@ -1,16 +1,12 @@
-import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
+import { timingSafeEqual, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import tls from 'node:tls';
 import { parseAddress } from '../base/address.ts';
+import { authorityFingerprint } from '../base/authorityFingerprint.ts';
 import { HoldfastError } from '../base/errors.ts';
 
 /** More than leaf, CA and the CA again is no chain of ours. */
 const CHAIN_LENGTH_MAX = 4;
-
-/** `sha256:` and the SHA-256 of a certificate (DER), hex: how `cluster rotate-ca --status` and `openssl x509 -fingerprint` name it. */
-export function authorityFingerprint(certificate: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(certificate).digest('hex')}`;
-}
 
 /**
  * The CA (PEM) that a server presents, for who does not know the cluster yet: nothing is sent and nothing but the chain is

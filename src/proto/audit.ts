@@ -69,6 +69,11 @@ export interface AuditCheckpoint {
   readonly signature: Uint8Array;
 }
 
+/** As the state has it: with the CA (DER) that has signed it, which may have been replaced since. */
+export interface KeptCheckpoint extends AuditCheckpoint {
+  readonly certificate: Uint8Array;
+}
+
 /** What is worth an alert; a kind looks only at the fields that concern it. */
 export interface AlertRule {
   readonly name: string;
@@ -113,7 +118,7 @@ export interface NoteAlerts {
 
 export interface AuditSettingsRow {
   readonly settings: AuditSettings | Unset;
-  readonly checkpoint: AuditCheckpoint | Unset;
+  readonly checkpoint: KeptCheckpoint | Unset;
   readonly alerts: AlertSettings | Unset;
   readonly cursor: AlertCursor | Unset;
 }

@@ -1,5 +1,5 @@
 /** The shapes of proto/holdfast/v1/audit.proto, which says what the fields mean. */
-import type { AlertSettings, AuditCheckpoint, ChainedRecordFields } from './audit.ts';
+import type { AlertSettings, ChainedRecordFields, KeptCheckpoint } from './audit.ts';
 import { serviceDefinition } from './registry.ts';
 
 type Unset = null | undefined;
@@ -30,7 +30,7 @@ export interface AuditHeadResponse {
   readonly sequence: number;
   /** 32 bytes. */
   readonly hash: Uint8Array;
-  readonly checkpoint?: AuditCheckpoint | Unset;
+  readonly checkpoint?: KeptCheckpoint | Unset;
   readonly node: string;
 }
 

@@ -9,9 +9,9 @@ import {
   type AlertCursor,
   type AlertSettings,
   type AlertWebhook,
-  type AuditCheckpoint,
   type AuditSettings,
   auditSettingsRowCodec,
+  type KeptCheckpoint,
   type NoteAlerts,
 } from '../proto/audit.ts';
 
@@ -28,7 +28,7 @@ export class AuditRules {
   readonly #changes: RowChanges;
   #row: Row | null = null;
   #settings = DEFAULT_AUDIT_SETTINGS;
-  #checkpoint: AuditCheckpoint | null = null;
+  #checkpoint: KeptCheckpoint | null = null;
   #names = namesOf(DEFAULT_AUDIT_SETTINGS.reads);
   #alerts: AlertSettings = { rules: [], webhook: null };
   #alertCursor: AlertCursor = { evaluated: 0, delivered: 0 };
@@ -42,7 +42,7 @@ export class AuditRules {
   }
 
   /** What is no longer kept; null: all is. */
-  get checkpoint(): AuditCheckpoint | null {
+  get checkpoint(): KeptCheckpoint | null {
     return this.#checkpoint;
   }
 
@@ -73,7 +73,7 @@ export class AuditRules {
     this.#keep(place);
   }
 
-  setCheckpoint(checkpoint: AuditCheckpoint, place: { readonly index: number; readonly sub: number }): void {
+  setCheckpoint(checkpoint: KeptCheckpoint, place: { readonly index: number; readonly sub: number }): void {
     this.#checkpoint = ownCheckpoint(checkpoint);
     this.#keep(place);
   }
@@ -154,8 +154,14 @@ function namesOf(reads: readonly string[]): AuditedNames {
 }
 
 /** In memory of its own: what was decoded shares that of its entry. */
-function ownCheckpoint({ sequence, hash, timeMs, signature }: AuditCheckpoint): AuditCheckpoint {
-  return { sequence, hash: Buffer.from(hash), timeMs, signature: Buffer.from(signature) };
+function ownCheckpoint({ sequence, timeMs, ...bytes }: KeptCheckpoint): KeptCheckpoint {
+  return {
+    sequence,
+    timeMs,
+    hash: Buffer.from(bytes.hash),
+    signature: Buffer.from(bytes.signature),
+    certificate: Buffer.from(bytes.certificate),
+  };
 }
 
 /** @throws HoldfastError INVALID_ARGUMENT: there is no secret to keep */

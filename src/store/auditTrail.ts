@@ -114,7 +114,7 @@ export class AuditTrail {
       this.#changes.drop({ ...placeOf(number), digest, encoded: null, batch: 0, dropped: false });
       this.rows.shift();
     }
-    this.rules.setCheckpoint(checkpoint, at.place);
+    this.rules.setCheckpoint({ ...checkpoint, certificate: at.certificate }, at.place);
   }
 }
 

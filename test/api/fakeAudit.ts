@@ -2,7 +2,7 @@ import type { AuditPort, Caller } from '../../src/api/ports.ts';
 import { matching } from '../../src/audit/query.ts';
 import { type ChainedRecord, chained, NO_AUDIT_HASH } from '../../src/audit/record/chain.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
-import type { AlertSettings, AuditCheckpoint, AuditRecord, AuditSettings } from '../../src/proto/audit.ts';
+import type { AlertSettings, AuditRecord, AuditSettings, KeptCheckpoint } from '../../src/proto/audit.ts';
 import type { AuditListRequest } from '../../src/proto/auditService.ts';
 
 /** What a record says that says nothing else. */
@@ -34,7 +34,7 @@ export const chainOf = (...records: readonly Partial<AuditRecord>[]): readonly C
 export class FakeAudit implements AuditPort {
   chain: readonly ChainedRecord[] = [];
   /** Where the chain begins, when its first records are no longer kept. */
-  checkpoint: AuditCheckpoint | null = null;
+  checkpoint: KeptCheckpoint | null = null;
   kept: AuditSettings = { reads: ['secrets/**'], retentionMs: 0 };
   keptAlerts: AlertSettings = { rules: [], webhook: null };
   pageRecords = 2;

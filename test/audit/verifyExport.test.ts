@@ -1,11 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { Readable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { CSV_HEAD, csvLine, exportFields, hexOf } from '../../src/audit/exportFormat.ts';
 import type { ChainedRecord } from '../../src/audit/record/chain.ts';
+import { exportedCheckpoint } from '../../src/audit/signedCheckpoint.ts';
 import { linesOf, type NotedHead, verifyExport } from '../../src/audit/verifyExport.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import type { KeptCheckpoint } from '../../src/proto/audit.ts';
 import { chainOf } from '../api/fakeAudit.ts';
+import { type CheckpointSigner, newCheckpointSigner } from '../api/signedCheckpoint.ts';
 
 const RECORDS = chainOf(
   ...Array.from({ length: 30 }, (_, at) => ({
@@ -51,7 +54,6 @@ describe('an export', () => {
     });
     for (const sequence of [1, 17, 30])
       expect((await verify(exported(), headOf(sequence))).isHeadFound).toBe(true);
-    expect(await verify(exported(RECORDS.slice(10)))).toMatchObject({ firstSequence: 11, records: 20 });
     expect((await verify(exported(RECORDS.slice(10)), headOf(10))).isHeadFound).toBe(true);
     expect(await verify(exported([]))).toMatchObject({ records: 0, lastSequence: 0 });
     expect(await verify(exported().map((line) => `${line}\r`))).toMatchObject({ records: 30 });
@@ -173,6 +175,63 @@ describe('an export', () => {
       );
       expect((await verifyExport(linesOf(Readable.from(pieces)), null)).records).toBe(30);
     }
+  });
+});
+
+describe('an export that begins later', () => {
+  let signer: CheckpointSigner;
+  let other: CheckpointSigner;
+  beforeAll(async () => {
+    signer = await newCheckpointSigner();
+    other = await newCheckpointSigner();
+  });
+  const LATER = exported(RECORDS.slice(10));
+  const withHead = (head: object): string[] =>
+    LATER.with(0, JSON.stringify({ ...(JSON.parse(LATER[0] ?? '') as object), ...head }));
+  const behind = (change: Partial<KeptCheckpoint> = {}): string[] => {
+    const checkpoint = signer.sign(RECORDS[9] as ChainedRecord);
+    return withHead({ checkpoint: exportedCheckpoint({ ...checkpoint, ...change }) });
+  };
+  const verifyOf = (lines: readonly string[], authority: string) =>
+    verifyExport(linesOf(Readable.from([Buffer.from(lines.join('\n'))])), null, authority);
+
+  it('verifies behind a checkpoint that its CA has signed, and tells the CA', async () => {
+    expect(await verify(behind())).toMatchObject({
+      firstSequence: 11,
+      records: 20,
+      begins: 'checkpoint',
+      caFingerprint: signer.fingerprint,
+    });
+    expect((await verifyOf(behind(), signer.fingerprint)).begins).toBe('checkpoint');
+    await expect(verifyOf(behind(), other.fingerprint)).rejects.toMatchObject({
+      code: 'CERTIFICATE_INVALID',
+      field: 'ca-fingerprint',
+    });
+  });
+
+  it('is refused without one, unless it says that what came before is left out on purpose', async () => {
+    await expect(verify(LATER)).rejects.toThrow('begins with record 11, without a checkpoint');
+    expect(await verify(withHead({ continues: true }))).toMatchObject({
+      begins: 'later',
+      caFingerprint: null,
+    });
+    for (const head of [{ continues: true }, { filtered: true }])
+      await expect(verifyOf(withHead(head), signer.fingerprint)).rejects.toThrow('without a checkpoint');
+  });
+
+  it.each<[string, () => Partial<KeptCheckpoint>]>([
+    ['sequence', () => ({ sequence: 9 })],
+    ['hash', () => ({ hash: Buffer.alloc(32, 1) })],
+    ['time', () => ({ timeMs: 1 })],
+    ['signature', () => ({ signature: Buffer.alloc(70) })],
+    ['certificate', () => ({ certificate: Buffer.from('none') })],
+    ['CA', () => ({ certificate: other.certificate })],
+  ])('is found out with a checkpoint of another %s', async (_what, change) => {
+    await expect(verify(behind(change()))).rejects.toMatchObject({ code: 'AUDIT_TAMPERED' });
+  });
+
+  it.each([null, 'x', {}, { sequence: 10 }])('is found out with the checkpoint %j', async (checkpoint) => {
+    await expect(verify(withHead({ checkpoint }))).rejects.toThrow('none with all its fields');
   });
 });
 

@@ -1,10 +1,15 @@
+import { X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { KeptCheckpoint } from '../../src/proto/audit.ts';
 import { chainOf, FIRST_MS } from '../api/fakeAudit.ts';
+import { type CheckpointSigner, newCheckpointSigner } from '../api/signedCheckpoint.ts';
 import { CliRig } from './rig.ts';
 
 let rig: CliRig;
+let authority: CheckpointSigner;
 beforeAll(async () => {
+  authority = await newCheckpointSigner();
   rig = await CliRig.create();
 });
 afterAll(() => rig.close());
@@ -91,13 +96,13 @@ it('secret says who saw one name, and how often', async () => {
   });
 });
 
-describe('export and verify', () => {
-  const fileOf = (text: string): string => {
-    const path = rig.path('audit.jsonl');
-    writeFileSync(path, text);
-    return path;
-  };
+const fileOf = (text: string): string => {
+  const path = rig.path('audit.jsonl');
+  writeFileSync(path, text);
+  return path;
+};
 
+describe('export and verify', () => {
   it('agree, and say what head to note', async () => {
     const { out } = await audit('export');
     const head = `5:${CHAIN.at(-1)?.hash.toString('hex')}`;
@@ -171,12 +176,13 @@ describe('verify of the cluster', () => {
   });
 });
 
-describe('verify of a cluster that no longer keeps its first records', () => {
+describe('of a cluster that no longer keeps its first records', () => {
   const headOf = (sequence: number) => `${sequence}:${CHAIN[sequence - 1]?.hash.toString('hex')}`;
+  let checkpoint: KeptCheckpoint;
   beforeEach(() => {
-    const { sequence, hash, timeMs } = CHAIN[1] as (typeof CHAIN)[number];
     rig.node.audit.chain = CHAIN.slice(2);
-    rig.node.audit.checkpoint = { sequence, hash, timeMs, signature: Buffer.alloc(0) };
+    checkpoint = authority.sign(CHAIN[1] as (typeof CHAIN)[number]);
+    rig.node.audit.checkpoint = checkpoint;
   });
   afterEach(() => {
     rig.node.audit.checkpoint = null;
@@ -195,6 +201,79 @@ describe('verify of a cluster that no longer keeps its first records', () => {
     const { status, stderr } = await audit('verify', '--head', headOf(1));
     expect([status, stderr]).toEqual([1, expect.stringContaining('(COMPACTED)')]);
     expect(stderr).toContain('the noted record 1 is no longer kept');
+  });
+
+  it('verify says which CA has signed the checkpoint, and takes no other', async () => {
+    const { status, out } = await audit('verify');
+    expect([status, out]).toEqual([0, expect.stringContaining(`the CA ${authority.fingerprint} has signed`)]);
+    expect(out).toContain('which this context does not know');
+    expect((await audit('verify', '--ca-fingerprint', authority.fingerprint)).status).toBe(0);
+    const other = await audit('verify', '--ca-fingerprint', `sha256:${'a'.repeat(64)}`);
+    expect([other.status, other.stderr]).toEqual([1, expect.stringContaining('(CERTIFICATE_INVALID)')]);
+    rig.node.audit.checkpoint = { ...checkpoint, timeMs: checkpoint.timeMs + 1 };
+    expect((await audit('verify')).stderr).toContain('has not signed the checkpoint at record 2');
+  });
+
+  it('verify knows the CAs of its context', async () => {
+    const certificate = new X509Certificate(authority.certificate).toString();
+    const path = rig.path('ca.pem');
+    writeFileSync(path, `${rig.context.ca}\n${certificate}`);
+    const environment = { ...rig.environment, HOLDFAST_CA: path };
+    const { status, stdout } = await rig.cli(['audit', 'verify'], { environment });
+    expect([status, stdout.toString()]).toEqual([0, expect.stringContaining('has signed\n')]);
+  });
+
+  it('an export carries the checkpoint, and verifies by it', async () => {
+    const { out } = await audit('export');
+    const { status, out: said } = await audit('verify', fileOf(out));
+    expect([status, said]).toEqual([
+      0,
+      expect.stringContaining(`the CA ${authority.fingerprint} has signed`),
+    ]);
+    expect((await audit('verify', fileOf(out), '--ca-fingerprint', authority.fingerprint)).status).toBe(0);
+    const other = await audit('verify', fileOf(out), '--ca-fingerprint', `sha256:${'a'.repeat(64)}`);
+    expect([other.status, other.stderr]).toEqual([1, expect.stringContaining('(CERTIFICATE_INVALID)')]);
+    const csv = await audit('export', '--format', 'csv');
+    expect(csv.out.split('\n')[0]).toBe(
+      ['# checkpoint', 2, new Date(FIRST_MS).toISOString(), CHAIN[1]?.hash.toString('hex')]
+        .concat(
+          Buffer.from(checkpoint.signature).toString('base64'),
+          authority.certificate.toString('base64'),
+        )
+        .join(','),
+    );
+  });
+
+  it('an export that --since cut off says so, and that it does not reach back', async () => {
+    rig.node.audit.chain = CHAIN.slice(2).map((record) => ({
+      ...record,
+      timeMs: FIRST_MS + record.sequence,
+    }));
+    const { out } = await audit('export', '--since', new Date(FIRST_MS + 4).toISOString());
+    expect(JSON.parse(out.split('\n')[0] ?? '')).toMatchObject({ firstSequence: 4, continues: true });
+    rig.node.audit.chain = CHAIN;
+    rig.node.audit.checkpoint = null;
+    const whole = (await audit('export')).out.trim().split('\n');
+    const head = { ...(JSON.parse(out.split('\n')[0] ?? '') as object), firstSequence: 4 };
+    const since = [
+      JSON.stringify(head),
+      ...whole.slice(4, 6),
+      (whole.at(-1) ?? '').replace('"records":5', '"records":2'),
+    ];
+    const { status, out: said } = await audit('verify', fileOf(since.join('\n')));
+    expect([status, said]).toEqual([
+      0,
+      expect.stringContaining('it does not reach back to the first record'),
+    ]);
+  });
+
+  it('an export is refused that begins behind another checkpoint than the one that there was', async () => {
+    rig.node.audit.chain = CHAIN.slice(3);
+    for (const format of ['jsonl', 'csv']) {
+      const { status, stderr } = await audit('export', '--format', format);
+      expect([status, stderr]).toEqual([1, expect.stringContaining('(COMPACTED)')]);
+      expect(stderr).toContain('export again');
+    }
   });
 });
 

@@ -333,6 +333,7 @@ it(
     expect(first?.sequence).toBeGreaterThan(keptBefore.length);
     const pem = new X509Certificate(context.ca);
     expect(isSignedBy(checkpoint as AuditCheckpoint, pem.raw)).toBe(true);
+    expect(checkpoint?.certificate).toEqual(pem.raw);
   },
   LIMIT_MS,
 );

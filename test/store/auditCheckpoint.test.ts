@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { signCheckpoint } from '../../src/audit/record/checkpoint.ts';
+import { isSignedByItsAuthority } from '../../src/audit/signedCheckpoint.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { newClusterId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { AuditCheckpoint } from '../../src/proto/audit.ts';
+import { certificateHash } from '../../src/store/authorityRotation.ts';
 import { type Authority, createAuthority } from '../../src/trust/authority.ts';
 import { bytes, codeOf, command, NODE, put, StoreRig } from './storeRig.ts';
 
@@ -104,6 +106,26 @@ describe('a checkpoint', () => {
     expect(left[0]?.previousHash).toEqual(Buffer.from(rig.store.audit.rules.checkpoint?.hash ?? ''));
     expect((await rig.deeds(6)).at(-1)).toBe('audit.checkpoint 5');
     expect(await rig.auditRecords(2)).toEqual(await rig.auditRecords());
+    expect(rig.store.audit.rules.checkpoint?.certificate).toEqual(authority.certificate);
+  });
+
+  it('is still that of the CA that has signed it once another CA is the only one of the cluster', async () => {
+    expect(prune(await checkpointOf(5))).toEqual(['none']);
+    const next = { certificate: Buffer.from('next ca'), privateKey: Buffer.from('next key') };
+    const confirmed = ['00000000000000aa'];
+    const step = (certificate: Buffer) => ({ certificateHash: certificateHash(certificate), confirmed });
+    for (const change of [
+      command({ rotateAuthority: next }),
+      command({ switchAuthority: step(next.certificate) }, NODE),
+      command({ finishAuthorityRotation: step(authority.certificate) }),
+    ])
+      expect(rig.apply(change).map(codeOf)).toEqual(['none']);
+    await rig.reopen();
+    const { checkpoint } = rig.store.audit.rules;
+    expect(checkpoint && [checkpoint.certificate, isSignedByItsAuthority(checkpoint)]).toEqual([
+      authority.certificate,
+      true,
+    ]);
   });
 
   it.each<[string, number, (of: AuditCheckpoint) => Partial<AuditCheckpoint>]>([

@@ -225,6 +225,7 @@ function textOf(
     firstSequence: first.sequence,
     previousHash: hexOf(first.previousHash),
     filtered: false,
+    continues: first.sequence > 1,
     exportedAt: new Date(clock.wallMs()).toISOString(),
   };
   return `${JSON.stringify(head)}\n${text}`;

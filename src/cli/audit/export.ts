@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import {
   CSV_HEAD,
+  csvCheckpoint,
   csvLine,
   EXPORT_VERSION,
   type ExportEnd,
@@ -8,8 +9,10 @@ import {
   exportFields,
   hexOf,
 } from '../../audit/exportFormat.ts';
+import { exportedCheckpoint } from '../../audit/signedCheckpoint.ts';
 import { systemClock } from '../../base/clock.ts';
-import type { AuditEntry, AuditListOptions, HoldfastClient } from '../../client/index.ts';
+import { HoldfastError } from '../../base/errors.ts';
+import type { AuditEntry, AuditHeadResponse, AuditListOptions, HoldfastClient } from '../../client/index.ts';
 import { type Invocation, interruption, outputOf, withClient } from '../invocation.ts';
 import type { Output } from '../output.ts';
 import { addSelection, isFiltered, type SelectionOptions, selectionOf } from './selection.ts';
@@ -28,9 +31,11 @@ export function addExportCommand(audit: Command, invocation: Invocation): void {
       const selection = selectionOf(options);
       const output = outputOf(invocation, command);
       const run = async (client: HoldfastClient): Promise<void> => {
-        const { clusterId } = await client.cluster.status();
+        const beginning = { checkpoint: (await client.audit.head()).checkpoint, selection };
         const writer =
-          options.format === 'csv' ? new CsvWriter(output) : new JsonWriter(output, { clusterId, selection });
+          options.format === 'csv'
+            ? new CsvWriter(output, beginning)
+            : new JsonWriter(output, { clusterId: (await client.cluster.status()).clusterId, ...beginning });
         for await (const record of client.audit.records(selection)) {
           if (invocation.interrupted.aborted) throw interruption();
           writer.record(record);
@@ -51,46 +56,105 @@ interface Writer {
   end(): void;
 }
 
+interface Beginning {
+  readonly checkpoint: AuditHeadResponse['checkpoint'];
+  readonly selection: AuditListOptions;
+}
+
+/**
+ * What the first record goes on from; null: it is the first of the cluster, or what came before was not asked for.
+ * @throws HoldfastError COMPACTED
+ */
+function checkpointBefore({ sequence }: AuditEntry, { checkpoint, selection }: Beginning): Checkpoint | null {
+  if (checkpoint?.sequence === sequence - 1) return checkpoint;
+  if (sequence === 1 || isFiltered(selection) || selection.sinceMs !== undefined) return null;
+  throw new HoldfastError('COMPACTED', `the records before ${sequence} have gone since the export began`, {
+    hint: 'export again',
+  });
+}
+
+type Checkpoint = NonNullable<AuditHeadResponse['checkpoint']>;
+
 class CsvWriter implements Writer {
   readonly #output: Output;
+  readonly #beginning: Beginning;
+  #hasBegun = false;
 
-  constructor(output: Output) {
+  constructor(output: Output, beginning: Beginning) {
     this.#output = output;
-    output.line(CSV_HEAD);
+    this.#beginning = beginning;
   }
 
   record(record: AuditEntry): void {
+    if (!this.#hasBegun) this.#begin(checkpointBefore(record, this.#beginning));
     this.#output.line(csvLine(record));
   }
 
-  end(): void {}
+  end(): void {
+    if (!this.#hasBegun) this.#begin(null);
+  }
+
+  #begin(checkpoint: Checkpoint | null): void {
+    if (checkpoint !== null) this.#output.line(csvCheckpoint(checkpoint));
+    this.#output.line(CSV_HEAD);
+    this.#hasBegun = true;
+  }
 }
 
 class JsonWriter implements Writer {
   readonly #output: Output;
-  readonly #head: Omit<ExportHead, 'firstSequence' | 'previousHash'>;
+  readonly #beginning: Beginning;
+  readonly #head: Pick<ExportHead, 'holdfastAudit' | 'clusterId' | 'filtered' | 'exportedAt'>;
   #end: ExportEnd | null = null;
 
-  constructor(output: Output, { clusterId, selection }: { clusterId: string; selection: AuditListOptions }) {
+  constructor(output: Output, { clusterId, ...beginning }: { readonly clusterId: string } & Beginning) {
     this.#output = output;
+    this.#beginning = beginning;
     const exportedAt = new Date(systemClock.wallMs()).toISOString();
-    this.#head = { holdfastAudit: EXPORT_VERSION, clusterId, filtered: isFiltered(selection), exportedAt };
+    const filtered = isFiltered(beginning.selection);
+    this.#head = { holdfastAudit: EXPORT_VERSION, clusterId, filtered, exportedAt };
   }
 
   record(record: AuditEntry): void {
-    const { sequence, previousHash, hash } = record;
-    if (this.#end === null) this.#begin({ firstSequence: sequence, previousHash: hexOf(previousHash) });
+    const { sequence, hash } = record;
+    if (this.#end === null) this.#begin(record);
     this.#output.line(JSON.stringify(exportFields(record)));
     this.#end = { records: (this.#end?.records ?? 0) + 1, lastSequence: sequence, lastHash: hexOf(hash) };
   }
 
   end(): void {
-    if (this.#end === null) this.#begin({ firstSequence: 0, previousHash: '' });
+    if (this.#end === null) this.#line({ firstSequence: 0, previousHash: '', continues: false });
     this.#output.line(JSON.stringify(this.#end ?? { records: 0, lastSequence: 0, lastHash: '' }));
   }
 
-  #begin(first: Pick<ExportHead, 'firstSequence' | 'previousHash'>): void {
+  #begin(first: AuditEntry): void {
+    const { sequence: firstSequence, previousHash } = first;
+    const checkpoint = checkpointBefore(first, this.#beginning);
+    this.#line({
+      firstSequence,
+      previousHash: hexOf(previousHash),
+      continues: firstSequence > 1 && checkpoint === null,
+      ...(checkpoint === null ? {} : { checkpoint: exportedCheckpoint(checkpoint) }),
+    });
+  }
+
+  #line({
+    firstSequence,
+    previousHash,
+    continues,
+    ...signed
+  }: Pick<ExportHead, 'firstSequence' | 'previousHash' | 'continues' | 'checkpoint'>): void {
     const { holdfastAudit, clusterId, filtered, exportedAt } = this.#head;
-    this.#output.line(JSON.stringify({ holdfastAudit, clusterId, ...first, filtered, exportedAt }));
+    const head: ExportHead = {
+      holdfastAudit,
+      clusterId,
+      firstSequence,
+      previousHash,
+      filtered,
+      continues,
+      exportedAt,
+      ...signed,
+    };
+    this.#output.line(JSON.stringify(head));
   }
 }
