@@ -45,6 +45,8 @@ export const ACCESS_LIMITS = {
   auditPageBytes: 1024 * 1024,
   auditPageScannedMax: 20_000,
   auditTextBytesMax: 1_024,
+  /** How often the chain is gone over from its beginning because records have gone meanwhile. */
+  auditWalkAttempts: 4,
   /** Of who was denied something. */
   denialNameCharactersMax: 256,
   auditReadPatternsMax: 256,

@@ -45,7 +45,19 @@ export class NodeAuditPort implements AuditPort {
     for await (const portion of this.#parts.store.auditRecords({ sequence, timeMs })) {
       if (!page.add(portion)) break;
     }
+    // Retention goes on while it is read, and leaves no gap behind that could be told from one that somebody made.
+    this.#requireKept(sequence || page.firstSequence);
     return page.answer;
+  }
+
+  /** @throws HoldfastError COMPACTED */
+  #requireKept(sequence: number): void {
+    const { checkpoint } = this.#parts.store.audit.rules;
+    if (checkpoint === null || sequence === 0 || sequence > checkpoint.sequence) return;
+    throw new HoldfastError('COMPACTED', `audit record ${sequence} is no longer kept`, {
+      field: 'from_sequence',
+      hint: `begin again with the oldest that is kept, ${checkpoint.sequence + 1}`,
+    });
   }
 
   async head(caller: Caller, { sequence }: AuditHeadRequest): Promise<AuditHeadResponse> {
@@ -107,6 +119,8 @@ class Page {
   #bytes = 0;
   #seen = 0;
   #next = 0;
+  /** That was looked at; 0: none was. */
+  firstSequence = 0;
 
   constructor(request: AuditListRequest, matches: Matches) {
     this.#request = request;
@@ -121,6 +135,7 @@ class Page {
   add(portion: readonly ChainedRecord[]): boolean {
     const { untilMs, limit } = this.#request;
     const most = limit === 0 ? LIMITS.auditPageRecordsMax : limit;
+    if (this.firstSequence === 0) this.firstSequence = portion[0]?.sequence ?? 0;
     for (const record of portion) {
       if (untilMs > 0 && record.timeMs >= untilMs) return false;
       const isFull = this.#records.length >= most || this.#bytes >= LIMITS.auditPageBytes;

@@ -38,10 +38,15 @@ export class FakeAudit implements AuditPort {
   kept: AuditSettings = { reads: ['secrets/**'], retentionMs: 0 };
   keptAlerts: AlertSettings = { rules: [], webhook: null };
   pageRecords = 2;
+  /** Called before each page. */
+  beforeList: (request: AuditListRequest) => void = () => undefined;
 
   list(_caller: Caller, request: AuditListRequest) {
+    this.beforeList(request);
     const matches = matching(request);
     const { fromSequence, sinceMs, untilMs } = request;
+    if (fromSequence > 0 && fromSequence <= (this.checkpoint?.sequence ?? 0))
+      return Promise.reject(new HoldfastError('COMPACTED', 'gone', { field: 'from_sequence' }));
     const left = this.chain.filter(
       ({ sequence, timeMs }) =>
         sequence >= fromSequence && timeMs >= sinceMs && (untilMs === 0 || timeMs < untilMs),

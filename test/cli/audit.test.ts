@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import type { KeptCheckpoint } from '../../src/proto/audit.ts';
 import { chainOf, FIRST_MS } from '../api/fakeAudit.ts';
 import { type CheckpointSigner, newCheckpointSigner } from '../api/signedCheckpoint.ts';
@@ -274,6 +275,61 @@ describe('of a cluster that no longer keeps its first records', () => {
       expect([status, stderr]).toEqual([1, expect.stringContaining('(COMPACTED)')]);
       expect(stderr).toContain('export again');
     }
+  });
+});
+
+describe('when records go between two pages', () => {
+  let pages: number;
+  beforeEach(() => {
+    pages = 0;
+  });
+  afterEach(() => {
+    rig.node.audit.beforeList = () => undefined;
+    rig.node.audit.checkpoint = null;
+  });
+  const prune = (count: number) => {
+    rig.node.audit.chain = CHAIN.slice(count);
+    rig.node.audit.checkpoint = authority.sign(CHAIN[count - 1] as (typeof CHAIN)[number]);
+  };
+
+  it.each([1, 2])('verify begins anew when they go before page %i', async (page) => {
+    rig.node.audit.beforeList = () => {
+      pages += 1;
+      if (pages === page) prune(3);
+    };
+    const { status, out } = await audit('verify');
+    expect([status, out]).toEqual([0, expect.stringContaining('2 records follow one another')]);
+  });
+
+  it('verify gives up when they always go', async () => {
+    rig.node.audit.beforeList = ({ fromSequence }) => {
+      if (fromSequence > 0) return prune(fromSequence);
+      pages += 1;
+      rig.node.audit.chain = CHAIN;
+      rig.node.audit.checkpoint = null;
+    };
+    const { status, stderr } = await audit('verify');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('(COMPACTED)')]);
+    expect(pages).toBe(LIMITS.auditWalkAttempts);
+  });
+
+  it('an export fails, and says to export again', async () => {
+    rig.node.audit.beforeList = ({ fromSequence }) => {
+      if (fromSequence > 0) prune(fromSequence);
+    };
+    const { status, stderr } = await audit('export');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('(COMPACTED)')]);
+    expect(stderr).toContain('export again');
+  });
+
+  it('tail --since begins with the oldest that is kept', async () => {
+    prune(3);
+    const interruption = new AbortController();
+    const { status, stdout } = await rig.cli(['audit', 'tail', '--since', '2020-01-01', '--output', 'json'], {
+      interrupted: interruption.signal,
+      onOutput: () => interruption.abort(),
+    });
+    expect([status, sequences(stdout.toString())]).toEqual([expect.any(Number), [4, 5]]);
   });
 });
 

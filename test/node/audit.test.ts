@@ -70,7 +70,8 @@ async function firstUse(token: string): Promise<void> {
 
 async function recordsSince(sequence = before): Promise<readonly AuditEntry[]> {
   const found: AuditEntry[] = [];
-  for await (const record of admin.audit.records({ fromSequence: sequence + 1 })) found.push(record);
+  const fromSequence = sequence === 0 ? 0 : sequence + 1;
+  for await (const record of admin.audit.records({ fromSequence })) found.push(record);
   return found;
 }
 
@@ -323,7 +324,7 @@ it(
     await admin.audit.setSettings({ reads: [], retentionMs: 1 });
     await until(async () => {
       await admin.put('open', 'x');
-      return (await recordsSince(0))[0]?.sequence !== 1;
+      return Boolean((await admin.audit.head()).checkpoint);
     }, 'the oldest records are gone');
     await admin.audit.setSettings({ reads: [], retentionMs: 0 });
     const { checkpoint } = await admin.audit.head();

@@ -36,7 +36,7 @@ export function addExportCommand(audit: Command, invocation: Invocation): void {
           options.format === 'csv'
             ? new CsvWriter(output, beginning)
             : new JsonWriter(output, { clusterId: (await client.cluster.status()).clusterId, ...beginning });
-        for await (const record of client.audit.records(selection)) {
+        for await (const record of recordsOf(client, selection)) {
           if (invocation.interrupted.aborted) throw interruption();
           writer.record(record);
           await output.drained();
@@ -50,6 +50,19 @@ export function addExportCommand(audit: Command, invocation: Invocation): void {
 }
 
 const PROGRESS_EVERY = 1_000;
+
+/** @throws HoldfastError COMPACTED when records go that were still to come */
+async function* recordsOf(client: HoldfastClient, selection: AuditListOptions): AsyncGenerator<AuditEntry> {
+  try {
+    yield* client.audit.records(selection);
+  } catch (thrown) {
+    if (!(thrown instanceof HoldfastError) || thrown.code !== 'COMPACTED') throw thrown;
+    const { message, field = 'from_sequence' } = thrown;
+    throw new HoldfastError('COMPACTED', message, { field, hint: EXPORT_AGAIN, cause: thrown });
+  }
+}
+
+const EXPORT_AGAIN = 'export again: what has been written so far is no whole export';
 
 interface Writer {
   record(record: AuditEntry): void;
@@ -69,7 +82,8 @@ function checkpointBefore({ sequence }: AuditEntry, { checkpoint, selection }: B
   if (checkpoint?.sequence === sequence - 1) return checkpoint;
   if (sequence === 1 || isFiltered(selection) || selection.sinceMs !== undefined) return null;
   throw new HoldfastError('COMPACTED', `the records before ${sequence} have gone since the export began`, {
-    hint: 'export again',
+    field: 'from_sequence',
+    hint: EXPORT_AGAIN,
   });
 }
 

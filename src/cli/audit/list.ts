@@ -87,7 +87,7 @@ async function follow(
   { selection, output, invocation }: { selection: AuditListOptions; output: Output; invocation: Invocation },
 ): Promise<void> {
   const { interrupted } = invocation;
-  let next = selection.sinceMs === undefined ? (await client.audit.head()).sequence + 1 : 1;
+  let next = selection.sinceMs === undefined ? (await client.audit.head()).sequence + 1 : 0;
   while (!interrupted.aborted) {
     // First how far it goes: a page without matches does not say where it ended.
     const { sequence: head } = await client.audit.head();

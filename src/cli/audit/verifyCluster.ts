@@ -6,6 +6,7 @@ import type { NotedHead } from '../../audit/verifyExport.ts';
 import { authorityFingerprint } from '../../base/authorityFingerprint.ts';
 import { asBuffer } from '../../base/bytes.ts';
 import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
+import { LIMITS } from '../../base/limits.ts';
 import type { AuditHeadResponse, HoldfastClient } from '../../client/index.ts';
 import { type Invocation, interruption } from '../invocation.ts';
 import type { Output } from '../output.ts';
@@ -57,8 +58,24 @@ interface WalkedChain {
   readonly checkpoint: SignedBy | null;
 }
 
-/** Every record that is kept, from where the signed checkpoint says that the chain begins. */
+/** Every record that is kept, and again from the beginning when some have gone meanwhile, as retention takes them. */
 async function walkChain(client: HoldfastClient, checking: Checking): Promise<WalkedChain> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await walkOnce(client, checking);
+    } catch (thrown) {
+      if (attempt === LIMITS.auditWalkAttempts || !isGoneMeanwhile(thrown)) throw thrown;
+    }
+  }
+}
+
+const FROM_SEQUENCE = 'from_sequence';
+
+const isGoneMeanwhile = (thrown: unknown): boolean =>
+  thrown instanceof HoldfastError && thrown.code === 'COMPACTED' && thrown.field === FROM_SEQUENCE;
+
+/** From where the signed checkpoint says that the chain begins. */
+async function walkOnce(client: HoldfastClient, checking: Checking): Promise<WalkedChain> {
   const { noted, output, invocation } = checking;
   const { checkpoint } = await client.audit.head();
   const signedBy = signerOf(checkpoint, checking);
@@ -71,6 +88,7 @@ async function walkChain(client: HoldfastClient, checking: Checking): Promise<Wa
     const previousHash = asBuffer(record.previousHash);
     const follows = record.sequence === last.sequence + 1 && hexOf(previousHash) === last.hash;
     const own = recordHash(record, { ...record, previousHash });
+    if (!follows && records === 0) await requireUnmoved(client, last.sequence);
     if (!follows || !own.equals(record.hash))
       throw tampered(`record ${record.sequence} does not follow the one before it`);
     last = { sequence: record.sequence, hash: hexOf(own) };
@@ -82,6 +100,16 @@ async function walkChain(client: HoldfastClient, checking: Checking): Promise<Wa
   if (noted !== null && noted.sequence > last.sequence)
     throw tampered(`the records end at ${last.sequence}, before the noted record ${noted.sequence}`);
   return { records, last, checkpoint: signedBy };
+}
+
+/** @throws HoldfastError COMPACTED: what was asked for first is no longer where the chain begins */
+async function requireUnmoved(client: HoldfastClient, sequence: number): Promise<void> {
+  const { checkpoint } = await client.audit.head();
+  if ((checkpoint?.sequence ?? 0) === sequence) return;
+  throw new HoldfastError('COMPACTED', `audit record ${sequence + 1} is no longer kept`, {
+    field: FROM_SEQUENCE,
+    hint: 'verify again',
+  });
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
