@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { AUDIT_ACTIONS } from '../../src/audit/record/actions.ts';
 import { parseNodeId } from '../../src/base/ids.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import {
@@ -15,11 +16,17 @@ import { FRAME_BYTES } from '../../src/replication/wal/frame.ts';
 import { ROW_KEY_BYTES, rowKey, TABLES } from '../../src/store/row.ts';
 import { TABLE_SEALING } from '../../src/store/rowCodecs.ts';
 import { createJoinToken, hashTokenSecret, parseJoinToken } from '../../src/trust/joinToken.ts';
-import { documentAt, tableAfter } from './documents.ts';
+import { codeSpansOf, documentAt, tableAfter } from './documents.ts';
 
 const FORMATS = documentAt('docs/formats.md');
 
 describe('docs/formats.md', () => {
+  it('lists every action of the audit, each once', () => {
+    const rows = tableAfter(FORMATS, 'Actions, with what `resource`');
+    const listed = rows.flatMap(([actions = '']) => codeSpansOf(actions));
+    expect(listed.toSorted()).toEqual([...AUDIT_ACTIONS].toSorted());
+  });
+
   it('has the envelope as it is', () => {
     const rows = tableAfter(FORMATS, '## Envelope');
     const sizes = rows.map(([, bytes]) => Number(bytes));
