@@ -60,6 +60,14 @@ describe('login', () => {
     );
   });
 
+  it('takes the password of a file before that of the environment, where an empty one is none', async () => {
+    const other = { environment: { ...environment, HOLDFAST_PASSWORD: 'another' }, stdin: PASSWORD };
+    const words = ['login', url, '--ca-fingerprint', fingerprint, '--user', 'ada'];
+    expect((await cli([...words, '--password-file', '-'], other)).status).toBe(0);
+    const empty = await cli(words, { environment: { ...environment, HOLDFAST_PASSWORD: '' } });
+    expect([empty.status, empty.stderr]).toEqual([2, expect.stringContaining('a password is needed')]);
+  });
+
   it('sends nothing to a cluster with another CA', async () => {
     const other = `sha256:${'0'.repeat(64)}`;
     const { status, stderr } = await cli(

@@ -67,15 +67,23 @@ async function login({ url, options, command, invocation }: LoginInput): Promise
   const name = options.contextName ?? (isSession(known) ? known.name : `${user}@${endpoint}`);
   const path = contextPath(invocation.environment);
   refuseCertified(path, name);
-  const password =
-    invocation.environment['HOLDFAST_PASSWORD'] ??
-    (await passwordFrom(options.passwordFile, { invocation, question: `password of ${user}: ` }));
+  const password = await loginPassword(user, { options, invocation });
   const { token, expiresMs } = await newSession({ endpoints, ca }, { name: user, password });
   await saveContext(path, { name, endpoints, ca, certificate: '', privateKey: '', token, user, expiresMs });
   const expires = timeText(expiresMs);
   outputOf(invocation, command).result({ user, context: name, expires }, [
     `${user} is logged in until ${expires}, in context ${name}`,
   ]);
+}
+
+/** What is given to this command counts before the environment, where an empty variable is as none. */
+async function loginPassword(
+  user: string,
+  { options: { passwordFile }, invocation }: Pick<LoginInput, 'options' | 'invocation'>,
+): Promise<string> {
+  const { HOLDFAST_PASSWORD: given = '' } = invocation.environment;
+  if (passwordFile === undefined && given !== '') return given;
+  return passwordFrom(passwordFile, { invocation, question: `password of ${user}: ` });
 }
 
 /** By who is nobody yet. */
