@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import { checkAlerts } from '../command/checkAlerts.ts';
 import { checkAuditSettings } from '../command/checkAudit.ts';
 import { checkCount, invalid } from '../command/checkKeys.ts';
-import type { AlertSettings, AuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, SetAuditSettings } from '../proto/audit.ts';
 import type { AuditHeadRequest, AuditListRequest } from '../proto/auditService.ts';
 
 import type { AuditPort } from './ports.ts';
@@ -22,9 +22,9 @@ export function auditMethods(context: HandlerContext, port: AuditPort): UntypedS
       return port.head(caller, request);
     }),
     getSettings: unary(context, (caller) => port.settings(caller)),
-    setSettings: unary(context, async (caller, settings: AuditSettings) => {
-      refuse(checkAuditSettings(settings));
-      await port.setSettings(caller, settings);
+    setSettings: unary(context, async (caller, request: SetAuditSettings) => {
+      refuse(request.settings ? checkAuditSettings(request.settings) : invalid('settings', 'is missing'));
+      await port.setSettings(caller, request);
       return {};
     }),
     getAlerts: unary(context, (caller) => port.alerts(caller)),

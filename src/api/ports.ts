@@ -15,7 +15,7 @@ import type {
   UserListResponse,
   WhoAmIResponse,
 } from '../proto/access.ts';
-import type { AlertSettings, AuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, AuditSettings, SetAuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
@@ -172,7 +172,8 @@ export interface AuditPort {
   list(caller: Caller, request: AuditListRequest): Promise<AuditListResponse>;
   head(caller: Caller, request: AuditHeadRequest): Promise<AuditHeadResponse>;
   settings(caller: Caller): Promise<AuditSettings>;
-  setSettings(caller: Caller, settings: AuditSettings): Promise<void>;
+  /** @throws HoldfastError INVALID_ARGUMENT also when they are not the ones that are expected */
+  setSettings(caller: Caller, request: SetAuditSettings): Promise<void>;
   alerts(caller: Caller): Promise<GetAlertsResponse>;
   setAlerts(caller: Caller, settings: AlertSettings): Promise<void>;
 }

@@ -50,6 +50,8 @@ export const ACCESS_LIMITS = {
   /** Of who was denied something. */
   denialNameCharactersMax: 256,
   auditReadPatternsMax: 256,
+  /** How often a command that changes a part of the settings begins again because somebody else has changed them. */
+  auditSettingsAttempts: 4,
   /** 90 days; and at most 10 years. */
   auditRetentionMs: 90 * 86_400_000,
   auditRetentionMsMax: 3_650 * 86_400_000,

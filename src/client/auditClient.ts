@@ -64,8 +64,12 @@ export class AuditClient {
     return this.#call('getSettings', { body: {}, repeat: 'read', ...options });
   }
 
-  async setSettings(settings: AuditSettings, options: CallOptions = {}): Promise<void> {
-    await this.#call('setSettings', { body: settings, repeat: 'once', ...options });
+  /** With `expected` refused, as INVALID_ARGUMENT of that field, when the present ones are others. */
+  async setSettings(
+    settings: AuditSettings,
+    { expected, ...options }: CallOptions & { readonly expected?: AuditSettings } = {},
+  ): Promise<void> {
+    await this.#call('setSettings', { body: { settings, expected }, repeat: 'once', ...options });
   }
 
   /** Never with the secret of the webhook. */

@@ -54,7 +54,12 @@ export type CommandBody =
   | { readonly kind: 'revokeAccessToken'; readonly id: string }
   | { readonly kind: 'readValues'; readonly reads: readonly ValueRead[] }
   | { readonly kind: 'noteAudit'; readonly records: readonly AuditRecord[] }
-  | { readonly kind: 'setAuditSettings'; readonly settings: AuditSettings }
+  | {
+      readonly kind: 'setAuditSettings';
+      readonly settings: AuditSettings;
+      /** Null: whatever they are. */
+      readonly expected: AuditSettings | null;
+    }
   | { readonly kind: 'checkpointAudit'; readonly checkpoint: AuditCheckpoint }
   | { readonly kind: 'setAlerts'; readonly alerts: AlertSettings }
   | { readonly kind: 'noteAlerts'; readonly note: NoteAlerts }
@@ -108,7 +113,9 @@ const READERS: readonly ((command: Command) => CommandBody | null)[] = [
   ({ readValues }) => (readValues ? { kind: 'readValues', reads: readValues.reads } : null),
   ({ noteAudit }) => (noteAudit ? { kind: 'noteAudit', records: noteAudit.records } : null),
   ({ setAuditSettings: set }) =>
-    set ? { kind: 'setAuditSettings', settings: set.settings ?? NO_SETTINGS } : null,
+    set
+      ? { kind: 'setAuditSettings', settings: set.settings ?? NO_SETTINGS, expected: set.expected ?? null }
+      : null,
   ({ checkpointAudit: at }) =>
     at ? { kind: 'checkpointAudit', checkpoint: at.checkpoint ?? NO_CHECKPOINT } : null,
   ({ setAlerts: set }) => (set ? { kind: 'setAlerts', alerts: set.settings ?? NO_ALERTS } : null),

@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
-import type { AlertSettings, AuditRecord, NoteAlerts, ValueRead } from '../proto/audit.ts';
+import type { AlertSettings, AuditRecord, AuditSettings, NoteAlerts, ValueRead } from '../proto/audit.ts';
 import type { Member, Operation, Policy, Transaction } from '../proto/storage.ts';
 import type { CommandBody, CommandKind } from './body.ts';
 import { bytesField } from './keys.ts';
@@ -247,8 +247,9 @@ function writeAudit(body: AuditBody): void {
     case 'noteAudit':
       return writeAuditRecords(body.records);
     case 'setAuditSettings':
-      writeList(body.settings.reads);
-      return writer.count(body.settings.retentionMs);
+      writeSettings(body.settings);
+      writer.count(body.expected === null ? 0 : 1);
+      return body.expected === null ? undefined : writeSettings(body.expected);
     case 'checkpointAudit':
       writer.count(body.checkpoint.sequence);
       writer.bytes(body.checkpoint.hash);
@@ -263,6 +264,11 @@ function writeAudit(body: AuditBody): void {
     default:
       return unreachable(body, 'command of the audit');
   }
+}
+
+function writeSettings({ reads, retentionMs }: AuditSettings): void {
+  writeList(reads);
+  writer.count(retentionMs);
 }
 
 function writeAlerts({ rules, webhook }: AlertSettings): void {

@@ -85,7 +85,7 @@ function checkAuditBody(body: AuditBody): Reason {
     case 'noteAudit':
       return checkNotes(body.records);
     case 'setAuditSettings':
-      return checkAuditSettings(body.settings);
+      return checkAuditSettings(body.settings) ?? (body.expected && checkAuditSettings(body.expected));
     case 'checkpointAudit':
       return checkAuditCheckpoint(body.checkpoint);
     case 'setAlerts':

@@ -5,7 +5,7 @@ import type { ChainedRecord } from '../audit/record/chain.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { AlertSettings, AuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, AuditSettings, SetAuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
@@ -81,8 +81,8 @@ export class NodeAuditPort implements AuditPort {
     return this.#parts.store.audit.rules.settings;
   }
 
-  async setSettings({ principal, deadlineMs }: Caller, settings: AuditSettings): Promise<void> {
-    const submission = { principal, setAuditSettings: { settings } };
+  async setSettings({ principal, deadlineMs }: Caller, request: SetAuditSettings): Promise<void> {
+    const submission = { principal, setAuditSettings: request };
     const failure = outcomeFailure(await this.#parts.submit.submit(submission, deadlineMs));
     if (failure !== null) throw failure;
   }

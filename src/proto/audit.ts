@@ -60,6 +60,13 @@ export interface AuditSettings {
   readonly retentionMs: number;
 }
 
+/** Also what a client asks for. */
+export interface SetAuditSettings {
+  readonly settings: AuditSettings | Unset;
+  /** What they have to be until now; none: whatever they are. */
+  readonly expected?: AuditSettings | Unset;
+}
+
 export interface AuditCheckpoint {
   readonly sequence: number;
   /** 32 bytes. */

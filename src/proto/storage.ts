@@ -6,8 +6,8 @@ import type {
   AlertSettings,
   AuditCheckpoint,
   AuditRecord,
-  AuditSettings,
   NoteAlerts,
+  SetAuditSettings,
   ValueRead,
   ValueReadOutcome,
 } from './audit.ts';
@@ -90,7 +90,7 @@ export interface Command {
   readonly revokeAccessToken?: { readonly id: string } | Unset;
   readonly readValues?: { readonly reads: readonly ValueRead[] } | Unset;
   readonly noteAudit?: { readonly records: readonly AuditRecord[] } | Unset;
-  readonly setAuditSettings?: { readonly settings: AuditSettings | Unset } | Unset;
+  readonly setAuditSettings?: SetAuditSettings | Unset;
   readonly checkpointAudit?: { readonly checkpoint: AuditCheckpoint | Unset } | Unset;
   readonly setAlerts?: { readonly settings: AlertSettings | Unset } | Unset;
   readonly noteAlerts?: NoteAlerts | Unset;

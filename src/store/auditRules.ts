@@ -66,8 +66,12 @@ export class AuditRules {
     return this.#names.ranges.some((one) => overlap(one, range));
   }
 
-  /** @throws HoldfastError INVALID_ARGUMENT */
-  set(settings: AuditSettings, place: { readonly index: number; readonly sub: number }): void {
+  /**
+   * @param change `expected`: what they have to be until now; null: whatever they are
+   * @throws HoldfastError INVALID_ARGUMENT
+   */
+  set({ settings, expected }: SettingsChange, place: { readonly index: number; readonly sub: number }): void {
+    if (expected !== null && !isSame(expected, this.#settings)) throw otherSettings();
     this.#names = namesOf(settings.reads);
     this.#settings = { reads: [...settings.reads], retentionMs: settings.retentionMs };
     this.#keep(place);
@@ -141,6 +145,16 @@ interface AlertChange {
   readonly sequence: number;
 }
 
+interface SettingsChange {
+  readonly settings: AuditSettings;
+  readonly expected: AuditSettings | null;
+}
+
+const isSame = (one: AuditSettings, other: AuditSettings): boolean =>
+  one.retentionMs === other.retentionMs &&
+  one.reads.length === other.reads.length &&
+  one.reads.every((pattern, at) => pattern === other.reads[at]);
+
 interface AuditedNames {
   readonly tree: RuleTree;
   readonly ranges: readonly NameRange[];
@@ -178,6 +192,17 @@ function ownWebhook(
       hint: 'Another address takes a secret of its own.',
     });
   return { url: webhook.url, secret: Buffer.from(secret) };
+}
+
+function otherSettings(): HoldfastError {
+  return new HoldfastError(
+    'INVALID_ARGUMENT',
+    'the settings of the audit are not the ones that are expected',
+    {
+      field: 'expected',
+      hint: 'somebody else has changed them: look at them, and ask again',
+    },
+  );
 }
 
 function refusedCursor(why: string): HoldfastError {

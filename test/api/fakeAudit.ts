@@ -1,8 +1,15 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { AuditPort, Caller } from '../../src/api/ports.ts';
 import { matching } from '../../src/audit/query.ts';
 import { type ChainedRecord, chained, NO_AUDIT_HASH } from '../../src/audit/record/chain.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
-import type { AlertSettings, AuditRecord, AuditSettings, KeptCheckpoint } from '../../src/proto/audit.ts';
+import type {
+  AlertSettings,
+  AuditRecord,
+  AuditSettings,
+  KeptCheckpoint,
+  SetAuditSettings,
+} from '../../src/proto/audit.ts';
 import type { AuditListRequest } from '../../src/proto/auditService.ts';
 
 /** What a record says that says nothing else. */
@@ -38,6 +45,8 @@ export class FakeAudit implements AuditPort {
   kept: AuditSettings = { reads: ['secrets/**'], retentionMs: 0 };
   keptAlerts: AlertSettings = { rules: [], webhook: null };
   pageRecords = 2;
+  /** Called before settings are set. */
+  beforeSettings: () => void = () => undefined;
   /** Called before each page. */
   beforeList: (request: AuditListRequest) => void = () => undefined;
 
@@ -78,8 +87,11 @@ export class FakeAudit implements AuditPort {
     return Promise.resolve();
   }
 
-  setSettings(_caller: Caller, settings: AuditSettings) {
-    this.kept = settings;
+  setSettings(_caller: Caller, { settings, expected }: SetAuditSettings) {
+    this.beforeSettings();
+    if (expected && !isDeepStrictEqual({ ...expected }, { ...this.kept }))
+      return Promise.reject(new HoldfastError('INVALID_ARGUMENT', 'others', { field: 'expected' }));
+    this.kept = settings ?? this.kept;
     return Promise.resolve();
   }
 }

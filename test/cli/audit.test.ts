@@ -341,3 +341,37 @@ it('settings are shown, and changed one by one', async () => {
   expect((await audit('settings', '--retention', 'forever')).out).toContain('forever');
   expect((await audit('settings', '--retention', 'never')).status).toBe(2);
 });
+
+describe('settings that somebody else changes meanwhile', () => {
+  let asked: number;
+  let others: number;
+  beforeEach(() => {
+    asked = 0;
+    rig.node.audit.kept = { reads: ['secrets/**'], retentionMs: 0 };
+    rig.node.audit.beforeSettings = () => {
+      asked += 1;
+      if (asked <= others)
+        rig.node.audit.kept = { ...rig.node.audit.kept, reads: ['secrets/**', `of-others/${asked}`] };
+    };
+  });
+  afterEach(() => {
+    rig.node.audit.beforeSettings = () => undefined;
+  });
+
+  it('are kept: what was given is set beside them', async () => {
+    others = 1;
+    const { status, out } = await audit('settings', '--retention', '90d');
+    expect([status, out]).toEqual([0, expect.stringContaining('reads recorded of: secrets/** of-others/1')]);
+    expect(rig.node.audit.kept).toEqual({
+      reads: ['secrets/**', 'of-others/1'],
+      retentionMs: 90 * 86_400_000,
+    });
+  });
+
+  it('again and again are left as they are, and that is said', async () => {
+    others = 100;
+    const { status, stderr } = await audit('settings', '--retention', '90d');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('(INVALID_ARGUMENT)')]);
+    expect([asked, rig.node.audit.kept.retentionMs]).toEqual([LIMITS.auditSettingsAttempts, 0]);
+  });
+});

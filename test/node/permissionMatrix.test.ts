@@ -85,6 +85,7 @@ const OTHERS: Readonly<Record<string, object>> = {
   CreateAccessToken: { description: '', roles: ['viewer'], ttlMs: 0 },
   RevokeAccessToken: { id: '0'.repeat(16) },
   Login: { name: 'nobody', password: key('wrong password') },
+  SetSettings: { settings: { reads: [], retentionMs: 0 } },
   ChangePassword: { oldPassword: key('wrong password'), newPassword: key('x'.repeat(8)) },
   CreateUser: { name: 'made', password: key('x'.repeat(7)), roles: ['viewer'] },
   DeleteUser: { name: 'nobody' },

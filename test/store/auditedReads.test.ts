@@ -129,6 +129,23 @@ describe('a read of audited values', () => {
     );
   });
 
+  it('is by settings that change only where they are the ones that are expected', () => {
+    const present = rig.store.audit.rules.settings;
+    const settings = { reads: ['vault/**'], retentionMs: 5 };
+    for (const expected of [
+      { ...present, retentionMs: present.retentionMs + 1 },
+      { ...present, reads: [] },
+      { ...present, reads: [...present.reads, 'x'] },
+    ])
+      expect(rig.apply(command({ setAuditSettings: { settings, expected } })).map(codeOf)).toEqual([
+        'INVALID_ARGUMENT',
+      ]);
+    expect(rig.store.audit.rules.settings).toEqual(present);
+    const outcomes = rig.apply(command({ setAuditSettings: { settings, expected: present } }));
+    expect(outcomes.map(codeOf)).toEqual(['none']);
+    expect(rig.store.audit.rules.settings).toEqual(settings);
+  });
+
   it('is of the names that the settings say, from the next command on', async () => {
     rig.run(put('vault/x'), put('secrets/a'));
     const settings = { reads: ['vault/**', 'one'], retentionMs: 0 };

@@ -1,4 +1,7 @@
 import type { Command } from 'commander';
+import { HoldfastError } from '../../base/errors.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { AuditClient, AuditSettings } from '../../client/index.ts';
 import { parseDuration } from '../arguments.ts';
 import { type Invocation, outputOf, withClient } from '../invocation.ts';
 
@@ -19,12 +22,11 @@ export function addSettingsCommand(audit: Command, invocation: Invocation): void
     .option('--retention <duration>', `how long records are kept, e.g. 90d, or ${FOR_EVER}`)
     .action(async ({ reads, retention }: SettingsOptions, command: Command) => {
       await withClient(invocation, command, async (client) => {
-        const before = await client.audit.settings();
-        const settings = {
-          reads: reads ?? before.reads,
-          retentionMs: retention === undefined ? before.retentionMs : retentionOf(retention),
+        const given = {
+          ...(reads === undefined ? {} : { reads }),
+          ...(retention === undefined ? {} : { retentionMs: retentionOf(retention) }),
         };
-        if (reads !== undefined || retention !== undefined) await client.audit.setSettings(settings);
+        const settings = await changed(client.audit, given);
         const kept = settings.retentionMs === 0 ? FOR_EVER : `${settings.retentionMs / DAY_MS} days`;
         outputOf(invocation, command).result({ ...settings, reads: [...settings.reads] }, [
           `reads recorded of: ${settings.reads.join(' ') || 'nothing'}`,
@@ -33,5 +35,23 @@ export function addSettingsCommand(audit: Command, invocation: Invocation): void
       });
     });
 }
+
+/** Beside what is given they are left as they are, whoever changes them at the same time. */
+async function changed(audit: AuditClient, given: Partial<AuditSettings>): Promise<AuditSettings> {
+  for (let attempt = 1; ; attempt += 1) {
+    const expected = await audit.settings();
+    const settings = { ...expected, ...given };
+    if (Object.keys(given).length === 0) return settings;
+    try {
+      await audit.setSettings(settings, { expected });
+      return settings;
+    } catch (thrown) {
+      if (attempt === LIMITS.auditSettingsAttempts || !isChangedMeanwhile(thrown)) throw thrown;
+    }
+  }
+}
+
+const isChangedMeanwhile = (thrown: unknown): boolean =>
+  thrown instanceof HoldfastError && thrown.code === 'INVALID_ARGUMENT' && thrown.field === 'expected';
 
 const retentionOf = (text: string): number => (text === FOR_EVER ? 0 : parseDuration(text, '--retention'));
