@@ -3,7 +3,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { ChainedRecordFields, KeptCheckpoint } from '../proto/audit.ts';
 import { EXPORT_VERSION, type ExportEnd, type ExportHead, exportFields, hexOf } from './exportFormat.ts';
-import { recordHash } from './record/chain.ts';
+import { RECORD_TEXTS, recordHash } from './record/chain.ts';
 import { authorityOf, checkpointOf, isSignedByItsAuthority } from './signedCheckpoint.ts';
 
 /** A record that was noted: its sequence and its hash in hex. */
@@ -198,17 +198,6 @@ class ExportCheck {
   }
 }
 
-const TEXTS = [
-  'principalKind',
-  'principal',
-  'session',
-  'address',
-  'node',
-  'action',
-  'result',
-  'requestId',
-  'detail',
-] as const;
 const NUMBERS = ['sequence', 'index', 'revision', 'count'] as const;
 const HASH_PATTERN = /^[0-9a-f]{64}$/;
 
@@ -219,7 +208,7 @@ type Exported = Omit<ChainedRecordFields, 'hash' | 'previousHash'> & {
 
 /** Null: a field is missing, or is none. */
 function recordOf(json: Record<string, unknown>): Exported | null {
-  const texts = TEXTS.map((field) => [field, json[field]] as const);
+  const texts = RECORD_TEXTS.map((field) => [field, json[field]] as const);
   const numbers = NUMBERS.map((field) => [field, json[field]] as const);
   const { time, hash, previousHash } = json;
   const timeMs = typeof time === 'string' ? Date.parse(time) : Number.NaN;
@@ -233,7 +222,7 @@ function recordOf(json: Record<string, unknown>): Exported | null {
     isHash(previousHash);
   if (!isWhole || resource === null) return null;
   return {
-    ...(Object.fromEntries([...texts, ...numbers]) as Record<(typeof TEXTS)[number], string> &
+    ...(Object.fromEntries([...texts, ...numbers]) as Record<(typeof RECORD_TEXTS)[number], string> &
       Record<(typeof NUMBERS)[number], number>),
     timeMs,
     resource,

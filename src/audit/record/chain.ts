@@ -29,7 +29,8 @@ export interface ChainHead {
 
 type Place = Pick<ChainedRecord, 'sequence' | 'timeMs' | 'index' | 'previousHash'>;
 
-const TEXTS = [
+/** The texts of a record, in the order in which they are hashed. */
+export const RECORD_TEXTS = [
   'principalKind',
   'principal',
   'session',
@@ -46,7 +47,7 @@ const scratch = Buffer.alloc(SCRATCH_BYTES);
 
 /**
  * SHA-256 over: the hash before it (32 bytes); sequence, time, index, revision and count as u64; resource and end of the
- * resource; then the texts in the order of `TEXTS`, UTF-8. Each of the last two kinds as u32 length and bytes; all
+ * resource; then the texts in the order of `RECORD_TEXTS`, UTF-8. Each of the last two kinds as u32 length and bytes; all
  * big-endian. docs/formats.md has it for those who check an export with a program of their own.
  */
 export function recordHash(record: AuditRecord, place: Place): Buffer {
@@ -97,17 +98,17 @@ let lastTexts: { readonly texts: readonly string[]; readonly encoded: Buffer } |
 
 function writeTexts(record: AuditRecord, target: Buffer, start: number): number {
   const last = lastTexts;
-  if (last !== null && TEXTS.every((field, at) => record[field] === last.texts[at])) {
+  if (last !== null && RECORD_TEXTS.every((field, at) => record[field] === last.texts[at])) {
     target.set(last.encoded, start);
     return last.encoded.length;
   }
   let at = start;
-  for (const field of TEXTS) {
+  for (const field of RECORD_TEXTS) {
     const length = target.write(record[field], at + 4, 'utf8');
     target.writeUInt32BE(length, at);
     at += 4 + length;
   }
-  const texts = TEXTS.map((field) => record[field]);
+  const texts = RECORD_TEXTS.map((field) => record[field]);
   lastTexts = { texts, encoded: Buffer.from(target.subarray(start, at)) };
   return at - start;
 }
@@ -130,6 +131,6 @@ export function chained(
 function roomFor(record: AuditRecord): Buffer {
   let bytes = AUDIT_HASH_BYTES + NUMBERS_BYTES + 8 + record.resource.length + record.resourceEnd.length;
   // At most three bytes of UTF-8 for a UTF-16 unit.
-  for (const field of TEXTS) bytes += 4 + record[field].length * 3;
+  for (const field of RECORD_TEXTS) bytes += 4 + record[field].length * 3;
   return bytes <= SCRATCH_BYTES ? scratch : Buffer.alloc(bytes);
 }
