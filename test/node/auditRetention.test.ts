@@ -29,7 +29,7 @@ beforeEach(async () => {
   housekeeping = leader();
 });
 afterEach(async () => {
-  housekeeping.stop();
+  await housekeeping.stop();
   vi.useRealTimers();
   await rig.destroy();
 });
