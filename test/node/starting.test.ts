@@ -54,7 +54,8 @@ async function without<T>(path: string, replace: () => void, run: () => Promise<
 const refused = (folder: NodeFolder): Promise<HoldfastError> => refusalOf(() => folders.start(folder));
 
 async function whileTaken<T>(address: { host: string; port: number }, run: () => Promise<T>): Promise<T> {
-  const server = createServer();
+  // Somebody else's node may take it for a peer of its own: who stays connected would keep it from closing.
+  const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(address.port, address.host, () => resolve());
