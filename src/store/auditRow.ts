@@ -1,23 +1,12 @@
 /** The records of one entry in a row: what all of them say alike is written once, and what says nothing takes no bytes. */
+import { RECORD_TEXTS } from '../audit/record/chain.ts';
 import { bytesField } from '../command/keys.ts';
 import { type AuditRecord, type AuditRow, auditRowCodec } from '../proto/audit.ts';
 
 export type AuditRecords = Omit<AuditRow, 'common'>;
 
 /** The fields of a record that are no bytes. */
-const SCALARS = [
-  'principalKind',
-  'principal',
-  'session',
-  'address',
-  'node',
-  'action',
-  'result',
-  'requestId',
-  'revision',
-  'count',
-  'detail',
-] as const satisfies readonly (keyof AuditRecord)[];
+const SCALARS = [...RECORD_TEXTS, 'revision', 'count'] as const satisfies readonly (keyof AuditRecord)[];
 type Scalar = (typeof SCALARS)[number];
 
 /** Plaintext of a row of table `l`. */
