@@ -7,7 +7,7 @@ import { type AuditRecord, type AuditSettings, type ValueRead } from '../proto/a
 import type { Command, Outcome, Transaction } from '../proto/storage.ts';
 import type { NoteTokenUse } from '../proto/users.ts';
 import type { NewAddress } from './access.ts';
-import { auditOfTransaction, readingOf, resourceOf } from './auditOfTransaction.ts';
+import { auditOfCompares, auditOfTransaction, readingOf, resourceOf } from './auditOfTransaction.ts';
 import type { AuditChange } from './changeAudit.ts';
 import type { AppliedEntry } from './types.ts';
 
@@ -124,13 +124,17 @@ function deedsOf(body: CommandBody, outcome: Outcome, isAudited: (name: string) 
   if (body.kind !== 'transaction') return [describe(body) ?? []].flat();
   const { transaction, failure } = outcome;
   if (transaction) return auditOfTransaction(body.transaction, transaction, isAudited);
+  if (failure && !DENIALS.has(failure.code)) return auditOfCompares(body.transaction, isAudited);
   const detail = failure?.field ?? '';
   return [{ action: 'kv.transaction', resource: bytesFromKey(firstName(body.transaction)), detail }];
 }
 
-/** What was refused changed nothing and told nothing; but who was denied something, or may not join, is asked about later. */
+/**
+ * What was refused changed nothing; but who was denied something, or may not join, is asked about later, and which of its branches
+ * was refused tells what a transaction's compares came to.
+ */
 function isRecorded({ kind }: CommandBody, { failure }: Outcome): boolean {
-  return !failure || DENIALS.has(failure.code) || kind === 'useToken';
+  return !failure || DENIALS.has(failure.code) || kind === 'useToken' || kind === 'transaction';
 }
 
 /** Null: it does nothing that anybody asks about later. */

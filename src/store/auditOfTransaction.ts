@@ -18,11 +18,12 @@ import type { Deed } from './auditOfCommand.ts';
  * previous one, and each compare with one.
  */
 export function auditOfTransaction(
-  { compares, success, failure }: Transaction,
+  transaction: Transaction,
   { revision, succeeded, operations }: TransactionOutcome,
   isAudited: (name: string) => boolean,
 ): readonly Deed[] {
-  const deeds: Deed[] = [];
+  const detail = succeeded ? 'true' : 'false';
+  const deeds: Deed[] = auditOfCompares(transaction, isAudited).map((deed) => ({ ...deed, detail }));
   const reveal = (items: readonly KeyValue[]): void => {
     for (const { key, modRevision } of items) {
       const name = keyFromBytes(key);
@@ -30,17 +31,23 @@ export function auditOfTransaction(
         deeds.push({ action: readingOf(name), resource: bytesField(key), revision: modRevision });
     }
   };
-  for (const { key, target } of compares) {
-    if (target !== COMPARE_TARGET.VALUE || !isAudited(keyFromBytes(key))) continue;
-    deeds.push({ action: 'kv.compare', resource: bytesField(key), detail: succeeded ? 'true' : 'false' });
-  }
-  for (const [at, operation] of (succeeded ? success : failure).entries()) {
+  for (const [at, operation] of (succeeded ? transaction.success : transaction.failure).entries()) {
     const outcome = present(operations[at], 'outcome of an operation');
     const changed = mutationOf(operation, outcome, revision);
     if (changed !== null) deeds.push(changed);
     reveal(itemsOf(operation, outcome));
   }
   return deeds;
+}
+
+/** A deed for each compare with an audited value: to learn what it came to is to learn of the value. */
+export function auditOfCompares(
+  { compares }: Transaction,
+  isAudited: (name: string) => boolean,
+): readonly Deed[] {
+  return compares
+    .filter(({ key, target }) => target === COMPARE_TARGET.VALUE && isAudited(keyFromBytes(key)))
+    .map(({ key }) => ({ action: 'kv.compare', resource: bytesField(key) }));
 }
 
 /** What it is called to read the value of an audited name. */

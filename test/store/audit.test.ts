@@ -114,6 +114,26 @@ describe('what is recorded', () => {
     ]);
   });
 
+  it.each([
+    ['holds', 'known'],
+    ['does not hold', 'guess'],
+  ])('is a compare with a secret value that %s, though its branch is refused', async (_, guess) => {
+    const value = 'x'.repeat(LIMITS.valueBytesMax);
+    for (const name of ['big/1', 'big/2', 'big/3', 'big/4', 'big/5']) rig.run(put(name, value));
+    rig.run(put('secrets/a', 'known'));
+    const isTooLarge = [remove('big/', 'big0', true)];
+    const compare = {
+      key: bytes('secrets/a'),
+      relation: RELATION.EQUAL,
+      target: COMPARE_TARGET.VALUE,
+      value: bytes(guess),
+      number: 0,
+    };
+    const tried = { compares: [compare], success: isTooLarge, failure: isTooLarge };
+    expect(rig.apply(command({ transaction: tried })).map(codeOf)).toEqual(['TOO_LARGE']);
+    expect(await rig.deeds(7)).toEqual(['kv.compare secrets/a TOO_LARGE']);
+  });
+
   it('is what was denied, and who was not let in', async () => {
     const token = { kind: 'token', name: '00000000000000a1', address: '' };
     expect(rig.apply(command({ transaction: transaction(put('a')) }, token)).map(codeOf)).toEqual([
