@@ -80,8 +80,8 @@ export interface KvPort {
   get(caller: Caller, request: GetRequest): Promise<GetResponse>;
   range(caller: Caller, request: RangeRequest): Promise<RangeResponse>;
   history(caller: Caller, request: HistoryRequest): Promise<HistoryResponse>;
-  /** Throws a HoldfastError at once when the watch cannot begin (COMPACTED, OVERLOADED, …). */
-  watch(caller: Caller, request: WatchCreate, sink: WatchSink): WatchHandle;
+  /** Rejects with a HoldfastError when the watch cannot begin (COMPACTED, OVERLOADED, NO_LEADER, …). */
+  watch(caller: Caller, request: WatchCreate, sink: WatchSink): Promise<WatchHandle>;
 }
 
 /** Where a watch delivers. One call is one or more whole revisions, in order. */

@@ -37,11 +37,13 @@ export function watchMethod(
   };
 }
 
-/** `handle` is null while the port is still inside `watch`: what it delivers then waits for `created` to go first. */
+/** `handle` is null while the watch still begins: what it delivers then waits for `created` to go first. */
 interface OpenWatch {
   handle: WatchHandle | null;
   readonly early: WatchResponse[];
   lastRevision: number;
+  /** The caller has cancelled it, or is gone: perhaps before it has begun. */
+  isUnwanted: boolean;
 }
 
 class Watches {
@@ -105,14 +107,20 @@ class Watches {
       );
       return;
     }
-    const watch: OpenWatch = { handle: null, early: [], lastRevision: 0 };
+    const watch: OpenWatch = { handle: null, early: [], lastRevision: 0, isUnwanted: false };
     this.#open.set(watchId, watch);
+    void this.#start(create, watch);
+  }
+
+  async #start(create: WatchCreate, watch: OpenWatch): Promise<void> {
+    const { watchId } = create;
     try {
       refuse(checkRange(create.range) ?? checkCount(create.startRevision, 'start_revision'));
       const caller = this.#context.callers.caller(this.#principal, 0);
-      const handle = this.#port.watch(caller, create, this.#sink(watchId, watch));
+      const handle = await this.#port.watch(caller, create, this.#sink(watchId, watch));
       this.#begin(watchId, { watch, handle });
     } catch (thrown) {
+      if (watch.isUnwanted) return;
       this.#open.delete(watchId);
       this.#write(this.#cancelledResponse(watchId, callerError(thrown), 0));
     }
@@ -120,6 +128,10 @@ class Watches {
 
   #begin(watchId: number, begun: { readonly watch: OpenWatch; readonly handle: WatchHandle }): void {
     const { watch, handle } = begun;
+    if (watch.isUnwanted) {
+      handle.close();
+      return;
+    }
     watch.lastRevision = Math.max(watch.lastRevision, handle.startedAfterRevision);
     watch.handle = handle;
     this.#write({ ...EMPTY, watchId, created: true, revision: handle.startedAfterRevision });
@@ -162,6 +174,7 @@ class Watches {
     const watch = this.#open.get(watchId);
     if (watch === undefined) return;
     this.#open.delete(watchId);
+    watch.isUnwanted = true;
     watch.handle?.close();
     const cancelled = new HoldfastError('CANCELLED', 'the caller cancelled the watch');
     this.#write(this.#cancelledResponse(watchId, cancelled, watch.lastRevision + 1));
@@ -199,7 +212,10 @@ class Watches {
 
   #close(): void {
     this.#closed = true;
-    for (const watch of this.#open.values()) watch.handle?.close();
+    for (const watch of this.#open.values()) {
+      watch.isUnwanted = true;
+      watch.handle?.close();
+    }
     this.#open.clear();
   }
 }

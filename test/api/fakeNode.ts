@@ -141,7 +141,7 @@ export class FakeNode implements KvPort, ClusterPort {
     });
   }
 
-  watch(caller: Caller, request: WatchCreate, sink: WatchSink): WatchHandle {
+  async watch(caller: Caller, request: WatchCreate, sink: WatchSink): Promise<WatchHandle> {
     this.callers.push(caller);
     const { state } = this;
     if (request.startRevision > 0 && request.startRevision <= state.compactedRevision) {

@@ -264,7 +264,7 @@ describe('a watch stream', () => {
   it('says that it is full to every watch on it, as long as the caller does not read', async () => {
     const sinks: WatchSink[] = [];
     let resumed = 0;
-    running.node.watch = (_caller, _request, sink) => {
+    running.node.watch = async (_caller, _request, sink) => {
       sinks.push(sink);
       return { startedAfterRevision: 0, resume: () => (resumed += 1), close: () => undefined };
     };
@@ -282,6 +282,25 @@ describe('a watch stream', () => {
     stream.resume();
     await until(() => resumed > 0, 'both to be resumed');
     expect(second?.isFull?.()).toBe(false);
+    stream.cancel();
+  });
+
+  it('ends a watch that begins after the caller has cancelled it', async () => {
+    let begin = (): void => undefined;
+    let closed = 0;
+    running.node.watch = () =>
+      new Promise((resolve) => {
+        const close = (): void => void (closed += 1);
+        begin = () => resolve({ startedAfterRevision: 0, resume: () => undefined, close });
+      });
+    const { stream, responses, create } = openWatch();
+    create(1, 1);
+    stream.write({ cancel: { watchId: 1 } });
+    await until(() => responses.length === 1, 'the end');
+    expect(responses[0]).toMatchObject({ watchId: 1, cancelled: { code: 'CANCELLED' } });
+    begin();
+    await until(() => closed === 1, 'the watch to be closed');
+    expect(responses).toHaveLength(1);
     stream.cancel();
   });
 
