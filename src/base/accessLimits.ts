@@ -27,6 +27,8 @@ export const ACCESS_LIMITS = {
   auditLineBytesMax: 64 * 1024,
   /** Reads of audited values that travel as one command. */
   valueReadsMax: 256,
+  /** Names that the reads of one command go over, of all that lie in their ranges. */
+  valueReadVisitsMax: 4096,
   /** How often a page is recorded anew because rights or settings have changed meanwhile. */
   auditedReadAttempts: 4,
   /** What a node tells the audit at once, and how long a text in it may be. */

@@ -16,6 +16,8 @@ export interface Deliverable {
   readonly revision: Revision;
   /** Latin-1. */
   readonly names: ReadonlySet<string>;
+  /** Latin-1: from this name on nothing may be delivered by this read, audited or not; null: there is no such name. */
+  readonly until: string | null;
 }
 
 interface Waiting {
@@ -94,9 +96,12 @@ export class AuditedReads {
   }
 }
 
-function settle({ resolve, reject }: Waiting, { revision, names, failure }: ValueReadOutcome): void {
+function settle({ resolve, reject }: Waiting, { revision, names, next, failure }: ValueReadOutcome): void {
   if (failure) reject(errorOfFields(failure));
-  else resolve({ revision, names: new Set(names.map(keyFromBytes)) });
+  else {
+    const until = next.length === 0 ? null : keyFromBytes(next);
+    resolve({ revision, names: new Set(names.map(keyFromBytes)), until });
+  }
 }
 
 /** No part of it holds a line break. */

@@ -133,6 +133,8 @@ export interface AuditSettingsRow {
 export interface ValueReadOutcome {
   readonly revision: number;
   readonly names: readonly Uint8Array[];
+  /** Where what may be delivered goes on; empty: at no name. */
+  readonly next: Uint8Array;
   readonly failure?: Failure | Unset;
 }
 

@@ -96,8 +96,12 @@ class PageScan {
 
   /** Whether to go on. */
   visit(entry: KeyEntry): boolean {
+    const { revision, countOnly, count, visitsMax } = this.#query;
+    if (visitsMax !== undefined && this.#visited >= visitsMax) {
+      this.#next ??= entry.key;
+      return false;
+    }
     this.#visited += 1;
-    const { revision, countOnly, count } = this.#query;
     const version = revision === 0 ? live(entry) : versionAt(entry, revision);
     if (version === undefined || this.#query.visible?.(entry.key) === false) return true;
     this.#counted += 1;
@@ -113,6 +117,8 @@ class PageScan {
   }
 
   #fits(version: RecordVersion): boolean {
+    const { until } = this.#query;
+    if (until !== undefined && version.entry.key >= until) return false;
     return this.#items.length < this.#keysMax && this.#bytes + this.#cost(version) <= this.#bytesMax;
   }
 

@@ -57,6 +57,10 @@ export interface RangeQuery {
   readonly from?: string;
   /** From a page token: the keys of the whole range, which are then not counted again. */
   readonly count?: number;
+  /** The page ends before this name, be there one or not. Absent: it goes on to the end of the range. */
+  readonly until?: string;
+  /** Names that are gone over, seen or not, before the page ends. Absent: all of the range. */
+  readonly visitsMax?: number;
 }
 
 export interface RangeResult {

@@ -1,6 +1,7 @@
 import { denied, requireAllowed } from '../access/policy/decision.ts';
 import type { Rights } from '../access/policy/rights.ts';
 import { present } from '../base/assert.ts';
+import { LIMITS } from '../base/limits.ts';
 import { bytesFromKey, keyAfter, keyFromBytes } from '../command/keys.ts';
 import type { ValueRead, ValueReadOutcome } from '../proto/audit.ts';
 import type { Outcome } from '../proto/storage.ts';
@@ -15,16 +16,27 @@ interface Reading {
   readonly isAudited: (name: string) => boolean;
 }
 
+/** Apply is synchronous on every node: a few bytes that ask for a walk over a million names must not hold up the cluster. */
+interface BoundedReading extends Reading {
+  readonly visits: { left: number };
+}
+
+const NO_NAME = Buffer.alloc(0);
+
 /**
  * Which audited names each read may deliver, on the state as it is here: whoever asked for it delivers these, from that
  * revision, and no other audited one. Nobody else needs the values, so none is fetched here.
  */
 export function applyValueReads(reads: readonly ValueRead[], reading: Reading): Outcome {
-  return { read: { reads: reads.map((read) => readOrRefused(read, reading)) }, replayed: false };
+  const visits = { left: LIMITS.valueReadVisitsMax };
+  return {
+    read: { reads: reads.map((read) => readOrRefused(read, { ...reading, visits })) },
+    replayed: false,
+  };
 }
 
-function readOrRefused(read: ValueRead, reading: Reading): ValueReadOutcome {
-  let found: ValueReadOutcome = { revision: 0, names: [] };
+function readOrRefused(read: ValueRead, reading: BoundedReading): ValueReadOutcome {
+  let found: ValueReadOutcome = { revision: 0, names: [], next: NO_NAME };
   const { failure } = outcomeOf(() => {
     found = namesOf(read, reading);
     return { replayed: false };
@@ -33,7 +45,8 @@ function readOrRefused(read: ValueRead, reading: Reading): ValueReadOutcome {
 }
 
 /** @throws HoldfastError COMPACTED, FUTURE_REVISION, PERMISSION_DENIED */
-function namesOf(read: ValueRead, { records, rights, isAudited }: Reading): ValueReadOutcome {
+function namesOf(read: ValueRead, reading: BoundedReading): ValueReadOutcome {
+  const { records, rights, isAudited, visits } = reading;
   checkRevision(records, read.revision);
   const revision = read.revision === 0 ? records.revision : read.revision;
   const { start: startBytes, end: endBytes } = present(read.range, 'checked range');
@@ -46,12 +59,13 @@ function namesOf(read: ValueRead, { records, rights, isAudited }: Reading): Valu
     const entry = records.keys.get(start);
     const version = read.revision === 0 ? live(entry) : versionAt(entry, revision);
     const isThere = read.history ? entry !== undefined : version !== undefined;
-    return { revision, names: isThere && isAudited(start) ? [startBytes] : [] };
+    return { revision, names: isThere && isAudited(start) ? [startBytes] : [], next: NO_NAME };
   }
   const visible = (name: string): boolean => rights.allows('list', name) && rights.allowsValue(name);
   const page = { start, end, limit: read.limit, keysOnly: true, countOnly: false, revision, visible };
   const from = read.from.length === 0 ? start : keyFromBytes(read.from);
-  const { items } = readRange(records, { ...page, from, count: 0 });
+  const { items, next, visited } = readRange(records, { ...page, from, count: 0, visitsMax: visits.left });
+  visits.left -= visited;
   const names = items.map(({ key }) => keyFromBytes(key)).filter(isAudited);
-  return { revision, names: names.map(bytesFromKey) };
+  return { revision, names: names.map(bytesFromKey), next: next === null ? NO_NAME : bytesFromKey(next) };
 }

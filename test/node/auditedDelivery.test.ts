@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { WatchSink } from '../../src/api/ports.ts';
 import { present } from '../../src/base/assert.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { keyFromBytes } from '../../src/command/keys.ts';
@@ -9,10 +10,13 @@ import type { Read } from '../../src/node/read.ts';
 import type { ScanTurns } from '../../src/node/scanTurns.ts';
 import type { Submit } from '../../src/node/submit.ts';
 import type { ValueRead } from '../../src/proto/audit.ts';
+import type { Principal } from '../../src/proto/storage.ts';
 import { bytes, CLIENT, command, put, StoreRig } from '../store/storeRig.ts';
+import { until } from './until.ts';
 
 /* What is delivered after the record of it was committed, when the state has moved on meanwhile. */
 const NAME = 'secrets/a';
+const TOKEN: Principal = { kind: 'token', name: '00000000000000a1', address: '' };
 
 let rig: StoreRig;
 let port: NodeKvPort;
@@ -20,23 +24,31 @@ let steps: string[];
 /** What comes into the log before the record that is asked for next, and between it and the delivery. */
 let earlier: (() => void) | null;
 let later: (() => void) | null;
+/** What this node has not heard of yet. */
+let catchUp: (() => void) | null;
+let asker: Principal;
+let visible: ((name: string) => boolean) | null;
 
 beforeEach(async () => {
   rig = await StoreRig.create();
   steps = [];
   earlier = null;
   later = null;
+  visible = null;
+  catchUp = null;
+  asker = CLIENT;
   port = new NodeKvPort({
     store: rig.store,
     scans: {
       run: (_: unknown, page: () => unknown) => page(),
       visited: () => undefined,
     } as unknown as ScanTurns,
-    read: { linearizable: () => Promise.resolve() } as unknown as Read,
+    read: { linearizable: () => Promise.resolve(catchUp?.()) } as unknown as Read,
     authorisation: {
       requireAuditedValue: () => Promise.resolve(),
       requireValue: () => undefined,
-      visibleNow: () => null,
+      visibleNow: () => visible,
+      visibleThen: () => visible,
     } as unknown as Authorisation,
     submit: {} as Submit,
     auditedReads: { allow } as unknown as AuditedReads,
@@ -49,11 +61,12 @@ function allow(_caller: unknown, read: ValueRead): Promise<Deliverable> {
   const [before, behind] = [earlier, later];
   [earlier, later] = [null, null];
   before?.();
-  const outcome = rig.apply(command({ readValues: { reads: [read] } }, CLIENT))[0];
-  const { revision, names } = present(outcome?.read?.reads[0], 'what may be read');
+  const outcome = rig.apply(command({ readValues: { reads: [read] } }, asker))[0];
+  const { revision, names, next } = present(outcome?.read?.reads[0], 'what may be read');
   steps.push(`record ${names.map((name) => Buffer.from(name).toString()).join(' ')}`.trim());
   behind?.();
-  return Promise.resolve({ revision, names: new Set(names.map(keyFromBytes)) });
+  const until = next.length === 0 ? null : keyFromBytes(next);
+  return Promise.resolve({ revision, names: new Set(names.map(keyFromBytes)), until });
 }
 
 const caller = {
@@ -100,6 +113,48 @@ it('what came into being behind the record is not delivered by it', async () => 
   expect(await get()).toBe('3: newer');
   later = () => rig.run(put('secrets/b', 'other'));
   expect(await range()).toBe('4: newest');
+});
+
+it('a page begins where its record could look, and has nothing behind that', async () => {
+  const names = Array.from(
+    { length: LIMITS.valueReadVisitsMax + 2 },
+    (_unused, at) => `secrets/${String(at).padStart(5, '0')}`,
+  );
+  for (let at = 0; at < names.length; at += LIMITS.transactionOperationsMax)
+    rig.run(...names.slice(at, at + LIMITS.transactionOperationsMax).map((name) => put(name, name)));
+  const [last = ''] = names.slice(-1);
+  const policy = {
+    role: 'own',
+    admin: [],
+    rules: [{ path: last, capabilities: ['list', 'read', 'reveal'] }],
+  };
+  const token = { id: TOKEN.name, secretHash: Buffer.alloc(32), description: '', roles: ['own'], ttlMs: 0 };
+  rig.apply(command({ putPolicy: { policy } }), command({ createAccessToken: token }));
+  asker = TOKEN;
+  visible = (name) => name === last;
+  expect(await range()).toBe(`${rig.store.revision}: ${last}`);
+  expect(steps.filter((step) => step.startsWith('record'))).toEqual(['record', `record ${last}`]);
+});
+
+it.each([
+  ['of the past', 1, ''],
+  ['from now on', 0, 'newer'],
+  ['of what this node has not heard of', 2, 'newer'],
+])('a watch %s is by settings that are as new as what it tells', async (_, startRevision, told) => {
+  auditReads();
+  rig.run(put(NAME, 'value'));
+  catchUp = () => auditReads('secrets/**');
+  const values: string[] = [];
+  const sink: WatchSink = {
+    deliver: ({ events }) => values.push(...events.map(({ item }) => String(item?.value))) > 0,
+    cancelled: () => undefined,
+  };
+  const whole = { range: { start: bytes(''), end: bytes('') }, previous: false, progress: false };
+  const watch = await port.watch(caller, { ...whole, watchId: 1, startRevision }, sink);
+  if (startRevision !== 1) rig.run(put(NAME, 'newer'));
+  await until(() => values.length === 1, 'what it tells');
+  watch.close();
+  expect(values).toEqual([told]);
 });
 
 it('a history whose name is not there at the record tells nothing of what comes', async () => {

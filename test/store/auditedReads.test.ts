@@ -71,6 +71,26 @@ describe('a read of audited values', () => {
     ]);
   });
 
+  it('goes over a bounded number of names, and says where it goes on', () => {
+    const names = Array.from(
+      { length: LIMITS.valueReadVisitsMax + 1 },
+      (_unused, at) => `secrets/${String(at).padStart(5, '0')}`,
+    );
+    for (let at = 0; at < names.length; at += LIMITS.transactionOperationsMax)
+      rig.run(...names.slice(at, at + LIMITS.transactionOperationsMax).map((name) => put(name)));
+    const [last = ''] = names.slice(-1);
+    limited({ [last]: ['list', 'read', 'reveal'] });
+    const next = (read: ValueRead): string => {
+      const outcome = rig.apply(command({ readValues: { reads: [read] } }, VIEWER))[0];
+      return String(outcome?.read?.reads[0]?.next);
+    };
+    const whole = range('', '');
+    expect([next(whole), next({ ...whole, from: bytes(last) })]).toEqual([last, '']);
+    const { revision } = rig.store;
+    expect(ask([whole, { ...whole, from: bytes(last) }], VIEWER)).toEqual([`${revision}: `, `${revision}: `]);
+    expect(ask([{ ...whole, from: bytes(last) }], VIEWER)).toEqual([`${revision}: ${last}`]);
+  });
+
   it('is denied by itself, of one name, and leaves out of a range what may not be read', async () => {
     rig.run(put('secrets/a'), put('secrets/b'), put('secrets/c'));
     limited({
