@@ -1,4 +1,5 @@
 import { asBuffer } from '../base/bytes.ts';
+import type { KeyRange } from '../proto/storage.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -20,6 +21,12 @@ export function bytesFromKey(key: string): Buffer {
 /** The first key after `key`: the range [key, keyAfter(key)) holds exactly `key`. */
 export function keyAfter(key: string): string {
   return `${key}\u0000`;
+}
+
+/** Whether a range holds exactly the key where it begins. */
+export function isOneKey({ start, end }: KeyRange): boolean {
+  if (end.length !== start.length + 1 || end[start.length] !== 0) return false;
+  return bytesField(end).compare(bytesField(start), 0, start.length, 0, start.length) === 0;
 }
 
 /** Whether `key` lies in [start, end); an empty `end` is no bound. */

@@ -4,10 +4,9 @@ import { errorOfFields, HoldfastError, toHoldfastError } from '../base/errors.ts
 import type { Revision } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Scheduler, systemScheduler } from '../base/scheduler.ts';
-import { keyFromBytes } from '../command/keys.ts';
+import { isOneKey, keyFromBytes } from '../command/keys.ts';
 import type { ValueRead, ValueReadOutcome } from '../proto/audit.ts';
 import type { Principal } from '../proto/storage.ts';
-import { isOneKey } from './commandBytes.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Submit } from './submit.ts';
 
@@ -28,6 +27,7 @@ interface Waiting {
 
 /** Reads of one asker that travel as one command. */
 interface Batch {
+  readonly name: string;
   readonly principal: Principal;
   readonly waiting: Waiting[];
   deadlineMs: number;
@@ -41,6 +41,7 @@ export class AuditedReads {
   readonly #submit: Pick<Submit, 'submit'>;
   readonly #scheduler: Scheduler;
   readonly #batches = new Map<string, Batch>();
+  #last: Batch | null = null;
   #scheduled = false;
 
   constructor(parts: { readonly submit: Pick<Submit, 'submit'>; readonly scheduler?: Scheduler }) {
@@ -59,15 +60,24 @@ export class AuditedReads {
         void this.#send({ principal, waiting: [waiting], deadlineMs });
         return;
       }
-      const name = nameOf(principal);
-      const batch = this.#batches.get(name) ?? { principal, waiting: [], deadlineMs };
+      const batch = this.#batchOf(principal);
       batch.waiting.push(waiting);
       batch.deadlineMs = Math.max(batch.deadlineMs, deadlineMs);
-      this.#batches.set(name, batch);
       if (batch.waiting.length < LIMITS.valueReadsMax) return this.#schedule();
-      this.#batches.delete(name);
+      this.#batches.delete(batch.name);
+      if (this.#last === batch) this.#last = null;
       void this.#send(batch);
     });
+  }
+
+  /** Most often the one of the read before it: the calls of a session come together, and of one object. */
+  #batchOf(principal: Principal): Batch {
+    if (this.#last?.principal === principal) return this.#last;
+    const name = nameOf(principal);
+    const batch = this.#batches.get(name) ?? { name, principal, waiting: [], deadlineMs: 0 };
+    this.#batches.set(name, batch);
+    this.#last = batch;
+    return batch;
   }
 
   #schedule(): void {
@@ -77,11 +87,12 @@ export class AuditedReads {
       this.#scheduled = false;
       const batches = [...this.#batches.values()];
       this.#batches.clear();
+      this.#last = null;
       for (const batch of batches) void this.#send(batch);
     });
   }
 
-  async #send({ principal, waiting, deadlineMs }: Batch): Promise<void> {
+  async #send({ principal, waiting, deadlineMs }: Omit<Batch, 'name'>): Promise<void> {
     try {
       const readValues = { reads: waiting.map(({ read }) => read) };
       const outcome = await this.#submit.submit({ principal, readValues }, deadlineMs);

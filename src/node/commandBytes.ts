@@ -1,5 +1,5 @@
-import { asBuffer } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
+import { isOneKey } from '../command/keys.ts';
 import type { Command, KeyRange, Operation } from '../proto/storage.ts';
 
 /** Origin, request id and what encodings add to a command, and to each compare or operation in it. */
@@ -52,11 +52,6 @@ export function isWide({ transaction, readValues }: Pick<Command, 'transaction' 
 function goesOverKeys({ delete: deletion, range }: Operation): boolean {
   const keys = deletion?.range ?? range?.range;
   return keys !== undefined && keys !== null && !isOneKey(keys);
-}
-
-export function isOneKey({ start, end }: KeyRange): boolean {
-  if (end.length !== start.length + 1 || end[start.length] !== 0) return false;
-  return asBuffer(end).compare(start, 0, start.length, 0, start.length) === 0;
 }
 
 /**

@@ -41,7 +41,6 @@ export interface KvPortParts {
 const NO_BYTES = Buffer.alloc(0);
 /** Wherever it is read, as it is when it is come to. */
 const ANY = { revision: 0, until: null };
-const WHOLE_PAGE: Omit<ValueRead, 'range'> = { revision: 0, limit: 0, from: NO_BYTES, history: false };
 
 /** Keys and values as the API sees them: writes by way of submit, reads by way of read. */
 export class NodeKvPort implements KvPort {
@@ -112,7 +111,7 @@ export class NodeKvPort implements KvPort {
   async #auditedGet(caller: Caller, request: GetRequest, key: string): Promise<GetResponse | null> {
     this.#requireState();
     await this.#authorisation.requireAuditedValue(caller, key);
-    const read = { ...WHOLE_PAGE, range: rangeOfKey(key), revision: request.revision };
+    const read = readOfKey(key, { revision: request.revision, history: false });
     const deliverable = await this.#auditedReads.allow(caller, read);
     const { revision } = deliverable;
     // Only now: room that is held while the record is on its way is held from all others of the session.
@@ -142,11 +141,11 @@ export class NodeKvPort implements KvPort {
     this.#requireState();
     const page = pageOf(request, whole);
     const read = {
-      ...WHOLE_PAGE,
       range: request.range,
       revision: page?.revision ?? request.revision,
       limit: request.limit || LIMITS.pageKeysMax,
       from: page === null ? NO_BYTES : bytesFromKey(page.next),
+      history: false,
     };
     const deliverable = await this.#auditedReads.allow(caller, read);
     await caller.room?.(LIMITS.pageBytesMax);
@@ -196,7 +195,7 @@ export class NodeKvPort implements KvPort {
   ): Promise<HistoryResponse | null> {
     this.#requireState();
     await this.#authorisation.requireAuditedValue(caller, key);
-    const read = { ...WHOLE_PAGE, range: rangeOfKey(key), history: true };
+    const read = readOfKey(key, { revision: 0, history: true });
     const deliverable = await this.#auditedReads.allow(caller, read);
     const { revision } = deliverable;
     const { versions, compactedRevision } = this.#store.history({ ...request, key });
@@ -270,10 +269,11 @@ export class NodeKvPort implements KvPort {
   }
 }
 
-const rangeOfKey = (key: string): KeyRange => ({
-  start: bytesFromKey(key),
-  end: bytesFromKey(keyAfter(key)),
-});
+/** Each field in the same order as wherever else one is made: there are as many as there are reads. */
+function readOfKey(key: string, { revision, history }: Pick<ValueRead, 'revision' | 'history'>): ValueRead {
+  const range = { start: bytesFromKey(key), end: bytesFromKey(keyAfter(key)) };
+  return { range, revision, limit: 0, from: NO_BYTES, history };
+}
 
 /** Null: it asks for the first page. @throws HoldfastError INVALID_ARGUMENT */
 function pageOf({ pageToken }: RangeRequest, whole: NameRange): ReturnType<typeof decodePageToken> | null {

@@ -45,7 +45,7 @@ export function auditOfCommand(
     const records = notesOf(body);
     if (records !== null) return records.map((record) => noted(record, whole.node));
   }
-  return deedsOf(body, outcome, isAudited).map((deed) => ({ ...whole, ...deed }));
+  return deedsOf(body, outcome, isAudited).map((deed) => recordOfDeed(deed, whole));
 }
 
 /** What an entry leaves that is no command: members that come, change or go, and keys that come into force or go. */
@@ -104,6 +104,28 @@ function recordOf({ principal, origin, request }: Command, { failure }: Outcome)
     revision: 0,
     count: 1,
     detail: '',
+  };
+}
+
+/** Written out: there is one for each audited read, and a copy of two objects costs ten times as much. */
+function recordOfDeed(
+  { action, resource, resourceEnd, revision, count, detail, result }: Deed,
+  { principalKind, principal, session, address, node, requestId, result: whole }: AuditRecord,
+): AuditRecord {
+  return {
+    principalKind,
+    principal,
+    session,
+    address,
+    node,
+    action,
+    resource,
+    resourceEnd: resourceEnd ?? NOTHING,
+    result: result ?? whole,
+    requestId,
+    revision: revision ?? 0,
+    count: count ?? 1,
+    detail: detail ?? '',
   };
 }
 

@@ -34,11 +34,10 @@ function scalarsOf(record: AuditRecord, fields: Iterable<Scalar>): AuditRecord {
 
 function written(record: AuditRecord, own: readonly Scalar[]): AuditRecord {
   const { resource, resourceEnd } = record;
-  return {
-    ...scalarsOf(record, own),
-    ...(resource.length > 0 && { resource }),
-    ...(resourceEnd.length > 0 && { resourceEnd }),
-  };
+  const given: Writable<AuditRecord> = scalarsOf(record, own);
+  if (resource.length > 0) given.resource = resource;
+  if (resourceEnd.length > 0) given.resourceEnd = resourceEnd;
+  return given;
 }
 
 /** With every field of its own. A field that all have in common is in no record, and no other is in `common`. */
@@ -54,3 +53,4 @@ function whole(record: AuditRecord, common: AuditRecord | Unset): AuditRecord {
 }
 
 type Unset = null | undefined;
+type Writable<T> = { -readonly [Field in keyof T]: T[Field] };

@@ -2,7 +2,7 @@ import { denied, requireAllowed } from '../access/policy/decision.ts';
 import type { Rights } from '../access/policy/rights.ts';
 import { present } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
-import { bytesFromKey, keyAfter, keyFromBytes } from '../command/keys.ts';
+import { bytesFromKey, isOneKey, keyFromBytes } from '../command/keys.ts';
 import type { ValueRead, ValueReadOutcome } from '../proto/audit.ts';
 import type { Outcome } from '../proto/storage.ts';
 import { live, versionAt } from './keyIndex.ts';
@@ -28,9 +28,9 @@ const NO_NAME = Buffer.alloc(0);
  * revision, and no other audited one. Nobody else needs the values, so none is fetched here.
  */
 export function applyValueReads(reads: readonly ValueRead[], reading: Reading): Outcome {
-  const visits = { left: LIMITS.valueReadVisitsMax };
+  const bounded = { ...reading, visits: { left: LIMITS.valueReadVisitsMax } };
   return {
-    read: { reads: reads.map((read) => readOrRefused(read, { ...reading, visits })) },
+    read: { reads: reads.map((read) => readOrRefused(read, bounded)) },
     replayed: false,
   };
 }
@@ -49,10 +49,11 @@ function namesOf(read: ValueRead, reading: BoundedReading): ValueReadOutcome {
   const { records, rights, isAudited, visits } = reading;
   checkRevision(records, read.revision);
   const revision = read.revision === 0 ? records.revision : read.revision;
-  const { start: startBytes, end: endBytes } = present(read.range, 'checked range');
-  const [start, end] = [keyFromBytes(startBytes), keyFromBytes(endBytes)];
+  const range = present(read.range, 'checked range');
+  const { start: startBytes } = range;
+  const start = keyFromBytes(startBytes);
   // A range of one name is a range: of what may not be read, it is empty.
-  if (read.limit === 0 && end === keyAfter(start)) {
+  if (read.limit === 0 && isOneKey(range)) {
     requireAllowed(
       rights.allowsValue(start) ? { allowed: true } : denied('no role allows to read this name', 'key'),
     );
@@ -62,7 +63,15 @@ function namesOf(read: ValueRead, reading: BoundedReading): ValueReadOutcome {
     return { revision, names: isThere && isAudited(start) ? [startBytes] : [], next: NO_NAME };
   }
   const visible = (name: string): boolean => rights.allows('list', name) && rights.allowsValue(name);
-  const page = { start, end, limit: read.limit, keysOnly: true, countOnly: false, revision, visible };
+  const page = {
+    start,
+    end: keyFromBytes(range.end),
+    limit: read.limit,
+    keysOnly: true,
+    countOnly: false,
+    revision,
+    visible,
+  };
   const from = read.from.length === 0 ? start : keyFromBytes(read.from);
   const { items, next, visited } = readRange(records, { ...page, from, count: 0, visitsMax: visits.left });
   visits.left -= visited;
