@@ -6,7 +6,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkTransaction } from '../command/checkTransaction.ts';
 import { bytesFromKey, keyAfter, keyFromBytes } from '../command/keys.ts';
-import type { ValueRead } from '../proto/audit.ts';
+import { type ValueRead, valueReadCodec } from '../proto/audit.ts';
 import type {
   GetRequest,
   GetResponse,
@@ -40,6 +40,7 @@ export interface KvPortParts {
 
 const NO_BYTES = Buffer.alloc(0);
 /** Wherever it is read, as it is when it is come to. */
+const NEWEST: Partial<ValueRead> = {};
 const ANY = { revision: 0, until: null };
 
 /** Keys and values as the API sees them: writes by way of submit, reads by way of read. */
@@ -111,7 +112,8 @@ export class NodeKvPort implements KvPort {
   async #auditedGet(caller: Caller, request: GetRequest, key: string): Promise<GetResponse | null> {
     this.#requireState();
     await this.#authorisation.requireAuditedValue(caller, key);
-    const read = readOfKey(key, { revision: request.revision, history: false });
+    const { revision: asked } = request;
+    const read = readOfKey(key, asked === 0 ? NEWEST : { revision: asked });
     const deliverable = await this.#auditedReads.allow(caller, read);
     const { revision } = deliverable;
     // Only now: room that is held while the record is on its way is held from all others of the session.
@@ -195,7 +197,7 @@ export class NodeKvPort implements KvPort {
   ): Promise<HistoryResponse | null> {
     this.#requireState();
     await this.#authorisation.requireAuditedValue(caller, key);
-    const read = readOfKey(key, { revision: 0, history: true });
+    const read = readOfKey(key, { history: true });
     const deliverable = await this.#auditedReads.allow(caller, read);
     const { revision } = deliverable;
     const { versions, compactedRevision } = this.#store.history({ ...request, key });
@@ -269,10 +271,10 @@ export class NodeKvPort implements KvPort {
   }
 }
 
-/** Each field in the same order as wherever else one is made: there are as many as there are reads. */
-function readOfKey(key: string, { revision, history }: Pick<ValueRead, 'revision' | 'history'>): ValueRead {
+/** What is not given takes no bytes of the log: there are as many of these as there are reads. */
+function readOfKey(key: string, given: Partial<ValueRead>): ValueRead {
   const range = { start: bytesFromKey(key), end: bytesFromKey(keyAfter(key)) };
-  return { range, revision, limit: 0, from: NO_BYTES, history };
+  return valueReadCodec.create({ range, ...given });
 }
 
 /** Null: it asks for the first page. @throws HoldfastError INVALID_ARGUMENT */

@@ -52,6 +52,8 @@ export interface ValueRead {
   readonly history: boolean;
 }
 
+export const valueReadCodec = codec<ValueRead>('holdfast.storage.v1.ValueRead');
+
 /** How the audit is set. */
 export interface AuditSettings {
   /** Patterns of names whose values are handed out only with a record. */
