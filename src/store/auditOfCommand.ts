@@ -1,5 +1,5 @@
 import { ANOTHER_ADDRESS, type AuditAction, DENIALS } from '../audit/record/actions.ts';
-import { unreachable } from '../base/assert.ts';
+import { present, unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { CommandBody } from '../command/body.ts';
 import { bytesField, bytesFromKey, keyFromBytes } from '../command/keys.ts';
@@ -289,19 +289,23 @@ function describeUser(body: UserBody): Deed {
 
 /** Each value that may be delivered, and each read that was denied: by itself, or with all when the asker is nobody any more. */
 function auditOfReads(reads: readonly ValueRead[], { read, failure: ofAll }: Outcome): readonly Deed[] {
-  return reads.flatMap(({ range, history }, at): Deed[] => {
-    const { revision = 0, names = [], failure = ofAll } = read?.reads[at] ?? {};
+  const deeds: Deed[] = [];
+  for (const [at, { range, history }] of reads.entries()) {
+    const outcome = read?.reads[at];
+    const failure = outcome?.failure ?? ofAll;
     const detail = history ? 'history' : '';
-    if (!failure) {
-      return names.map((name) => {
-        const resource = bytesField(name);
-        return { action: readingOf(keyFromBytes(name)), resource, revision, detail };
-      });
+    if (failure) {
+      if (!DENIALS.has(failure.code)) continue;
+      const asked = resourceOf(range);
+      const action = readingOf(keyFromBytes(asked.resource));
+      deeds.push({ action, ...asked, detail, result: failure.code });
+      continue;
     }
-    if (!DENIALS.has(failure.code)) return [];
-    const asked = resourceOf(range);
-    return [{ action: readingOf(keyFromBytes(asked.resource)), ...asked, detail, result: failure.code }];
-  });
+    const { revision, names } = present(outcome, 'outcome of a read');
+    for (const name of names)
+      deeds.push({ action: readingOf(keyFromBytes(name)), resource: bytesField(name), revision, detail });
+  }
+  return deeds;
 }
 
 const settingsText = ({ reads, retentionMs }: AuditSettings): string =>
