@@ -15,13 +15,14 @@ import type {
   UserListResponse,
   WhoAmIResponse,
 } from '../proto/access.ts';
-import type { AlertSettings, AuditSettings, SetAuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, SetAuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
   AuditListRequest,
   AuditListResponse,
   GetAlertsResponse,
+  GetAuditSettingsResponse,
 } from '../proto/auditService.ts';
 import type {
   AddTokenRequest,
@@ -171,7 +172,7 @@ export interface ClusterPort {
 export interface AuditPort {
   list(caller: Caller, request: AuditListRequest): Promise<AuditListResponse>;
   head(caller: Caller, request: AuditHeadRequest): Promise<AuditHeadResponse>;
-  settings(caller: Caller): Promise<AuditSettings>;
+  settings(caller: Caller): Promise<GetAuditSettingsResponse>;
   /** @throws HoldfastError INVALID_ARGUMENT also when they are not the ones that are expected */
   setSettings(caller: Caller, request: SetAuditSettings): Promise<void>;
   alerts(caller: Caller): Promise<GetAlertsResponse>;

@@ -66,9 +66,9 @@ const AUDIT: Readonly<Record<string, RpcRule>> = {
   List: 'audit',
   Head: 'audit',
   GetSettings: 'audit',
-  SetSettings: 'audit',
+  SetSettings: 'audit-settings',
   GetAlerts: 'audit',
-  SetAlerts: 'audit',
+  SetAlerts: 'audit-settings',
 };
 
 /** By path, as gRPC names a method. */

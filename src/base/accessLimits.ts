@@ -56,7 +56,10 @@ export const ACCESS_LIMITS = {
   auditSettingsAttempts: 4,
   /** 90 days; and at most 10 years. */
   auditRetentionMs: 90 * 86_400_000,
+  auditRetentionMsMin: 86_400_000,
   auditRetentionMsMax: 3_650 * 86_400_000,
+  /** How long after it was set a shorter retention comes into force. */
+  auditShorteningDelayMs: 7 * 86_400_000,
   /** Rows of audit records that one checkpoint takes away. */
   auditPruneRowsMax: 10_000,
   auditSignatureBytesMax: 128,

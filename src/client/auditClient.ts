@@ -4,6 +4,7 @@ import type {
   AuditHeadResponse,
   AuditListResponse,
   GetAlertsResponse,
+  GetAuditSettingsResponse,
 } from '../proto/auditService.ts';
 
 import type { CallOptions } from './clusterClient.ts';
@@ -60,7 +61,7 @@ export class AuditClient {
     return this.#call('head', { body: { sequence }, repeat: 'read', ...where, ...options });
   }
 
-  settings(options: CallOptions = {}): Promise<AuditSettings> {
+  settings(options: CallOptions = {}): Promise<GetAuditSettingsResponse> {
     return this.#call('getSettings', { body: {}, repeat: 'read', ...options });
   }
 

@@ -53,6 +53,12 @@ export function checkAuditSettings({ reads, retentionMs }: AuditSettings): Reaso
       `must be at most ${LIMITS.auditRetentionMsMax}`,
       'Give 0 to keep all for ever.',
     );
+  if (retentionMs > 0 && retentionMs < LIMITS.auditRetentionMsMin)
+    return invalid(
+      'retention_ms',
+      `must be at least ${LIMITS.auditRetentionMsMin}, a day`,
+      'Give 0 to keep all for ever.',
+    );
   return checkCount(retentionMs, 'retention_ms');
 }
 

@@ -5,13 +5,14 @@ import type { ChainedRecord } from '../audit/record/chain.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { AlertSettings, AuditSettings, SetAuditSettings } from '../proto/audit.ts';
+import type { AlertSettings, SetAuditSettings } from '../proto/audit.ts';
 import type {
   AuditHeadRequest,
   AuditHeadResponse,
   AuditListRequest,
   AuditListResponse,
   GetAlertsResponse,
+  GetAuditSettingsResponse,
 } from '../proto/auditService.ts';
 
 import type { Store } from '../store/store.ts';
@@ -21,7 +22,7 @@ import type { Submit } from './submit.ts';
 
 export interface AuditPortParts {
   readonly nodeId: NodeId;
-  readonly store: Pick<Store, 'audit' | 'auditRecords' | 'flushed'>;
+  readonly store: Pick<Store, 'audit' | 'auditRecords' | 'flushed' | 'logTimeMs'>;
   readonly submit: Pick<Submit, 'submit'>;
   readonly authorisation: Pick<Authorisation, 'requireAreaCaughtUp'>;
 }
@@ -76,9 +77,12 @@ export class NodeAuditPort implements AuditPort {
     });
   }
 
-  async settings(caller: Caller): Promise<AuditSettings> {
+  async settings(caller: Caller): Promise<GetAuditSettingsResponse> {
     await this.#parts.authorisation.requireAreaCaughtUp(caller, 'audit');
-    return this.#parts.store.audit.rules.settings;
+    const { audit, logTimeMs } = this.#parts.store;
+    const { former } = audit.rules.retention;
+    const isInForce = former !== null && logTimeMs < former.untilMs;
+    return { ...audit.rules.settings, former: isInForce ? former : null };
   }
 
   async setSettings({ principal, deadlineMs }: Caller, request: SetAuditSettings): Promise<void> {

@@ -2,6 +2,7 @@ import { signCheckpoint } from '../audit/record/checkpoint.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { AuditCheckpoint } from '../proto/audit.ts';
 import type { AuditView } from '../store/auditTrail.ts';
+import { retentionAt } from '../store/retention.ts';
 
 /** Records are kept a little longer than they must be, so that not each of them takes a checkpoint of its own. */
 const LONGER = 1.05;
@@ -17,7 +18,7 @@ export interface RetentionView {
 /** The checkpoint that takes away what need not be kept any more, signed by the cluster's CA; null: nothing is due. */
 export function dueCheckpoint({ audit, stampMs, authority }: RetentionView): AuditCheckpoint | null {
   const { rows, rules } = audit;
-  const { retentionMs } = rules.settings;
+  const retentionMs = retentionAt(rules.retention, stampMs);
   if (authority === null || retentionMs === 0 || rows.length < 2) return null;
   if (rows.at(0).timeMs + retentionMs * LONGER > stampMs) return null;
   // What is as old as that still counts as old enough where the checkpoint is applied.

@@ -125,11 +125,20 @@ export interface NoteAlerts {
   readonly alerts: readonly AuditRecord[];
 }
 
+/** In force beside the retention of the settings, when it is longer. */
+export interface FormerRetention {
+  /** 0: for ever. */
+  readonly retentionMs: number;
+  /** Log time. */
+  readonly untilMs: number;
+}
+
 export interface AuditSettingsRow {
   readonly settings: AuditSettings | Unset;
   readonly checkpoint: KeptCheckpoint | Unset;
   readonly alerts: AlertSettings | Unset;
   readonly cursor: AlertCursor | Unset;
+  readonly former: FormerRetention | Unset;
 }
 
 export interface ValueReadOutcome {

@@ -1,5 +1,11 @@
 /** The shapes of proto/holdfast/v1/audit.proto, which says what the fields mean. */
-import type { AlertSettings, ChainedRecordFields, KeptCheckpoint } from './audit.ts';
+import type {
+  AlertSettings,
+  AuditSettings,
+  ChainedRecordFields,
+  FormerRetention,
+  KeptCheckpoint,
+} from './audit.ts';
 import { serviceDefinition } from './registry.ts';
 
 type Unset = null | undefined;
@@ -32,6 +38,10 @@ export interface AuditHeadResponse {
   readonly hash: Uint8Array;
   readonly checkpoint?: KeptCheckpoint | Unset;
   readonly node: string;
+}
+
+export interface GetAuditSettingsResponse extends AuditSettings {
+  readonly former: FormerRetention | Unset;
 }
 
 export interface GetAlertsResponse {

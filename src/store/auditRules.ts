@@ -11,10 +11,12 @@ import {
   type AlertWebhook,
   type AuditSettings,
   auditSettingsRowCodec,
+  type FormerRetention,
   type KeptCheckpoint,
   type NoteAlerts,
 } from '../proto/audit.ts';
 
+import { formerRetention, type Retention } from './retention.ts';
 import { plaintextOf, type Row } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
 
@@ -28,6 +30,7 @@ export class AuditRules {
   readonly #changes: RowChanges;
   #row: Row | null = null;
   #settings = DEFAULT_AUDIT_SETTINGS;
+  #former: FormerRetention | null = null;
   #checkpoint: KeptCheckpoint | null = null;
   #names = namesOf(DEFAULT_AUDIT_SETTINGS.reads);
   #alerts: AlertSettings = { rules: [], webhook: null };
@@ -39,6 +42,11 @@ export class AuditRules {
 
   get settings(): AuditSettings {
     return this.#settings;
+  }
+
+  /** How long records are kept, which may be longer than the settings say. */
+  get retention(): Retention {
+    return { retentionMs: this.#settings.retentionMs, former: this.#former };
   }
 
   /** What is no longer kept; null: all is. */
@@ -70,10 +78,12 @@ export class AuditRules {
    * @param change `expected`: what they have to be until now; null: whatever they are
    * @throws HoldfastError INVALID_ARGUMENT
    */
-  set({ settings, expected }: SettingsChange, place: { readonly index: number; readonly sub: number }): void {
+  set({ settings, expected }: SettingsChange, { place, timeMs }: SettingsTime): void {
     if (expected !== null && !isSame(expected, this.#settings)) throw otherSettings();
-    this.#names = namesOf(settings.reads);
-    this.#settings = { reads: [...settings.reads], retentionMs: settings.retentionMs };
+    const { reads, retentionMs } = settings;
+    this.#names = namesOf(reads);
+    this.#former = formerRetention(this.retention, { retentionMs, timeMs });
+    this.#settings = { reads: [...reads], retentionMs };
     this.#keep(place);
   }
 
@@ -114,10 +124,13 @@ export class AuditRules {
   }
 
   load(row: Row, encoded: Buffer): void {
-    const { settings, checkpoint, alerts, cursor } = auditSettingsRowCodec.decode(plaintextOf(encoded));
+    const { settings, checkpoint, alerts, cursor, former } = auditSettingsRowCodec.decode(
+      plaintextOf(encoded),
+    );
     const { reads, retentionMs } = settings ?? { reads: [], retentionMs: 0 };
     this.#settings = { reads: [...reads], retentionMs };
     this.#names = namesOf(reads);
+    this.#former = former ? { retentionMs: former.retentionMs, untilMs: former.untilMs } : null;
     this.#checkpoint = checkpoint ? ownCheckpoint(checkpoint) : null;
     const { rules, webhook } = alerts ?? { rules: [], webhook: null };
     this.#alerts = { rules: rules.map((rule) => ({ ...rule })), webhook: ownWebhook(webhook, null) };
@@ -134,9 +147,16 @@ export class AuditRules {
         checkpoint: this.#checkpoint,
         alerts: this.#alerts,
         cursor: this.#alertCursor,
+        former: this.#former,
       }),
     );
   }
+}
+
+/** Where settings are changed, and the log time there. */
+interface SettingsTime {
+  readonly place: { readonly index: number; readonly sub: number };
+  readonly timeMs: number;
 }
 
 /** Where alerts are changed, and the last record there. */

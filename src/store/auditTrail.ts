@@ -8,6 +8,7 @@ import type { HeadRow } from '../proto/storage.ts';
 import { decodeAuditRow, encodeAuditRow } from './auditRow.ts';
 import { AuditRows } from './auditRows.ts';
 import { AuditRules } from './auditRules.ts';
+import { retentionAt } from './retention.ts';
 import { plaintextOf, type Row, type RowPlace } from './row.ts';
 import type { RowChanges } from './rowChanges.ts';
 import { corruptRow } from './rowSealer.ts';
@@ -18,7 +19,7 @@ export interface AuditView {
   readonly head: ChainHead;
   readonly rules: Pick<
     AuditRules,
-    'settings' | 'checkpoint' | 'isAudited' | 'mayBeAudited' | 'alerts' | 'alertCursor'
+    'settings' | 'retention' | 'checkpoint' | 'isAudited' | 'mayBeAudited' | 'alerts' | 'alertCursor'
   >;
   readonly rows: Pick<AuditRows, 'length' | 'at' | 'positionOf' | 'positionFrom'>;
 }
@@ -105,7 +106,7 @@ export class AuditTrail {
       throw refusedCheckpoint('the chain has no such row');
     if (position > LIMITS.auditPruneRowsMax) throw refusedCheckpoint('too many rows would go at once');
     if (this.rows.at(position - 1).timeMs !== timeMs) throw refusedCheckpoint('its time is another one');
-    const { retentionMs } = this.rules.settings;
+    const retentionMs = retentionAt(this.rules.retention, at.timeMs);
     if (retentionMs === 0 || timeMs + retentionMs > at.timeMs) throw refusedCheckpoint('it is too early');
     if (at.certificate.length === 0 || !isSignedBy(checkpoint, at.certificate))
       throw refusedCheckpoint('the CA has not signed it');

@@ -14,7 +14,7 @@ export function changeAudit(audit: AuditTrail, body: AuditChange, at: PruneTime)
       // Its records are added with those of every command.
       return undefined;
     case 'setAuditSettings':
-      return audit.rules.set(body, at.place);
+      return audit.rules.set(body, at);
     case 'checkpointAudit':
       return audit.prune(body.checkpoint, at);
     case 'setAlerts':

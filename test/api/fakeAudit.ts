@@ -7,6 +7,7 @@ import type {
   AlertSettings,
   AuditRecord,
   AuditSettings,
+  FormerRetention,
   KeptCheckpoint,
   SetAuditSettings,
 } from '../../src/proto/audit.ts';
@@ -43,6 +44,7 @@ export class FakeAudit implements AuditPort {
   /** Where the chain begins, when its first records are no longer kept. */
   checkpoint: KeptCheckpoint | null = null;
   kept: AuditSettings = { reads: ['secrets/**'], retentionMs: 0 };
+  former: FormerRetention | null = null;
   keptAlerts: AlertSettings = { rules: [], webhook: null };
   pageRecords = 2;
   /** Called before settings are set. */
@@ -74,7 +76,7 @@ export class FakeAudit implements AuditPort {
   }
 
   settings() {
-    return Promise.resolve(this.kept);
+    return Promise.resolve({ ...this.kept, former: this.former });
   }
 
   alerts() {

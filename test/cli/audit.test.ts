@@ -340,6 +340,10 @@ it('settings are shown, and changed one by one', async () => {
   expect(rig.node.audit.kept).toEqual({ reads: ['a/**', 'b'], retentionMs: 90 * 86_400_000 });
   expect((await audit('settings', '--retention', 'forever')).out).toContain('forever');
   expect((await audit('settings', '--retention', 'never')).status).toBe(2);
+  rig.node.audit.former = { retentionMs: 0, untilMs: Date.UTC(2030, 0, 2) };
+  expect((await audit('settings', '--retention', '30d')).out).toBe(
+    'reads recorded of: a/** b\nrecords kept: 30 days\nuntil 2030-01-02T00:00:00.000Z, since it was shortened: forever\n',
+  );
 });
 
 describe('settings that somebody else changes meanwhile', () => {

@@ -4,6 +4,7 @@ const STORE_AUDIT = 'test/store/audit.test.ts';
 const STORE_READS = 'test/store/auditedReads.test.ts';
 const CHECKPOINT = 'test/store/auditCheckpoint.test.ts';
 const NODE_AUDIT = 'test/node/audit.test.ts';
+const RETENTION = 'test/store/retention.test.ts';
 const DELIVERY = 'test/node/auditedDelivery.test.ts';
 const DENIALS = 'test/node/denials.test.ts';
 const VERIFY = 'test/audit/verifyExport.test.ts';
@@ -162,6 +163,22 @@ export const AUDIT: readonly Mutation[] = [
     find: "JSON.stringify(exportFields(record)) !== text.replace(/\\r$/, '')",
     replace: 'text.length === 0',
     noticedBy: [VERIFY],
+  },
+  {
+    name: 'a shorter retention is in force at once',
+    protects: 'I57',
+    file: 'src/store/retention.ts',
+    find: 'timeMs >= former.untilMs ? retentionMs',
+    replace: 'timeMs >= 0 ? retentionMs',
+    noticedBy: [RETENTION],
+  },
+  {
+    name: 'a retention that is shortened twice is shortened the sooner',
+    protects: 'I57',
+    file: 'src/store/retention.ts',
+    find: 'const inForceMs = retentionAt(present, timeMs);',
+    replace: 'const inForceMs = present.retentionMs + timeMs * 0;',
+    noticedBy: [RETENTION],
   },
   {
     name: 'retention stands still where nobody writes',

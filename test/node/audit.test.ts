@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { recordHash } from '../../src/audit/record/chain.ts';
 import { isSignedBy } from '../../src/audit/record/checkpoint.ts';
 import { present } from '../../src/base/assert.ts';
 import { asBuffer } from '../../src/base/bytes.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { type AuditEntry, compare, del, get, type HoldfastClient, put } from '../../src/client/index.ts';
 import type { HoldfastNode } from '../../src/node/holdfastNode.ts';
 import type { AdminContext } from '../../src/node/initCluster.ts';
@@ -46,6 +47,7 @@ beforeEach(async () => {
   before = (await admin.audit.head()).sequence;
 });
 afterAll(async () => {
+  vi.restoreAllMocks();
   for (const node of each) node.close();
   await folders.close();
   expect(folders.fatal).toEqual([]);
@@ -321,7 +323,11 @@ it(
   'what is older than it is to be kept goes, and the rest still follows the checkpoint, which the CA has signed',
   async () => {
     const keptBefore = await recordsSince(0);
-    await admin.audit.setSettings({ reads: [], retentionMs: 1 });
+    await admin.audit.setSettings({ reads: [], retentionMs: LIMITS.auditRetentionMsMin });
+    expect((await admin.audit.settings()).former?.retentionMs).toBe(0);
+    const now = Date.now.bind(Date);
+    const laterMs = LIMITS.auditRetentionMsMin + LIMITS.auditShorteningDelayMs;
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + laterMs);
     await until(async () => {
       await admin.put('open', 'x');
       return Boolean((await admin.audit.head()).checkpoint);

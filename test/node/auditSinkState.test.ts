@@ -114,6 +114,8 @@ it('counts what retention has taken away, and goes on behind it', async () => {
   const member = { nodeId: NODE.name, name: 'n1', ...addresses, wantedRole: 'voter' };
   const bootstrap = { authorityCertificate: certificate, authorityPrivateKey: privateKey, member };
   target.apply(command({ bootstrap }, NODE));
+  target.apply(command({ setAuditSettings: { settings: { reads: [], retentionMs: DAY_MS } } }));
+  target.timeMs += LIMITS.auditShorteningDelayMs;
   target.run(put('a'));
   await target.store.flushed();
   const first = started();
@@ -124,7 +126,6 @@ it('counts what retention has taken away, and goes on behind it', async () => {
     target.timeMs += DAY_MS;
     target.run(put('a'));
   }
-  target.apply(command({ setAuditSettings: { settings: { reads: [], retentionMs: DAY_MS } } }));
   const gone = delivered + 3;
   const { hash, timeMs } = (await target.auditRecords(gone))[0] ?? { hash: Buffer.alloc(32), timeMs: 0 };
   const checkpoint = { sequence: gone, hash, timeMs };

@@ -79,11 +79,12 @@ describe('a checkpoint', () => {
       member,
     };
     rig.apply(command({ bootstrap }, NODE));
+    rig.apply(command({ setAuditSettings: { settings: { reads: [], retentionMs: 2 * DAY_MS } } }));
+    rig.timeMs += LIMITS.auditShorteningDelayMs;
     for (let day = 0; day < 5; day += 1) {
       rig.timeMs += DAY_MS;
       rig.run(put('a'), put('b'));
     }
-    rig.apply(command({ setAuditSettings: { settings: { reads: [], retentionMs: 2 * DAY_MS } } }));
   });
   const checkpointOf = async (
     sequence: number,
@@ -97,20 +98,20 @@ describe('a checkpoint', () => {
     rig.apply(command({ checkpointAudit: { checkpoint } }, NODE)).map(codeOf);
 
   it('takes away what is older than it is to be kept, and the chain still verifies', async () => {
-    expect(prune(await checkpointOf(5))).toEqual(['none']);
+    expect(prune(await checkpointOf(6))).toEqual(['none']);
     const left = await rig.auditRecords();
-    expect(left[0]?.sequence).toBe(6);
+    expect(left[0]?.sequence).toBe(7);
     const { digest } = rig.store;
     await rig.reopen();
-    expect([rig.store.digest, rig.store.audit.rules.checkpoint?.sequence]).toEqual([digest, 5]);
+    expect([rig.store.digest, rig.store.audit.rules.checkpoint?.sequence]).toEqual([digest, 6]);
     expect(left[0]?.previousHash).toEqual(Buffer.from(rig.store.audit.rules.checkpoint?.hash ?? ''));
-    expect((await rig.deeds(6)).at(-1)).toBe('audit.checkpoint 5');
+    expect((await rig.deeds(7)).at(-1)).toBe('audit.checkpoint 6');
     expect(await rig.auditRecords(2)).toEqual(await rig.auditRecords());
     expect(rig.store.audit.rules.checkpoint?.certificate).toEqual(authority.certificate);
   });
 
   it('is still that of the CA that has signed it once another CA is the only one of the cluster', async () => {
-    expect(prune(await checkpointOf(5))).toEqual(['none']);
+    expect(prune(await checkpointOf(6))).toEqual(['none']);
     const next = { certificate: Buffer.from('next ca'), privateKey: Buffer.from('next key') };
     const confirmed = ['00000000000000aa'];
     const step = (certificate: Buffer) => ({ certificateHash: certificateHash(certificate), confirmed });
@@ -129,14 +130,14 @@ describe('a checkpoint', () => {
   });
 
   it.each<[string, number, (of: AuditCheckpoint) => Partial<AuditCheckpoint>]>([
-    ['in the middle of a row', 4, () => ({})],
-    ['of what is still to be kept', 9, () => ({})],
+    ['in the middle of a row', 5, () => ({})],
+    ['of what is still to be kept', 10, () => ({})],
     ['of the newest row', 12, () => ({})],
-    ['with another hash', 5, () => ({ hash: Buffer.alloc(32, 1) })],
-    ['with another time', 5, ({ timeMs }) => ({ timeMs: timeMs - 1 })],
-    ['with another sequence', 5, () => ({ sequence: 3 })],
-    ['with another signature', 5, ({ signature }) => ({ signature: Buffer.from(signature).reverse() })],
-    ['with no signature', 5, () => ({ signature: Buffer.alloc(0) })],
+    ['with another hash', 6, () => ({ hash: Buffer.alloc(32, 1) })],
+    ['with another time', 6, ({ timeMs }) => ({ timeMs: timeMs - 1 })],
+    ['with another sequence', 6, () => ({ sequence: 3 })],
+    ['with another signature', 6, ({ signature }) => ({ signature: Buffer.from(signature).reverse() })],
+    ['with no signature', 6, () => ({ signature: Buffer.alloc(0) })],
   ])('is refused %s', async (_what, sequence, change) => {
     const good = await checkpointOf(sequence);
     expect(prune({ ...good, ...change(good) })).toEqual(['INVALID_ARGUMENT']);
@@ -144,7 +145,7 @@ describe('a checkpoint', () => {
   });
 
   it('is refused when all is kept for ever, and from others than nodes', async () => {
-    const checkpoint = await checkpointOf(5);
+    const checkpoint = await checkpointOf(6);
     expect(rig.apply(command({ checkpointAudit: { checkpoint } })).map(codeOf)).toEqual([
       'PERMISSION_DENIED',
     ]);

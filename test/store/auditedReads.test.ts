@@ -151,7 +151,7 @@ describe('a read of audited values', () => {
 
   it('is by settings that change only where they are the ones that are expected', () => {
     const present = rig.store.audit.rules.settings;
-    const settings = { reads: ['vault/**'], retentionMs: 5 };
+    const settings = { reads: ['vault/**'], retentionMs: LIMITS.auditRetentionMsMin };
     for (const expected of [
       { ...present, retentionMs: present.retentionMs + 1 },
       { ...present, reads: [] },

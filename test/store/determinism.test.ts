@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { type Command, commandBatchCodec, outcomeCodec } from '../../src/proto/storage.ts';
 import type { AppliedEntry } from '../../src/store/types.ts';
@@ -71,7 +72,9 @@ function accessCommand(pick: (max: number) => number): Command {
 function auditCommand(pick: (max: number) => number): Command {
   if (pick(4) === 0) {
     const reads = Array.from({ length: pick(3) }, () => `k${pick(12)}`);
-    return command({ setAuditSettings: { settings: { reads, retentionMs: pick(2) * 1_000 } } });
+    return command({
+      setAuditSettings: { settings: { reads, retentionMs: pick(2) * LIMITS.auditRetentionMsMin } },
+    });
   }
   const page = {
     revision: pick(3) * pick(60),

@@ -45,9 +45,9 @@ const REQUIREMENTS: Readonly<Record<CommandKind, Requirement>> = {
   // Each of its reads by itself, on the state that it reads.
   readValues: 'anyone',
   noteAudit: 'nodes',
-  setAuditSettings: 'audit',
+  setAuditSettings: 'audit-settings',
   checkpointAudit: 'nodes',
-  setAlerts: 'audit',
+  setAlerts: 'audit-settings',
   noteAlerts: 'nodes',
   noteTokenUse: 'nodes',
   createUser: 'access',

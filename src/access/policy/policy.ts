@@ -4,7 +4,7 @@ import { parsePathPattern } from './pathPattern.ts';
 import { CAPABILITIES, type Capability, type Rule } from './ruleTree.ts';
 
 /** What can be administered, beside names. */
-export const AREAS = ['cluster', 'keys', 'snapshots', 'access', 'audit'] as const;
+export const AREAS = ['cluster', 'keys', 'snapshots', 'access', 'audit', 'audit-settings'] as const;
 export type Area = (typeof AREAS)[number];
 
 /** A policy that was understood. A role has the name of its policy. */

@@ -4,6 +4,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { AuditClient, AuditSettings } from '../../client/index.ts';
 import { parseDuration } from '../arguments.ts';
 import { type Invocation, outputOf, withClient } from '../invocation.ts';
+import { timeText } from '../value.ts';
 
 interface SettingsOptions {
   readonly reads?: readonly string[];
@@ -26,30 +27,36 @@ export function addSettingsCommand(audit: Command, invocation: Invocation): void
           ...(reads === undefined ? {} : { reads }),
           ...(retention === undefined ? {} : { retentionMs: retentionOf(retention) }),
         };
-        const settings = await changed(client.audit, given);
-        const kept = settings.retentionMs === 0 ? FOR_EVER : `${settings.retentionMs / DAY_MS} days`;
-        outputOf(invocation, command).result({ ...settings, reads: [...settings.reads] }, [
-          `reads recorded of: ${settings.reads.join(' ') || 'nothing'}`,
-          `records kept: ${kept}`,
+        if (Object.keys(given).length > 0) await change(client.audit, given);
+        const { reads: names, retentionMs, former } = await client.audit.settings();
+        const fields = { reads: [...names], retentionMs, ...(former && { former }) };
+        outputOf(invocation, command).result(fields, [
+          `reads recorded of: ${names.join(' ') || 'nothing'}`,
+          `records kept: ${keptText(retentionMs)}`,
+          ...(former
+            ? [`until ${timeText(former.untilMs)}, since it was shortened: ${keptText(former.retentionMs)}`]
+            : []),
         ]);
       });
     });
 }
 
 /** Beside what is given they are left as they are, whoever changes them at the same time. */
-async function changed(audit: AuditClient, given: Partial<AuditSettings>): Promise<AuditSettings> {
+async function change(audit: AuditClient, given: Partial<AuditSettings>): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
-    const expected = await audit.settings();
-    const settings = { ...expected, ...given };
-    if (Object.keys(given).length === 0) return settings;
+    const { reads, retentionMs } = await audit.settings();
+    const expected = { reads, retentionMs };
     try {
-      await audit.setSettings(settings, { expected });
-      return settings;
+      await audit.setSettings({ ...expected, ...given }, { expected });
+      return;
     } catch (thrown) {
       if (attempt === LIMITS.auditSettingsAttempts || !isChangedMeanwhile(thrown)) throw thrown;
     }
   }
 }
+
+const keptText = (retentionMs: number): string =>
+  retentionMs === 0 ? FOR_EVER : `${retentionMs / DAY_MS} days`;
 
 const isChangedMeanwhile = (thrown: unknown): boolean =>
   thrown instanceof HoldfastError && thrown.code === 'INVALID_ARGUMENT' && thrown.field === 'expected';
