@@ -51,6 +51,8 @@ class ExportCheck {
   #end: ExportEnd | null = null;
   #records = 0;
   #last: NotedHead = { sequence: 0, hash: '' };
+  /** The first line says that the noted record comes before it: no more than a claim, until a record or a signature bears it out. */
+  #followsNoted = false;
   #isHeadFound = false;
   #signedBy: string | null = null;
 
@@ -100,7 +102,9 @@ class ExportCheck {
     if (this.#isHeadFound) return;
     const { sequence } = this.#noted;
     throw this.#wrong(
-      `the noted record ${sequence} is not in the export, which ends at record ${this.#last.sequence}`,
+      this.#records === 0
+        ? `the noted record ${sequence} is not in the export, which has no records`
+        : `the noted record ${sequence} is not in the export, which ends at record ${this.#last.sequence}`,
     );
   }
 
@@ -128,7 +132,7 @@ class ExportCheck {
     const continues = json['continues'] === true;
     this.#head = { holdfastAudit, clusterId, firstSequence, previousHash, filtered, continues, exportedAt };
     this.#last = { sequence: Math.max(firstSequence - 1, 0), hash: previousHash };
-    this.#compareNoted();
+    this.#followsNoted = this.#isNoted();
     if (json['checkpoint'] !== undefined) this.#checkpoint(checkpointOf(json['checkpoint']));
     else this.#requireBeginning(this.#head);
   }
@@ -141,11 +145,12 @@ class ExportCheck {
     this.#signedBy = authorityOf(checkpoint, this.#authority);
     if (!isSignedByItsAuthority(checkpoint))
       throw this.#wrong(`the CA ${this.#signedBy} has not signed the checkpoint`);
+    this.#isHeadFound = this.#followsNoted;
   }
 
   /** Without a checkpoint: that the beginning was cut off is found, unless it says of itself that it begins later. */
   #requireBeginning({ firstSequence, filtered, continues }: ExportHead): void {
-    if (firstSequence <= 1 || this.#isHeadFound) return;
+    if (firstSequence <= 1 || this.#followsNoted) return;
     if (this.#authority === null && (filtered || continues)) return;
     throw this.#wrong(`it begins with record ${firstSequence}, without a checkpoint of what came before`);
   }
@@ -180,14 +185,15 @@ class ExportCheck {
     if (!recordHash(record, record).equals(hash)) throw this.#wrong(`record ${sequence} was changed`);
     this.#records += 1;
     this.#last = { sequence, hash: hexOf(hash) };
-    this.#compareNoted();
+    // Its own hash covers the one before it.
+    if (this.#isNoted() || (isFirst && isNext && this.#followsNoted)) this.#isHeadFound = true;
   }
 
-  #compareNoted(): void {
-    if (this.#noted?.sequence !== this.#last.sequence) return;
-    if (this.#noted.hash !== this.#last.hash)
-      throw this.#wrong(`record ${this.#noted.sequence} is not the one that was noted`);
-    this.#isHeadFound = true;
+  /** Whether the last record is the noted one. @throws HoldfastError AUDIT_TAMPERED: another one is in its place */
+  #isNoted(): boolean {
+    if (this.#noted?.sequence !== this.#last.sequence) return false;
+    if (this.#noted.hash === this.#last.hash) return true;
+    throw this.#wrong(`record ${this.#noted.sequence} is not the one that was noted`);
   }
 
   #wrong(what: string): HoldfastError {

@@ -97,9 +97,12 @@ describe('reads outside hours', () => {
       denied('dan'),
       record({ principal: 'eve', action: 'kv.put', resource: Buffer.from('secrets/a') }),
       read('fay', 'secrets/b', { action: 'kv.reveal' }),
+      // What a compare came to tells of the value, and so does which branch was refused.
+      read('gil', 'secrets/b', { action: 'kv.compare' }),
+      read('hal', 'secrets/b', { action: 'kv.compare', result: 'TOO_LARGE' }),
     ];
     const said = ['watched: read outside the hours'];
-    expect(alertsOf(rule, records)).toEqual([said, [], [], [], [], said]);
+    expect(alertsOf(rule, records)).toEqual([said, [], [], [], [], said, said, said]);
   });
 
   it('are told once an hour of each principal', () => {

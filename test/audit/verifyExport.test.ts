@@ -140,11 +140,18 @@ describe('an export', () => {
     const forged = (lines: readonly string[], head: object) =>
       lines.with(0, JSON.stringify({ ...(JSON.parse(lines[0] ?? '') as object), ...head }));
     const gap = exported(RECORDS.toSpliced(14, 1), true);
+    const forgedEmpty = ({ sequence, hash }: NotedHead): readonly string[] => {
+      const first = { firstSequence: sequence + 1, previousHash: hash, continues: true };
+      const last = { records: 0, lastSequence: sequence, lastHash: hash };
+      return [...forged(exported([]), first).slice(0, 1), JSON.stringify(last)];
+    };
     for (const [lines, noted] of [
       [forged(cut, { filtered: true }), headOf(21)],
       [forged(gap, { filtered: true }), headOf(30)],
       [exported(RECORDS.slice(10)), headOf(5)],
       [forged(exported([]), { firstSequence: 1_000 }), headOf(20)],
+      // Nothing but the first line says so.
+      [forgedEmpty(headOf(20)), headOf(20)],
     ] as const)
       await expect(verify(lines, noted)).rejects.toMatchObject({ code: 'AUDIT_TAMPERED' });
   });

@@ -30,7 +30,7 @@ interface Judge {
   readonly subjectOf: (record: AuditRecord) => string;
 }
 
-const READS: ReadonlySet<string> = new Set(['kv.read', 'kv.reveal']);
+const READS: ReadonlySet<string> = new Set(['kv.read', 'kv.reveal', 'kv.compare']);
 /** The rule, and the record that gave the alert. */
 const SAID = /^([a-z0-9-]+): .*, record ([0-9]+)$/;
 const NOTHING = Buffer.alloc(0);
@@ -202,8 +202,8 @@ function quietMsOf(kind: AlertKind, { withinMs }: AlertRule): number {
 }
 
 function readsOf({ resource }: AlertRule): Matches {
-  const isResource = matching({ principal: '', action: '', resource, result: 'OK' });
-  return (record) => READS.has(record.action) && isResource(record);
+  const isResource = matching({ principal: '', action: '', resource, result: '' });
+  return (record) => READS.has(record.action) && !DENIALS.has(record.result) && isResource(record);
 }
 
 function alertOf(rule: AlertRule, record: ChainedRecord, { because, count }: Finding): AuditRecord {
