@@ -248,14 +248,16 @@ export class Access {
     );
   }
 
-  /** @throws HoldfastError NOT_FOUND */
-  revokeToken(id: string): void {
+  /** Another one only by who has all that it may do. @throws HoldfastError NOT_FOUND, PERMISSION_DENIED */
+  revokeToken(id: string, { principal, rights }: AccessChange): void {
     const known = this.#tokens.get(id);
     if (known === undefined)
       throw new HoldfastError('NOT_FOUND', `there is no access token ${id}`, {
         field: 'id',
         hint: 'holdfast token list',
       });
+    const isOwn = principal.kind === 'token' && principal.name === id;
+    if (!isOwn) for (const role of known.token.roles) requireGrantable(rights, this.#parsed(role));
     this.#dropToken(known);
   }
 

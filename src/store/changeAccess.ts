@@ -33,11 +33,11 @@ export function changeAccess(access: Access, body: AccessBody, at: AccessChange)
     case 'createAccessToken':
       return access.createToken(body.create, at);
     case 'revokeAccessToken':
-      return access.revokeToken(body.id);
+      return access.revokeToken(body.id, at);
     case 'createUser':
       return users.create(body.create, at);
     case 'deleteUser':
-      return users.delete(body.name);
+      return users.delete(body.name, at);
     case 'setPassword':
       return users.setPassword(body.set, at);
     case 'setUserRoles':

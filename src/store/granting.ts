@@ -14,12 +14,12 @@ export interface AccessChange {
   readonly rights: Rights;
 }
 
-/** Nobody grants what he does not have. @throws HoldfastError PERMISSION_DENIED */
+/** Nobody grants what he does not have, or takes it from others. @throws HoldfastError PERMISSION_DENIED */
 export function requireGrantable(rights: Rights, policy: ParsedPolicy): void {
   if (rights.includes(policy)) return;
   requireAllowed({
     allowed: false,
-    reason: `the role ${policy.role} allows more than who grants it may do`,
+    reason: `the role ${policy.role} allows more than who asks for this may do`,
     field: 'role',
   });
 }

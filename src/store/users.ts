@@ -82,9 +82,14 @@ export class Users {
     this.#keep({ ...newUser(name, at), passwordHash, roles }, at);
   }
 
-  /** @throws HoldfastError NOT_FOUND, IN_USE */
-  delete(name: string): void {
+  /**
+   * Whoever deletes another one can make a user of that name, so he must have all that this one may do.
+   * @throws HoldfastError NOT_FOUND, PERMISSION_DENIED, IN_USE
+   */
+  delete(name: string, at: AccessChange): void {
     const known = this.#require(name);
+    const { kind, name: asker } = at.principal;
+    if (kind !== 'user' || asker !== name) this.#requireGrantable(known.user.roles, at);
     this.#requireOtherAdmin(known.user);
     this.#changes.drop(known.row);
     this.#users.delete(name);

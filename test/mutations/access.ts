@@ -40,6 +40,22 @@ export const ACCESS: readonly Mutation[] = [
     noticedBy: [STORE_ACCESS],
   },
   {
+    name: 'a token is revoked by who may do less',
+    protects: 'I51',
+    file: 'src/store/access.ts',
+    find: '    if (!isOwn) for',
+    replace: '    if (false) for',
+    noticedBy: [STORE_ACCESS],
+  },
+  {
+    name: 'a user is deleted by who may do less',
+    protects: 'I53',
+    file: 'src/store/users.ts',
+    find: "    if (kind !== 'user' || asker !== name) this.#requireGrantable(known.user.roles, at);\n",
+    replace: '',
+    noticedBy: [USERS],
+  },
+  {
     name: 'a denial is taken away by who has not what it denied',
     protects: 'I51',
     file: 'src/store/access.ts',

@@ -63,11 +63,12 @@ beforeEach(() => {
   });
 });
 
+const ADMIN: Principal = { kind: 'client', name: 'admin', address: '' };
+const BY_ADMIN = { number: 1, sub: 0, timeMs: 100, rights: ALL_RIGHTS, principal: ADMIN };
+
 function create(role: string, ttlMs = 0): void {
   const { id, secretHash } = made;
-  const create = { id, secretHash, description: '', roles: [role], ttlMs };
-  const at = { number: 1, sub: 0, timeMs: 100, rights: ALL_RIGHTS };
-  access.createToken(create, { ...at, principal: { kind: 'client', name: 'admin', address: '' } });
+  access.createToken({ id, secretHash, description: '', roles: [role], ttlMs }, BY_ADMIN);
 }
 
 const compacts = () => authorisation.require(caller, DEED, (asker) => decide(asker, COMPACT));
@@ -180,7 +181,7 @@ describe('a command', () => {
   it('that was allowed elsewhere a moment ago is let in, once this node has caught up', async () => {
     create('viewer');
     ahead = () => {
-      access.revokeToken(made.id);
+      access.revokeToken(made.id, BY_ADMIN);
       create('operator');
     };
     await compacts();
@@ -219,7 +220,7 @@ describe('a command', () => {
     await authorisation.requireAreaCaughtUp(caller, 'cluster');
     expect(deadlines).toEqual([7]);
     ahead = () => {
-      if (authorisation.isKnown(principal)) access.revokeToken(made.id);
+      if (authorisation.isKnown(principal)) access.revokeToken(made.id, BY_ADMIN);
     };
     await authorisation.requireArea(caller, 'cluster');
     await expect(authorisation.requireAreaCaughtUp(caller, 'cluster')).rejects.toMatchObject({
@@ -238,7 +239,7 @@ it('what somebody may see is asked each time, and is nothing once he is nobody',
   const visible = () => authorisation.visibleThen(principal, 'values');
   expect([visible()?.('a'), visible()?.('secrets/a')]).toEqual([true, false]);
   expect(authorisation.visibleThen(principal, 'names')?.('secrets/a')).toBe(true);
-  access.revokeToken(made.id);
+  access.revokeToken(made.id, BY_ADMIN);
   expect(visible()?.('a')).toBe(false);
-  expect(authorisation.visibleThen({ kind: 'client', name: 'admin', address: '' }, 'values')).toBeNull();
+  expect(authorisation.visibleThen(ADMIN, 'values')).toBeNull();
 });

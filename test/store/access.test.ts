@@ -220,6 +220,31 @@ describe('nobody', () => {
     expect(codes(create({ id: OTHER_ID, roles: ['less', 'granter'] }, by))).toEqual(['none']);
   });
 
+  it('revokes a token that may do more, be it past its time', () => {
+    const by = token(ID);
+    create({ id: OTHER_ID, roles: ['admin'], ttlMs: 1_000 });
+    const revoke = (id: string, who?: Principal) => apply({ revokeAccessToken: { id } }, who);
+    expect(revoke(OTHER_ID, by)?.failure).toMatchObject({ code: 'PERMISSION_DENIED', field: 'role' });
+    rig.timeMs += 1_000;
+    expect(codes(revoke(OTHER_ID, by), revoke('00000000000000a9', by))).toEqual([
+      'PERMISSION_DENIED',
+      'NOT_FOUND',
+    ]);
+    expect(rig.store.access.tokens).toHaveLength(2);
+    expect(codes(revoke(OTHER_ID))).toEqual(['none']);
+    putPolicy(policy('less', { 'a/b': ['read'] }));
+    create({ id: OTHER_ID, roles: ['less'] });
+    expect(codes(revoke(OTHER_ID, by))).toEqual(['none']);
+  });
+
+  it('is kept from revoking the own token, whatever its roles take from each other', () => {
+    putPolicy(policy('denial', { 'a/b/**': [] }));
+    const ids = [OTHER_ID, '00000000000000a3'];
+    for (const id of ids) create({ id, roles: ['granter', 'denial'] });
+    const outcomes = ids.toReversed().map((id) => apply({ revokeAccessToken: { id } }, token(OTHER_ID)));
+    expect(codes(...outcomes)).toEqual(['PERMISSION_DENIED', 'none']);
+  });
+
   it('gains by taking a denial away that stands beside other roles', () => {
     const by = token(ID);
     putPolicy(policy('denial', { 'z/**': [] }));

@@ -197,6 +197,33 @@ describe('nobody', () => {
     ]);
   });
 
+  it('deletes who may do more, and takes his name', () => {
+    create('eve', ['operator']);
+    create('bob', ['less']);
+    const by = as('ada');
+    const before = users().all;
+    expect(remove('root', by)?.failure).toMatchObject({ code: 'PERMISSION_DENIED', field: 'role' });
+    expect(codes(remove('eve', by), create('eve', ['less'], by))).toEqual([
+      'PERMISSION_DENIED',
+      'INVALID_ARGUMENT',
+    ]);
+    expect(users().all).toEqual(before);
+    expect(codes(remove('nobody', by), remove('bob', by), create('bob', ['less'], by))).toEqual([
+      'NOT_FOUND',
+      'none',
+      'none',
+    ]);
+  });
+
+  it('is kept from deleting himself, whatever his roles take from each other', () => {
+    putPolicy('denial', { 'a/b/**': [] });
+    create('eve', ['granter', 'denial']);
+    create('bob', ['granter', 'denial']);
+    expect(codes(remove('bob', as('eve')), remove('eve', as('eve')))).toEqual(['PERMISSION_DENIED', 'none']);
+    // A token of that name is somebody else.
+    expect(codes(remove('bob', { kind: 'token', name: 'bob', address: '' }))).toEqual(['UNAUTHENTICATED']);
+  });
+
   it('without the right to administer access changes a user', () => {
     create('eve', ['operator']);
     const by = as('eve');
