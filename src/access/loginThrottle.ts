@@ -1,5 +1,4 @@
-import { isIPv6 } from 'node:net';
-import { splitAddress } from '../base/address.ts';
+import { addressGroup } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -10,9 +9,10 @@ interface Failures {
   readonly lastMs: number;
 }
 
-/** One of these is called, unless the password was wrong. */
+/** One of these is called, once, however the try ends. */
 export interface LoginTry {
   right(): void;
+  wrong(): void;
   /** It was not looked at. */
   undecided(): void;
 }
@@ -32,9 +32,8 @@ const OF_ADDRESS: Bound = { free: LIMITS.loginAddressFailuresFree, what: 'from t
  */
 export class LoginThrottle {
   readonly #clock: Clock;
-  /** The longest untouched first. */
-  readonly #users = new Map<string, Failures>();
-  readonly #addresses = new Map<string, Failures>();
+  readonly #users = new FailureTable();
+  readonly #addresses = new FailureTable();
 
   constructor({ clock }: { readonly clock: Clock }) {
     this.#clock = clock;
@@ -45,36 +44,80 @@ export class LoginThrottle {
     const name = user.slice(0, LIMITS.nameBytesMax);
     const group = addressGroup(address);
     const nowMs = this.#clock.monotonicMs();
-    const ofUser = current(this.#users, name, nowMs);
-    const ofAddress = current(this.#addresses, group, nowMs);
+    const ofUser = this.#users.seen(name, nowMs);
+    const ofAddress = this.#addresses.seen(group, nowMs);
     requireWaited(ofUser, OF_USER, nowMs);
     requireWaited(ofAddress, OF_ADDRESS, nowMs);
-    keep(this.#users, name, { count: ofUser.count + 1, lastMs: nowMs });
-    keep(this.#addresses, group, { count: ofAddress.count + 1, lastMs: nowMs });
+    this.#users.begin(name, nowMs);
+    this.#addresses.begin(group, nowMs);
+    const end = (): void => {
+      this.#users.end(name);
+      this.#addresses.end(group);
+    };
     return {
       right: () => {
-        this.#users.delete(name);
-        // Whoever knows one password does not get further tries at those of others.
-        takeBack(this.#addresses, group);
+        end();
+        // Whoever knows one password does not get further tries at those of others: what failed from his address stays.
+        this.#users.forget(name);
       },
-      undecided: () => {
-        takeBack(this.#users, name);
-        takeBack(this.#addresses, group);
+      wrong: () => {
+        end();
+        this.#users.fail(name, nowMs);
+        this.#addresses.fail(group, nowMs);
       },
+      undecided: end,
     };
   }
 }
 
-function takeBack(map: Map<string, Failures>, key: string): void {
-  const known = map.get(key);
-  if (known !== undefined) map.set(key, { ...known, count: Math.max(0, known.count - 1) });
-}
+/**
+ * What failed, by user or by address, and what is not decided yet. Only what failed is remembered, in a bounded table: tries that end
+ * undecided cost their caller nothing, and must not push failures out of it.
+ */
+class FailureTable {
+  /** The longest untouched first. */
+  readonly #failed = new Map<string, Failures>();
+  /** Of tries under way, which are as many as passwords are looked at and wait. */
+  readonly #open = new Map<string, Failures>();
 
-function current(map: ReadonlyMap<string, Failures>, key: string, nowMs: number): Failures {
-  const known = map.get(key);
-  if (known === undefined || nowMs - known.lastMs >= LIMITS.loginFailuresKeptMs)
-    return { count: 0, lastMs: nowMs };
-  return known;
+  /** All that counts as failed now. */
+  seen(key: string, nowMs: number): Failures {
+    const failed = this.#current(key, nowMs);
+    const open = this.#open.get(key);
+    if (open === undefined) return failed;
+    return { count: failed.count + open.count, lastMs: open.lastMs };
+  }
+
+  begin(key: string, nowMs: number): void {
+    this.#open.set(key, { count: (this.#open.get(key)?.count ?? 0) + 1, lastMs: nowMs });
+  }
+
+  end(key: string): void {
+    const open = this.#open.get(key);
+    if (open === undefined || open.count <= 1) this.#open.delete(key);
+    else this.#open.set(key, { ...open, count: open.count - 1 });
+  }
+
+  /** A try that began then. */
+  fail(key: string, beganMs: number): void {
+    const known = this.#current(key, beganMs);
+    this.#failed.delete(key);
+    const [oldest] = this.#failed.keys();
+    if (oldest !== undefined && this.#failed.size >= LIMITS.loginFailuresRemembered)
+      this.#failed.delete(oldest);
+    this.#failed.set(key, { count: known.count + 1, lastMs: Math.max(known.lastMs, beganMs) });
+  }
+
+  forget(key: string): void {
+    this.#failed.delete(key);
+  }
+
+  #current(key: string, nowMs: number): Failures {
+    const known = this.#failed.get(key);
+    if (known === undefined || nowMs - known.lastMs >= LIMITS.loginFailuresKeptMs)
+      return { count: 0, lastMs: nowMs };
+    return known;
+  }
 }
 
 function requireWaited({ count, lastMs }: Failures, { free, what }: Bound, nowMs: number): void {
@@ -85,27 +128,4 @@ function requireWaited({ count, lastMs }: Failures, { free, what }: Bound, nowMs
   throw new HoldfastError('OVERLOADED', `too many logins have failed ${what}`, {
     hint: `try again in ${Math.ceil(leftMs / 1_000)} s`,
   });
-}
-
-function keep(map: Map<string, Failures>, key: string, failures: Failures): void {
-  map.delete(key);
-  const [oldest] = map.keys();
-  if (oldest !== undefined && map.size >= LIMITS.loginFailuresRemembered) map.delete(oldest);
-  map.set(key, failures);
-}
-
-/** Of host:port the host; of IPv6 its /64, which one customer usually has for himself (RFC 6177). */
-export function addressGroup(address: string): string {
-  const host = splitAddress(address)?.host ?? address.slice(0, LIMITS.addressBytesMax);
-  if (!isIPv6(host)) return host;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host);
-  if (mapped?.[1] !== undefined) return mapped[1];
-  const [front = '', back] = host.split('::');
-  const groups = front === '' ? [] : front.split(':');
-  // Fewer than four before `::`: zeros follow, or, where it stands for few, what comes behind.
-  const behind = back === undefined || back === '' ? [] : back.split(':');
-  const zeros = Array.from({ length: Math.max(0, 8 - groups.length - behind.length) }, () => '0');
-  const all = back === undefined ? groups : [...groups, ...zeros, ...behind];
-  const network = all.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
-  return `${network.join(':')}::/64`;
 }

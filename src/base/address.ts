@@ -45,3 +45,30 @@ export function parseAddress(text: string, field: string): HostAndPort {
 export function hostOf(address: string): string {
   return address.slice(0, Math.max(address.lastIndexOf(':'), 0));
 }
+
+/**
+ * Who counts as one where many addresses are easily had: of host:port, as it is written or as a socket has it, the host; of IPv6 its
+ * /64, which one customer usually has for himself (RFC 6177). What is no address is a group of its own.
+ */
+export function addressGroup(address: string): string {
+  const host = hostWithin(address.slice(0, LIMITS.addressBytesMax));
+  if (!isIPv6(host)) return host;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host);
+  if (mapped?.[1] !== undefined) return mapped[1];
+  const [front = '', back] = host.split('::');
+  const groups = front === '' ? [] : front.split(':');
+  // Fewer than four before `::`: zeros follow, or, where it stands for few, what comes behind.
+  const behind = back === undefined || back === '' ? [] : back.split(':');
+  const zeros = Array.from({ length: Math.max(0, 8 - groups.length - behind.length) }, () => '0');
+  const all = back === undefined ? groups : [...groups, ...zeros, ...behind];
+  const network = all.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${network.join(':')}::/64`;
+}
+
+/** Sockets put no brackets around IPv6. */
+function hostWithin(address: string): string {
+  const split = splitAddress(address);
+  if (split !== null) return split.host;
+  const host = hostOf(address);
+  return isIPv6(host) ? host : address;
+}

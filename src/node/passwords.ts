@@ -75,7 +75,10 @@ export class Passwords {
       login.undecided();
       throw thrown;
     });
-    if (verified === null) throw wrongPassword();
+    if (verified === null) {
+      login.wrong();
+      throw wrongPassword();
+    }
     login.right();
     return verified;
   }

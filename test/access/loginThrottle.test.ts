@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { addressGroup, LoginThrottle } from '../../src/access/loginThrottle.ts';
+import { LoginThrottle } from '../../src/access/loginThrottle.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
@@ -19,7 +19,7 @@ const begin = (user: string, address?: string) => {
   return throttle.begin({ user, address: address ?? `10.0.${tries >> 8}.${tries & 255}:7` });
 };
 const fail = (user: string, count: number, address?: string): void => {
-  for (let at = 0; at < count; at += 1) begin(user, address);
+  for (let at = 0; at < count; at += 1) begin(user, address).wrong();
 };
 /** Seconds that a try would have to wait; null: none. */
 function hintOf(user: string, address?: string): string | null {
@@ -40,7 +40,7 @@ describe('a user', () => {
       clock.advance(seconds * 1_000 - 1);
       expect(hintOf('ada')).toBe('try again in 1 s');
       clock.advance(1);
-      begin('ada');
+      fail('ada', 1);
     }
     expect(hintOf('bob')).toBeNull();
   });
@@ -60,6 +60,18 @@ describe('a user', () => {
     expect(hintOf('ada')).toBeNull();
   });
 
+  it('has tries that are not decided yet counted as failed, until they are', () => {
+    const tries = Array.from({ length: LIMITS.loginFailuresFree }, () => begin('ada'));
+    expect(hintOf('ada')).toBe('try again in 1 s');
+    for (const one of tries.slice(1)) one.undecided();
+    expect(hintOf('ada')).toBeNull();
+    tries[0]?.wrong();
+    fail('ada', LIMITS.loginFailuresFree - 2);
+    expect(hintOf('ada')).toBeNull();
+    fail('ada', 1);
+    expect(hintOf('ada')).not.toBeNull();
+  });
+
   it('of any length and any name is one', () => {
     for (const user of ['__proto__', 'constructor', '', 'x'.repeat(8_000)]) {
       fail(user, LIMITS.loginFailuresFree);
@@ -73,33 +85,31 @@ describe('an address', () => {
     const address = '192.0.2.1:1';
     for (let at = 0; at < LIMITS.loginAddressFailuresFree; at += 1) {
       begin('known', address).right();
-      begin(`user${at}`, address);
+      fail(`user${at}`, 1, address);
     }
     expect(hintOf('another', '192.0.2.1:2')).not.toBeNull();
     expect(hintOf('another', '192.0.2.2:1')).toBeNull();
   });
+});
 
-  it.each([
-    ['192.0.2.1:4', '192.0.2.1'],
-    ['[::ffff:192.0.2.1]:4', '192.0.2.1'],
-    ['[2001:db8:1:2:3:4:5:6]:4', '2001:db8:1:2::/64'],
-    ['[2001:DB8:1:2::9]:4', '2001:db8:1:2::/64'],
-    ['[2001:0db8:1:02::9]:4', '2001:db8:1:2::/64'],
-    ['[2001:db8::9]:4', '2001:db8:0:0::/64'],
-    ['[2001:db8::1:2:3:4:5]:4', '2001:db8:0:1::/64'],
-    ['[::1]:4', '0:0:0:0::/64'],
-    ['unknown', 'unknown'],
-  ])('%s counts as %s', (address, group) => {
-    expect(addressGroup(address)).toBe(group);
-  });
+it('tries that are not decided take the place of no failures', () => {
+  const address = '192.0.2.1:1';
+  for (let at = 0; at < LIMITS.loginAddressFailuresFree; at += 1) fail(`user${at % 4}`, 1, address);
+  fail('ada', LIMITS.loginFailuresFree);
+  for (let at = 0; at < LIMITS.loginFailuresRemembered; at += 1) {
+    const host = `10.${1 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}:7`;
+    begin(`other${at}`, host).undecided();
+  }
+  expect(hintOf('ada')).not.toBeNull();
+  expect(hintOf('bob', address)).not.toBeNull();
 });
 
 it('what is remembered is bounded, and what failed last stays', () => {
   fail('ada', LIMITS.loginFailuresFree - 1);
-  for (let at = 0; at < LIMITS.loginFailuresRemembered - 1; at += 1) begin(`user${at}`);
-  begin('ada');
-  for (let at = 0; at < LIMITS.loginFailuresRemembered - 1; at += 1) begin(`other${at}`);
+  for (let at = 0; at < LIMITS.loginFailuresRemembered - 1; at += 1) fail(`user${at}`, 1);
+  fail('ada', 1);
+  for (let at = 0; at < LIMITS.loginFailuresRemembered - 1; at += 1) fail(`other${at}`, 1);
   expect(hintOf('ada')).not.toBeNull();
-  begin('one more');
+  fail('one more', 1);
   expect(hintOf('ada')).toBeNull();
 });

@@ -160,6 +160,14 @@ describe('denials', () => {
     expect(alertsOf({ ...rule, by: 'address' }, records).map(({ length }) => length)).toEqual([0, 0, 0, 1]);
   });
 
+  it.each([
+    ['2001:db8:1:2::1:50001', '[2001:db8:1:2:3:4:5:6]:443', '2001:db8:1:2:a:b:c:d:50002'],
+    ['::ffff:10.0.0.1:50001', '10.0.0.1:7', '::ffff:10.0.0.1:50002'],
+  ])('are counted together from %s and %s', (...addresses) => {
+    const records = addresses.map((address) => denied('x', { address }));
+    expect(alertsOf({ ...rule, by: 'address' }, records).map(({ length }) => length)).toEqual([0, 0, 1]);
+  });
+
   it('count as often as their record says', () => {
     expect(alertsOf(rule, [denied('ann', { count: 3 })]).flat()).toEqual(['watched: 3 denials']);
   });

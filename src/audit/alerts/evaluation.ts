@@ -1,5 +1,5 @@
 /** Which audit records are worth an alert: a function of the records and the rules alone, so that whoever leads finds the same. */
-import { hostOf } from '../../base/address.ts';
+import { addressGroup } from '../../base/address.ts';
 import { unreachable } from '../../base/assert.ts';
 import { toHoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
@@ -130,7 +130,7 @@ class RuleEvaluation {
 
 const principalOf = ({ principalKind, principal }: AuditRecord): string => `${principalKind} ${principal}`;
 const resourceOf = ({ resource }: AuditRecord): string => Buffer.from(resource).toString('latin1');
-const addressOf = ({ address }: AuditRecord): string => hostOf(address);
+const addressOf = ({ address }: AuditRecord): string => addressGroup(address);
 
 const JUDGES: Readonly<Record<AlertKind, (rule: AlertRule) => Judge>> = {
   'reads-outside-hours': (rule) => {
