@@ -36,9 +36,15 @@ export const ACCESS_LIMITS = {
   /** Denials that a node records one by one: at once, and each minute in the long run. */
   denialRecordsMax: 100,
   denialRecordsPerMinute: 60,
-  /** The same of those whom nobody knows: they have their own, so that they take none of the others. */
+  /** Of them those that are kept for one principal. */
+  denialRecordsEachMax: 25,
+  denialRecordsEachPerMinute: 15,
+  /** The same of those who have not shown who they are: they have their own, so that they take none of the others. */
   strangerDenialRecordsMax: 20,
   strangerDenialRecordsPerMinute: 20,
+  /** Of them those that are kept for one address. */
+  strangerDenialRecordsEachMax: 5,
+  strangerDenialRecordsEachPerMinute: 5,
   denialFlushIntervalMs: 1_000,
   /** How long a node that stops waits for those of its last second to stand. */
   denialStopMs: 1_000,

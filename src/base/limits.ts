@@ -370,5 +370,12 @@ assert(
   LIMITS.denialRecordsMax + LIMITS.strangerDenialRecordsMax + 2 <= LIMITS.auditNotesMax,
   'all denials that wait fit into a note',
 );
+assert(
+  LIMITS.denialRecordsEachMax * 2 < LIMITS.denialRecordsMax &&
+    LIMITS.denialRecordsEachPerMinute * 2 < LIMITS.denialRecordsPerMinute &&
+    LIMITS.strangerDenialRecordsEachMax * 2 < LIMITS.strangerDenialRecordsMax &&
+    LIMITS.strangerDenialRecordsEachPerMinute * 2 < LIMITS.strangerDenialRecordsPerMinute,
+  'denials of two askers leave room for those of others',
+);
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

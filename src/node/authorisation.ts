@@ -13,7 +13,7 @@ import type { Principal } from '../proto/storage.ts';
 import { readingOf } from '../store/auditOfTransaction.ts';
 import { unknownToken } from '../store/granting.ts';
 import type { Store } from '../store/store.ts';
-import type { Denials } from './denials.ts';
+import type { Denial, Denials } from './denials.ts';
 import type { Read } from './read.ts';
 import type { TokenUses } from './tokenUses.ts';
 
@@ -21,7 +21,7 @@ import type { TokenUses } from './tokenUses.ts';
 export type Visible = (name: string) => boolean;
 
 /** What somebody wants to do, as it is recorded when he may not. */
-export interface Deed {
+export interface Attempt {
   readonly action: AuditAction;
   /** Latin-1; empty: it is about none. */
   readonly name: string;
@@ -77,23 +77,28 @@ export class Authorisation {
     const shown = parseAccessToken(text);
     if (shown !== null) {
       await this.#catchUpFor(deadlineMs, () => this.#isGood(shown));
-      const deed = { principal: { kind: 'token', name: shown.id, address }, ...NO_GOOD_TOKEN };
-      const holder = this.#recorded(deed, () => ({ principal: this.#requireToken(shown) }));
+      // Who has the id and not the secret is somebody else.
+      const shower = { principal: { kind: 'token', name: shown.id, address }, proved: this.#isGood(shown) };
+      const holder = this.#recorded({ ...shower, ...NO_GOOD_TOKEN }, () => ({
+        principal: this.#requireToken(shown),
+      }));
       this.#tokenUses.note(shown.id, address);
       return holder;
     }
     const key = this.#sessions.keyInForce();
     const session = await this.#sessions.verify(text);
     if (session === null) {
-      const deed = { principal: { kind: 'token', name: 'unreadable', address }, ...NO_GOOD_TOKEN };
-      return this.#recorded(deed, () => {
+      const nobody = { principal: { kind: 'token', name: 'unreadable', address }, proved: false };
+      return this.#recorded({ ...nobody, ...NO_GOOD_TOKEN }, () => {
         throw unknownToken();
       });
     }
     const { user, generation, session: id } = session;
     const principal = { kind: 'user', name: user, generation, session: id };
     await this.#catchUpFor(deadlineMs, () => this.isKnown({ ...principal, address }));
-    return this.#recorded({ principal: { ...principal, address }, ...NO_GOOD_TOKEN }, () => {
+    // A session that is over proves nothing: it is what a thief has left.
+    const shower = { principal: { ...principal, address }, proved: false };
+    return this.#recorded({ ...shower, ...NO_GOOD_TOKEN }, () => {
       this.#store.access.users.requireSession(principal);
       const isInForce = (): boolean => key !== null && this.#sessions.keyInForce()?.equals(key) === true;
       return { principal, sessionEndMs: session.expiresMs, isInForce };
@@ -135,15 +140,17 @@ export class Authorisation {
   }
 
   /**
-   * @param deed what is recorded when it is denied
+   * @param attempt what is recorded when it is denied
    * @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED; and as a linearizable read, before it says so
    */
-  async require(caller: Caller, deed: Deed, judge: (asker: Asker) => Decision): Promise<void> {
+  async require(caller: Caller, attempt: Attempt, judge: (asker: Asker) => Decision): Promise<void> {
     const { principal } = caller;
     const asker = this.#knownAsker(principal);
     if (asker !== null && judge(asker).allowed) return;
     await this.#read.linearizable(caller.deadlineMs);
-    this.#recorded({ principal, ...deed }, () => requireAllowed(judge(this.#asker(principal))));
+    this.#recorded({ ...attempt, principal, proved: true }, () =>
+      requireAllowed(judge(this.#asker(principal))),
+    );
   }
 
   requireArea(caller: Caller, area: Area): Promise<void> {
@@ -163,7 +170,7 @@ export class Authorisation {
 
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
   requireValue(principal: Principal, name: string): void {
-    this.#recorded({ principal, action: 'kv.read', name, detail: '' }, () =>
+    this.#recorded({ principal, proved: true, action: 'kv.read', name, detail: '' }, () =>
       requireAllowed(decideValue(this.#asker(principal), name)),
     );
   }
@@ -171,13 +178,13 @@ export class Authorisation {
   /** Before the command that reads it: a denial that it would come to anyway costs no entry of the log. @throws as require */
   async requireAuditedValue(caller: Caller, name: string): Promise<void> {
     if (this.#knownAsker(caller.principal)?.rights.allowsValue(name) === true) return;
-    const deed = { action: readingOf(name), name, detail: '' };
-    await this.require(caller, deed, (asker) => decideValue(asker, name));
+    const attempt = { action: readingOf(name), name, detail: '' };
+    await this.require(caller, attempt, (asker) => decideValue(asker, name));
   }
 
   /** By the state as it is here. @throws HoldfastError PERMISSION_DENIED, UNAUTHENTICATED */
   requireListed(principal: Principal, name: string): void {
-    this.#recorded({ principal, action: 'kv.list', name, detail: '' }, () =>
+    this.#recorded({ principal, proved: true, action: 'kv.list', name, detail: '' }, () =>
       requireAllowed(
         this.#asker(principal).rights.allows('list', name)
           ? ALLOWED
@@ -188,7 +195,7 @@ export class Authorisation {
 
   /** A denial that it throws is noted. */
   #recorded<T>(
-    { principal, action, name, detail }: Deed & { readonly principal: Principal },
+    { principal, proved, action, name, detail }: Attempt & Pick<Denial, 'principal' | 'proved'>,
     run: () => T,
   ): T {
     try {
@@ -196,7 +203,7 @@ export class Authorisation {
     } catch (thrown) {
       const { code } = toHoldfastError(thrown);
       if (DENIALS.has(code))
-        this.#denials.note({ principal, action, resource: bytesFromKey(name), code, detail });
+        this.#denials.note({ principal, proved, action, resource: bytesFromKey(name), code, detail });
       throw thrown;
     }
   }

@@ -7,7 +7,7 @@ import type { Logger } from '../base/logger.ts';
 import type { RandomSource } from '../base/random.ts';
 import { systemScheduler } from '../base/scheduler.ts';
 import type { Announcement } from '../proto/peer.ts';
-import type { Member, Principal } from '../proto/storage.ts';
+import type { Member } from '../proto/storage.ts';
 import type { ReplicatedLog } from '../replication/replicatedLog.ts';
 import type { Store } from '../store/store.ts';
 import { NodeProcesses } from '../trust/nodeProcesses.ts';
@@ -154,11 +154,10 @@ export class NodeCore {
     this.membership.stop();
   }
 
-  #createDenials({ opened, store, clock, logger }: CoreParts): Denials {
+  #createDenials({ opened, clock, logger }: CoreParts): Denials {
     const { nodeId } = opened.identity;
-    const knows = (principal: Principal): boolean => store.access.knows(principal);
     const scheduler = systemScheduler;
-    return new Denials({ submit: this.submit, access: { knows }, clock, nodeId, logger, scheduler });
+    return new Denials({ submit: this.submit, clock, nodeId, logger, scheduler });
   }
 
   #createFencing({ store, clock }: CoreParts): Fencing {

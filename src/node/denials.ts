@@ -1,4 +1,5 @@
 import type { AuditAction } from '../audit/record/actions.ts';
+import { addressGroup } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -7,7 +8,6 @@ import { RareLines } from '../base/rareLines.ts';
 import { endedWithin, type Scheduler } from '../base/scheduler.ts';
 import type { AuditRecord } from '../proto/audit.ts';
 import type { Principal } from '../proto/storage.ts';
-import type { Access } from '../store/access.ts';
 import { type DenialBatch, DenialRoom } from './denialRoom.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Submit } from './submit.ts';
@@ -20,23 +20,31 @@ export interface Denial {
   readonly code: ErrorCode;
   /** One line. */
   readonly detail: string;
+  /** The principal has shown that it is he. Else it is a name that somebody has given. */
+  readonly proved: boolean;
 }
 
 export interface DenialsParts {
   readonly submit: Pick<Submit, 'submit'>;
-  readonly access: Pick<Access, 'knows'>;
   readonly clock: Clock;
   readonly nodeId: string;
   readonly logger: Logger;
   readonly scheduler: Scheduler;
 }
 
+/** What is under way, and where it goes back to when it cannot be written. */
+interface Taken {
+  readonly room: DenialRoom;
+  readonly batch: DenialBatch;
+}
+
 const NOTHING = Buffer.alloc(0);
 
 /**
  * What this node denies by itself, before there is a command, on its way to the audit. In batches; at the bound one record says how
- * many others there were, so that a flood of denials fills neither the memory nor the store. Whoever nobody knows has a room of his
- * own: tokens and names are made up at will, and must not take the place of denials that are somebody's.
+ * many others there were, so that a flood of denials fills neither the memory nor the store. Whoever has not shown who he is has
+ * a room of his own: tokens and names are made up at will, and must not take the place of denials that are somebody's. There each
+ * address has a share, and each principal among those who have shown it.
  */
 export class Denials {
   readonly #parts: DenialsParts;
@@ -44,11 +52,17 @@ export class Denials {
   readonly #known = new DenialRoom({
     recordsMax: LIMITS.denialRecordsMax,
     recordsPerMinute: LIMITS.denialRecordsPerMinute,
+    shareMax: LIMITS.denialRecordsEachMax,
+    sharePerMinute: LIMITS.denialRecordsEachPerMinute,
+    shareOf: ({ principalKind, principal }) => `${principalKind} ${principal}`,
     foldedDetail: 'more denials than are recorded one by one',
   });
   readonly #strangers = new DenialRoom({
     recordsMax: LIMITS.strangerDenialRecordsMax,
     recordsPerMinute: LIMITS.strangerDenialRecordsPerMinute,
+    shareMax: LIMITS.strangerDenialRecordsEachMax,
+    sharePerMinute: LIMITS.strangerDenialRecordsEachPerMinute,
+    shareOf: ({ address }) => addressGroup(address),
     foldedDetail: 'more denials of strangers than are recorded one by one',
   });
   readonly #rooms = [this.#known, this.#strangers];
@@ -62,9 +76,9 @@ export class Denials {
     this.#filledMs = parts.clock.monotonicMs();
   }
 
-  note({ principal, action, resource, code, detail }: Denial): void {
+  note({ principal, action, resource, code, detail, proved }: Denial): void {
     const { kind, address, session = '' } = principal;
-    const room = this.#parts.access.knows(principal) ? this.#known : this.#strangers;
+    const room = proved ? this.#known : this.#strangers;
     room.note({
       ...this.#record(action, code),
       principalKind: kind,
@@ -81,7 +95,8 @@ export class Denials {
     this.#fill();
     const rooms = this.#rooms.filter(({ isDue }) => isDue);
     if (this.#sending !== null || rooms.length === 0) return;
-    await this.#send(rooms, deadlineMs);
+    const taken = rooms.map((room) => ({ room, batch: room.take() }));
+    await this.#send(taken, deadlineMs);
   }
 
   /** The last of it, also what could not be named yet: it would be lost. Waits for LIMITS.denialStopMs at most. Never rejects. */
@@ -95,19 +110,19 @@ export class Denials {
     await this.#sending;
     this.#fill();
     const rooms = this.#rooms.filter(({ isEmpty }) => !isEmpty);
-    if (rooms.length > 0) await this.#send(rooms, deadlineMs);
+    const taken = rooms.map((room) => ({ room, batch: room.takeAll() }));
+    if (taken.length > 0) await this.#send(taken, deadlineMs);
   }
 
   /** Never rejects. */
-  #send(rooms: readonly DenialRoom[], deadlineMs: number): Promise<void> {
-    this.#sending = this.#write(rooms, deadlineMs).finally(() => {
+  #send(taken: readonly Taken[], deadlineMs: number): Promise<void> {
+    this.#sending = this.#write(taken, deadlineMs).finally(() => {
       this.#sending = null;
     });
     return this.#sending;
   }
 
-  async #write(rooms: readonly DenialRoom[], deadlineMs: number): Promise<void> {
-    const taken = rooms.map((room) => ({ room, batch: room.take() }));
+  async #write(taken: readonly Taken[], deadlineMs: number): Promise<void> {
     try {
       const records = taken.flatMap(({ room, batch }) => this.#recordsOf(batch, room.foldedDetail));
       await this.#submit(records, deadlineMs);
@@ -129,7 +144,11 @@ export class Denials {
     throw failure;
   }
 
-  #recordsOf({ named, folded }: DenialBatch, detail: string): readonly AuditRecord[] {
+  #recordsOf({ portions, folded }: DenialBatch, detail: string): readonly AuditRecord[] {
+    const named = [...portions.values()].flatMap(({ records, rest }) => [
+      ...records,
+      ...(rest ? [rest] : []),
+    ]);
     if (folded === 0) return named;
     return [...named, { ...this.#record('access.denied', 'PERMISSION_DENIED'), count: folded, detail }];
   }

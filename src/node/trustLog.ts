@@ -71,6 +71,8 @@ export class TrustLog {
     const { code, field = '' } = error;
     const principal = { kind: nodeId === '' ? '' : 'node', name: nodeId, address: '' };
     const resource = Buffer.from(nodeId, 'utf8');
-    this.#parts.note({ principal, action, resource, code, detail: field });
+    // A member that is fenced has shown its certificate.
+    const proved = nodeId !== '';
+    this.#parts.note({ principal, proved, action, resource, code, detail: field });
   }
 }

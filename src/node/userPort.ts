@@ -20,7 +20,9 @@ import type { Passwords, ShownPassword } from './passwords.ts';
 import type { Submission, Submit } from './submit.ts';
 
 /** What a password is shown for, as it is recorded when it is wrong. */
-type ShownFor = Pick<Denial, 'principal' | 'action' | 'resource'>;
+type ShownFor = Pick<Denial, 'principal' | 'proved' | 'action' | 'resource'>;
+
+const NOTHING = Buffer.alloc(0);
 
 export interface UserPortParts {
   readonly store: Store;
@@ -44,8 +46,13 @@ export class NodeUserPort implements UserPort {
     const { address } = principal;
     const shown = { name, password, address };
     const stranger = { kind: 'user', name, address };
-    const deed = { principal: stranger, action: 'access.login', resource: Buffer.alloc(0) } as const;
-    const { user, rehashed } = await this.#verified(shown, { deed, deadlineMs });
+    const shownFor = {
+      principal: stranger,
+      proved: false,
+      action: 'access.login',
+      resource: NOTHING,
+    } as const;
+    const { user, rehashed } = await this.#verified(shown, { shownFor, deadlineMs });
     const { token, expiresMs, generation, session } = await sessions.create({
       user: user.name,
       generation: user.generation,
@@ -64,8 +71,9 @@ export class NodeUserPort implements UserPort {
     requireUser(principal);
     const { name, address } = principal;
     const { oldPassword: password, newPassword } = request;
-    const deed = { principal, action: 'user.set-password', resource: Buffer.from(name) } as const;
-    const { user } = await this.#verified({ name, address, password }, { deed, deadlineMs });
+    const resource = Buffer.from(name);
+    const shownFor = { principal, proved: true, action: 'user.set-password', resource } as const;
+    const { user } = await this.#verified({ name, address, password }, { shownFor, deadlineMs });
     const passwordHash = await this.#parts.passwords.hash(newPassword);
     const setPassword = { name, passwordHash, shownGeneration: user.generation };
     await this.#command({ principal, setPassword }, deadlineMs);
@@ -108,14 +116,14 @@ export class NodeUserPort implements UserPort {
   /** The one place where a password is refused. */
   async #verified(
     shown: ShownPassword,
-    { deed, deadlineMs }: { readonly deed: ShownFor; readonly deadlineMs: number },
+    { shownFor, deadlineMs }: { readonly shownFor: ShownFor; readonly deadlineMs: number },
   ): ReturnType<Passwords['verify']> {
     const { passwords, denials } = this.#parts;
     try {
       return await passwords.verify(shown, deadlineMs);
     } catch (thrown) {
       const { code } = toHoldfastError(thrown);
-      if (DENIALS.has(code)) denials.note({ ...deed, code, detail: '' });
+      if (DENIALS.has(code)) denials.note({ ...shownFor, code, detail: '' });
       throw thrown;
     }
   }

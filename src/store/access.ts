@@ -40,7 +40,7 @@ interface KeptToken {
 /** What others than apply may see of it. */
 export type AccessView = Pick<
   Access,
-  'asker' | 'knows' | 'requireToken' | 'token' | 'tokens' | 'policies' | 'explain'
+  'asker' | 'requireToken' | 'token' | 'tokens' | 'policies' | 'explain'
 > & { readonly users: UsersView };
 
 /** What is new about a use of a token from a host. */
@@ -109,21 +109,6 @@ export class Access {
         return { kind, user: name, rights: this.#rightsOf(this.users.requireSession(principal).roles) };
       default:
         throw new HoldfastError('PERMISSION_DENIED', 'this kind of principal is not known');
-    }
-  }
-
-  /** Whether there is such a principal, be he let in or not. A client and a node have shown who they are. */
-  knows({ kind, name }: Pick<Principal, 'kind' | 'name'>): boolean {
-    switch (kind) {
-      case 'client':
-      case 'node':
-        return true;
-      case 'token':
-        return this.#tokens.has(name);
-      case 'user':
-        return this.users.get(name) !== null;
-      default:
-        return false;
     }
   }
 

@@ -1,4 +1,5 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAccessToken } from '../../src/access/accessToken.ts';
 import { decide } from '../../src/access/policy/decide.ts';
@@ -18,7 +19,7 @@ const made = createAccessToken(new SeededRandom(1));
 const principal: Principal = { kind: 'token', name: made.id, address: '' };
 const caller = { principal, deadlineMs: 7 };
 const SHOWN = { address: '10.0.0.1:9', deadlineMs: 7 };
-const DEED = { action: 'kv.compact', name: 'x', detail: '' } as const;
+const ATTEMPT = { action: 'kv.compact', name: 'x', detail: '' } as const;
 const COMPACT = { kind: 'compact', revision: 1 } as const;
 
 let access: Access;
@@ -71,7 +72,7 @@ function create(role: string, ttlMs = 0): void {
   access.createToken({ id, secretHash, description: '', roles: [role], ttlMs }, BY_ADMIN);
 }
 
-const compacts = () => authorisation.require(caller, DEED, (asker) => decide(asker, COMPACT));
+const compacts = () => authorisation.require(caller, ATTEMPT, (asker) => decide(asker, COMPACT));
 
 describe('a token', () => {
   it('that is known here is taken at once', async () => {
@@ -131,6 +132,28 @@ describe('a token', () => {
     expect(noted.map(({ principal: { name, address } }) => [name, address])).toEqual(
       [other.slice(4, 20), 'unreadable', 'unreadable', 'unreadable'].map((name) => [name, SHOWN.address]),
     );
+  });
+});
+
+describe('a principal is proved', () => {
+  const shownBy = async (text: string): Promise<boolean | undefined> => {
+    await expect(authorisation.holderOf(text, SHOWN)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    return noted.at(-1)?.proved;
+  };
+
+  it('by the secret of his token, be it past its time, and not by its id', async () => {
+    create('viewer', 50);
+    nowMs = 150;
+    const secret = createAccessToken(new SeededRandom(2)).text.slice(21, 64);
+    const body = `hft_${made.id}_${secret}`;
+    const wrong = `${body}_${crc32(body).toString(16).padStart(8, '0')}`;
+    expect([await shownBy(made.text), await shownBy(wrong)]).toEqual([true, false]);
+    expect(noted.map(({ principal: { name } }) => name)).toEqual([made.id, made.id]);
+  });
+
+  it('not by a session that is over', async () => {
+    session = { user: 'ada', generation: 3, session: '00000000000000b1', expiresMs: 9 };
+    expect([await shownBy('a.b.c'), noted[0]?.principal.name]).toEqual([false, 'ada']);
   });
 });
 
@@ -194,7 +217,7 @@ describe('a command', () => {
     expect(deadlines).toEqual([7]);
     const resource = Buffer.from('x');
     expect(noted).toEqual([
-      { principal, action: 'kv.compact', resource, code: 'PERMISSION_DENIED', detail: '' },
+      { principal, action: 'kv.compact', resource, code: 'PERMISSION_DENIED', detail: '', proved: true },
     ]);
   });
 
@@ -211,7 +234,7 @@ describe('a command', () => {
     judge.mockImplementationOnce(() => {
       throw overloaded;
     });
-    await expect(authorisation.require(caller, DEED, judge)).rejects.toBe(overloaded);
+    await expect(authorisation.require(caller, ATTEMPT, judge)).rejects.toBe(overloaded);
     expect(noted).toEqual([]);
   });
 

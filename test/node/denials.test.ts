@@ -15,6 +15,7 @@ const DENIAL: Denial = {
   resource: Buffer.from('secrets/x'),
   code: 'PERMISSION_DENIED',
   detail: '',
+  proved: true,
 };
 const about = (name: string): Denial => ({ ...DENIAL, resource: Buffer.from(name) });
 /** By who shows a token that he made up. */
@@ -23,7 +24,20 @@ const strange = (name: string): Denial => ({
   principal: { ...DENIAL.principal, name },
   action: 'access.denied',
   code: 'UNAUTHENTICATED',
+  proved: false,
 });
+/** Of somebody else who is known. */
+const byOther = (name: string): Denial => ({
+  ...about(name),
+  principal: { ...DENIAL.principal, name: 'b2' },
+});
+const records = () => sent.flatMap(({ noteAudit }) => noteAudit?.records ?? []);
+const resourcesOf = (who: string) =>
+  records()
+    .filter(({ principal }) => principal === who)
+    .map(({ resource }) => String(resource));
+const countOf = (all: readonly { readonly count: number }[]) =>
+  all.reduce((sum, { count }) => sum + count, 0);
 
 let clock: ManualClock;
 let denials: Denials;
@@ -47,7 +61,6 @@ beforeEach(() => {
   };
   denials = new Denials({
     submit: { submit },
-    access: { knows: ({ name }) => name === 'a1' },
     clock,
     nodeId: '00000000000000aa',
     logger,
@@ -77,19 +90,38 @@ it('like ones go together, with a count, whatever connection they came on', asyn
   expect(sent[0]?.principal).toEqual({ kind: 'node', name: '00000000000000aa', address: '' });
 });
 
+/** Until nothing more is written of him at this time. */
+async function exhaust(): Promise<void> {
+  for (let before = -1; before < sent.length; ) {
+    before = sent.length;
+    for (let i = 0; i < LIMITS.denialRecordsMax; i += 1) denials.note(about(`${before} ${i}`));
+    await flush();
+  }
+}
+
 it('a flood leaves so many records and one that counts the rest, and more only with time', async () => {
   for (let i = 0; i < 10_000; i += 1) denials.note(about(`n${i}`));
   await flush();
   const first = sent[0]?.noteAudit?.records ?? [];
-  expect(first).toHaveLength(LIMITS.denialRecordsMax + 1);
-  expect(first.at(-1)).toMatchObject({ action: 'access.denied', count: 10_000 - LIMITS.denialRecordsMax });
-  for (let i = 0; i < 1_000; i += 1) denials.note(about(`n${i}`));
-  await flush();
-  expect(sent).toHaveLength(1);
+  const { denialRecordsEachMax: most } = LIMITS;
+  expect(first).toHaveLength(most + 1);
+  expect(first.at(-1)).toMatchObject({
+    action: 'access.denied',
+    principalKind: 'token',
+    principal: 'a1',
+    address: '10.0.0.1:5',
+    count: 10_000 - most,
+    detail: 'more denials than are recorded one by one',
+  });
+  await exhaust();
+  // Half of all is kept for others.
+  expect(records()).toHaveLength(LIMITS.denialRecordsMax / 2);
+  sent = [];
   clock.advance(2_000);
+  for (let i = 0; i < 900; i += 1) denials.note(about(`n${i}`));
   await flush();
   // Two more in two seconds.
-  expect(sent[1]?.noteAudit?.records.map(({ count }) => count)).toEqual([1, 1, 998]);
+  expect(records().map(({ count }) => count)).toEqual([1, 899 + LIMITS.denialRecordsMax]);
 });
 
 it('what cannot be written stays, and is written once it can', async () => {
@@ -112,44 +144,97 @@ it('a name that is made up is cut to a length that can be recorded', async () =>
 });
 
 it('a single one is named, also when the budget has just one left', async () => {
-  for (let i = 0; i < LIMITS.denialRecordsMax; i += 1) denials.note(about(`n${i}`));
+  await exhaust();
+  clock.advance(1_000);
   await flush();
+  sent = [];
   clock.advance(1_000);
   denials.note(DENIAL);
   await flush();
-  expect(sent[1]?.noteAudit?.records).toMatchObject([{ principalKind: 'token', principal: 'a1', count: 1 }]);
+  expect(records()).toMatchObject([{ principalKind: 'token', principal: 'a1', action: 'kv.read', count: 1 }]);
 });
 
 it('a flood of strangers takes no place of who is known', async () => {
-  const known: string[] = [];
   for (let second = 0; second < 300; second += 1) {
     for (let i = 0; i < 1_000; i += 1) denials.note(strange(`${second} ${i}`));
     denials.note(about(`n${second}`));
     await flush();
     clock.advance(1_000);
   }
-  const records = sent.flatMap(({ noteAudit }) => noteAudit?.records ?? []);
-  for (const { principal, resource } of records) if (principal === 'a1') known.push(String(resource));
-  expect(known).toEqual(Array.from({ length: 300 }, (_, second) => `n${second}`));
-  const strangers = records.filter(({ principal }) => principal !== 'a1');
-  const named = strangers.filter(({ principal }) => principal !== '').length;
+  expect(resourcesOf('a1')).toEqual(Array.from({ length: 300 }, (_, second) => `n${second}`));
+  const strangers = records().filter(({ principal }) => principal !== 'a1');
   const { strangerDenialRecordsMax: most, strangerDenialRecordsPerMinute: perMinute } = LIMITS;
-  expect(named).toBeGreaterThan(most);
-  expect(named).toBeLessThanOrEqual(most + 5 * perMinute);
-  expect(strangers.at(-1)?.detail).toBe('more denials of strangers than are recorded one by one');
+  expect(strangers.length).toBeGreaterThan(5 * perMinute);
+  expect(strangers.length).toBeLessThanOrEqual(most + 5 * perMinute);
+  expect(strangers.at(-1)).toMatchObject({
+    principal: '',
+    address: '10.0.0.1:5',
+    detail: 'more denials of strangers than are recorded one by one',
+  });
   for (const { noteAudit } of sent) expect(checkNotes(noteAudit?.records ?? [])).toBeNull();
 });
 
-it('a denial that has to wait is not counted with others because a stranger may be named', async () => {
-  for (let i = 0; i < LIMITS.denialRecordsMax; i += 1) denials.note(about(`n${i}`));
+it('one who is known takes no place of another, however much he is denied', async () => {
+  for (let second = 0; second < 300; second += 1) {
+    for (let i = 0; i < 1_000; i += 1) denials.note(about(`${second} ${i}`));
+    if (second % 10 === 0) denials.note(byOther(`n${second}`));
+    await flush();
+    clock.advance(1_000);
+  }
+  expect(resourcesOf('b2')).toEqual(Array.from({ length: 30 }, (_, at) => `n${at * 10}`));
+  expect(countOf(records().filter(({ principal }) => principal === 'a1'))).toBeGreaterThan(290_000);
+  for (const { noteAudit } of sent) expect(checkNotes(noteAudit?.records ?? [])).toBeNull();
+});
+
+it('a share that another one needs is given back to him, and what had it is counted', async () => {
+  const by = (name: string, what: string): Denial => ({
+    ...about(what),
+    principal: { ...DENIAL.principal, name },
+  });
+  for (let who = 0; who < 50; who += 1) for (let i = 0; i < 40; i += 1) denials.note(by(`p${who}`, `n${i}`));
+  denials.note(byOther('late'));
   await flush();
+  expect(resourcesOf('b2')).toEqual(['late']);
+  expect(new Set(records().map(({ principal }) => principal)).size).toBe(51);
+  expect(records().length).toBeLessThanOrEqual(LIMITS.denialRecordsMax);
+  expect(countOf(records())).toBe(50 * 40 + 1);
+});
+
+it('one address takes no place of another among strangers, whatever names it makes up', async () => {
+  const from = (address: string, name: string): Denial => {
+    const { principal, ...rest } = strange(name);
+    return { ...rest, principal: { ...principal, address } };
+  };
+  for (let i = 0; i < 1_000; i += 1) denials.note(from(`2001:db8::${i.toString(16)}:5000`, `t${i}`));
+  denials.note(from('2001:db8:0:1::1:5000', 'ada'));
+  await flush();
+  expect(records()).toMatchObject([
+    ...Array.from({ length: LIMITS.strangerDenialRecordsEachMax }, (_, at) => ({ principal: `t${at}` })),
+    { principal: '', action: 'access.denied', address: '2001:db8::5:5000' },
+    { principal: 'ada', address: '2001:db8:0:1::1:5000' },
+  ]);
+  expect(countOf(records())).toBe(1_001);
+});
+
+it('a name that is known is a stranger until it was proved', async () => {
+  for (let i = 0; i < 1_000; i += 1) denials.note({ ...about(`n${i}`), proved: false });
+  denials.note(DENIAL);
+  await flush();
+  expect(resourcesOf('a1').at(0)).toBe('secrets/x');
+});
+
+it('a denial that has to wait is not counted with others because a stranger may be named', async () => {
+  await exhaust();
+  clock.advance(1_000);
+  await flush();
+  sent = [];
   clock.advance(500);
   denials.note(about('late'));
   denials.note(strange('made-up'));
   await flush();
   clock.advance(500);
   await flush();
-  expect(counts().slice(1)).toEqual([[['secrets/x', 1]], [['late', 1]]]);
+  expect(counts()).toEqual([[['secrets/x', 1]], [['late', 1]]]);
 });
 
 it('the largest batch fits into a note', async () => {
@@ -199,17 +284,17 @@ describe('a stop', () => {
   };
 
   it('writes what is left, named as far as may be, and counts the rest', async () => {
-    for (let i = 0; i < LIMITS.denialRecordsMax; i += 1) denials.note(about(`n${i}`));
-    await flush();
+    await exhaust();
+    sent = [];
     denials.note(about('last'));
     denials.note(strange('made-up'));
     await denials.stop();
-    expect(sent[1]?.noteAudit?.records).toMatchObject([
-      { principal: '', count: 1 },
+    expect(records()).toMatchObject([
+      { principal: '', count: 1 + LIMITS.denialRecordsMax },
       { principal: 'made-up', count: 1 },
     ]);
     await denials.stop();
-    expect(sent).toHaveLength(2);
+    expect(sent).toHaveLength(1);
     expect(scheduler.timers).toEqual([]);
   });
 

@@ -34,6 +34,7 @@ it('what is refused to strangers is one line a minute for each kind, however oft
     resource: Buffer.alloc(0),
     code: 'CONTROL_KEY_MISMATCH',
     detail: '',
+    proved: false,
   });
 });
 
@@ -48,7 +49,14 @@ it('a member that is fenced is noted by its id, with the code and the field', ()
   const principal = { kind: 'node', name: nodeId, address: '' };
   const resource = Buffer.from(nodeId);
   expect(noted).toEqual([
-    { principal, action: 'member.fenced', resource, code: 'JWT_SECRET_MISMATCH', detail: 'jwt_secret' },
+    {
+      principal,
+      action: 'member.fenced',
+      resource,
+      code: 'JWT_SECRET_MISMATCH',
+      detail: 'jwt_secret',
+      proved: true,
+    },
   ]);
 });
 

@@ -38,7 +38,7 @@ it('a login with a wrong password is a login that was denied', async () => {
   const principal = { kind: 'user', name: 'ada', address: '10.0.0.1:5' };
   const resource = Buffer.alloc(0);
   expect(noted).toEqual([
-    { principal, action: 'access.login', resource, code: 'UNAUTHENTICATED', detail: '' },
+    { principal, action: 'access.login', resource, code: 'UNAUTHENTICATED', detail: '', proved: false },
   ]);
 });
 
@@ -46,7 +46,14 @@ it('a wrong present password is a change of it that was denied', async () => {
   await expect(change()).rejects.toBe(WRONG);
   const resource = Buffer.from('ada');
   expect(noted).toEqual([
-    { principal: ADA, action: 'user.set-password', resource, code: 'UNAUTHENTICATED', detail: '' },
+    {
+      principal: ADA,
+      action: 'user.set-password',
+      resource,
+      code: 'UNAUTHENTICATED',
+      detail: '',
+      proved: true,
+    },
   ]);
 });
 

@@ -43,26 +43,6 @@ const write = (key: string, by: Principal) => apply({ transaction: transaction(p
 const codes = (...outcomes: readonly (Outcome | undefined)[]) =>
   outcomes.map((outcome) => outcome && codeOf(outcome));
 
-it('it is known whom there is, whatever he may do', () => {
-  create();
-  const passwordHash = '$scrypt$1';
-  apply({ createUser: { name: 'ada', passwordHash, roles: ['viewer'] } });
-  const principals = [
-    `token ${ID}`,
-    'token made-up',
-    'user ada',
-    'user constructor',
-    'client x',
-    'node x',
-    ' ',
-  ];
-  const knows = (text: string) => {
-    const [kind = '', name = ''] = text.split(' ');
-    return rig.store.access.knows({ kind, name });
-  };
-  expect(principals.map(knows)).toEqual([true, false, true, false, true, true, false]);
-});
-
 describe('the uses of a token', () => {
   const use = (address: string, by: Principal = NODE) =>
     codes(apply({ noteTokenUse: { id: ID, address } }, by))[0];
