@@ -1,10 +1,10 @@
+import { LIMITS } from '../base/limits.ts';
+
 interface Asking {
   readonly call: object;
   readonly bytesMax: number;
   readonly grant: () => void;
 }
-
-const GRANTED_KEPT_MAX = 256;
 
 /**
  * Bounds what is read for one session and has not gone out: a request of a few bytes may ask for a page of
@@ -85,7 +85,7 @@ export class AnswerRoom {
 
   /** Those that have been granted go, many at a time. */
   #trim(): void {
-    if (this.#head < GRANTED_KEPT_MAX) return;
+    if (this.#head < LIMITS.sessionGrantedKeptMax) return;
     this.#asking = this.#asking.slice(this.#head);
     this.#head = 0;
   }

@@ -34,9 +34,6 @@ export type HolderOf = (
 /** RFC 6750, section 2.1. What is longer is not looked at. */
 const BEARER = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i;
 
-/** More distinct certificates than this at one time cost a parse each, nothing else. */
-const IDENTITIES_CACHED_MAX = 1_024;
-
 type ShownCertificate = Pick<PeerCertificate, 'raw' | 'fingerprint256'>;
 
 interface Identified {
@@ -152,7 +149,7 @@ export class Callers {
       identity: this.#read(certificate.raw),
       endMs: Date.parse(new X509Certificate(certificate.raw).validTo),
     };
-    if (this.#identities.size >= IDENTITIES_CACHED_MAX) this.#identities.clear();
+    if (this.#identities.size >= LIMITS.apiCertificatesCachedMax) this.#identities.clear();
     this.#identities.set(certificate.fingerprint256, identified);
     return identified;
   }

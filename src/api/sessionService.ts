@@ -19,7 +19,6 @@ import type { Caller } from './ports.ts';
 import { apiFailure, callerError, grpcStatus } from './status.ts';
 import { deadlineExceeded, type HandlerContext } from './unary.ts';
 
-const FRAME_BYTES_MAX = 1_048_576;
 const SWEEP_INTERVAL_MS = 100;
 /** For a call that was answered already: nothing need be read for it. Made anew, since a promise keeps who awaits it. */
 const never = (): Promise<void> => new Promise(() => undefined);
@@ -165,7 +164,7 @@ class Session {
     this.#answers.push(answer);
     this.#answersBytes += bytes;
     this.#room.occupy(bytes);
-    if (this.#answersBytes >= FRAME_BYTES_MAX) {
+    if (this.#answersBytes >= LIMITS.sessionAnswerFrameBytes) {
       this.#flush();
     } else if (!this.#flushScheduled) {
       this.#flushScheduled = true;

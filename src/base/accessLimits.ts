@@ -1,3 +1,5 @@
+import { assert } from './assert.ts';
+
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
@@ -144,3 +146,16 @@ export const ACCESS_LIMITS = {
   passwordsAtOnceMax: 2,
   passwordsWaitingMax: 32,
 } as const;
+
+// Of those who are known and of strangers; and of either a record that counts the rest.
+assert(
+  ACCESS_LIMITS.denialRecordsMax + ACCESS_LIMITS.strangerDenialRecordsMax + 2 <= ACCESS_LIMITS.auditNotesMax,
+  'all denials that wait fit into a note',
+);
+assert(
+  ACCESS_LIMITS.denialRecordsEachMax * 2 < ACCESS_LIMITS.denialRecordsMax &&
+    ACCESS_LIMITS.denialRecordsEachPerMinute * 2 < ACCESS_LIMITS.denialRecordsPerMinute &&
+    ACCESS_LIMITS.strangerDenialRecordsEachMax * 2 < ACCESS_LIMITS.strangerDenialRecordsMax &&
+    ACCESS_LIMITS.strangerDenialRecordsEachPerMinute * 2 < ACCESS_LIMITS.strangerDenialRecordsPerMinute,
+  'denials of two askers leave room for those of others',
+);

@@ -58,6 +58,11 @@ export const LIMITS = {
   sessionInFlightMax: 4_096,
   sessionInFlightBytesMax: 16 * MiB,
   sessionUnsentBytesMax: 16 * MiB,
+  /** A frame of calls is cut here, so that a large call does not hold up what comes after it for long; one of answers goes out. */
+  sessionCallFrameBytes: 512 * KiB,
+  sessionAnswerFrameBytes: 1 * MiB,
+  /** Answers that have been granted room and are kept in the queue until they go together. */
+  sessionGrantedKeptMax: 256,
   waitingAnswerBytesMax: 512 * MiB,
 
   // replication
@@ -98,6 +103,8 @@ export const LIMITS = {
   stateGatherBytes: 1 * MiB,
   valueCacheBytesMax: 64 * MiB,
   unflushedBytesMax: 128 * MiB,
+  /** What is done with rows that are read together holds up everything else. */
+  statePortionRows: 32,
   watchScanEventsMax: 2_000,
   watchDeliveryBytes: 1 * MiB,
   joinTokenKeptMs: 86_400_000,
@@ -178,6 +185,8 @@ export const LIMITS = {
   snapshotBytesMax: 64 * GiB,
   apiStreamsMax: 1_000,
   apiConnectionsMax: 4_096,
+  /** Certificates that are known parsed: more distinct ones at one time cost a parse each, nothing else. */
+  apiCertificatesCachedMax: 1_024,
   /** Connections whose TLS handshake is not finished, and for how long. */
   apiHandshakesMax: 128,
   apiHandshakeWithinMs: 5_000,
@@ -228,6 +237,8 @@ export const LIMITS = {
   authorityTickMs: 500,
   csrBytesMax: 16 * KiB,
   joinTokenAddressesMax: 8,
+  /** Of members, in a token that the cluster makes: enough to tell the joiner where to go. */
+  joinTokenAddressesTold: 3,
   joinsInFlightMax: 16,
   joinRedirectsMax: 8,
   joinRetryDelayMs: 250,
@@ -342,6 +353,10 @@ assert(
     LIMITS.joinTokenTextBytesMax,
   'all addresses of a join token fit into it',
 );
+assert(
+  LIMITS.joinTokenAddressesTold <= LIMITS.joinTokenAddressesMax,
+  'a join token that the cluster makes is one that it takes',
+);
 // What a node listens on and advertises for either port, and the three names of loopback.
 assert(
   LIMITS.certificateNamesAddedMax + 4 + 3 <= LIMITS.certificateNamesMax,
@@ -364,18 +379,6 @@ assert(
 assert(
   LIMITS.pageBytesMax <= LIMITS.sessionUnsentBytesMax && LIMITS.pageBytesMax <= LIMITS.waitingAnswerBytesMax,
   'a largest answer has room',
-);
-// Of those who are known and of strangers; and of either a record that counts the rest.
-assert(
-  LIMITS.denialRecordsMax + LIMITS.strangerDenialRecordsMax + 2 <= LIMITS.auditNotesMax,
-  'all denials that wait fit into a note',
-);
-assert(
-  LIMITS.denialRecordsEachMax * 2 < LIMITS.denialRecordsMax &&
-    LIMITS.denialRecordsEachPerMinute * 2 < LIMITS.denialRecordsPerMinute &&
-    LIMITS.strangerDenialRecordsEachMax * 2 < LIMITS.strangerDenialRecordsMax &&
-    LIMITS.strangerDenialRecordsEachPerMinute * 2 < LIMITS.strangerDenialRecordsPerMinute,
-  'denials of two askers leave room for those of others',
 );
 assert(LIMITS.historyRevisionsKept < LIMITS.historyRevisionsMax, 'history bounds are ordered');
 assert(LIMITS.valueBytesMax < LIMITS.watchBufferBytesMax, 'one largest event fits into a watch buffer');

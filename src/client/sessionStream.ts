@@ -7,8 +7,6 @@ import { type Call, kvService, type SessionRequest, type SessionResponse } from 
 import { type AttemptFailure, failureOfAnswer, failureOfStatus } from './failure.ts';
 import { answerResponse, type Outgoing, sessionCall } from './outgoing.ts';
 
-/** A frame is cut here, so that a large call does not hold up what comes after it for long. */
-const FRAME_BYTES_MAX = 524_288;
 const CALL_OVERHEAD_BYTES = 64;
 
 /** Where the outcome of an attempt goes. */
@@ -115,7 +113,7 @@ export class SessionStream {
     while (this.#queueHead < this.#queue.length && this.#inFlight.size < LIMITS.sessionInFlightMax) {
       const { outgoing, attemptId } = this.#queue[this.#queueHead] as Queued;
       if (outgoing.attemptId === attemptId && outgoing.state === 'attempt') {
-        if (calls.length > 0 && bytes + outgoing.bytes > FRAME_BYTES_MAX) break;
+        if (calls.length > 0 && bytes + outgoing.bytes > LIMITS.sessionCallFrameBytes) break;
         bytes += outgoing.bytes + CALL_OVERHEAD_BYTES;
         outgoing.sent = true;
         this.#inFlight.set(attemptId, outgoing);

@@ -68,8 +68,6 @@ export interface ClusterPortParts {
 
 const NOT_SCRUBBED = { finishedMs: 0, durationMs: 0, rows: 0, logSegments: 0, bytes: 0 };
 
-/** A token tells the joiner where to go: this many addresses are enough. */
-const TOKEN_ADDRESSES_MAX = 3;
 const KEY_CHANGE_ID_BYTES = 8;
 
 export class NodeClusterPort implements ClusterPort {
@@ -150,7 +148,7 @@ export class NodeClusterPort implements ClusterPort {
     const authority = present(store.authority, 'cluster authority');
     // The leader first: joins end there.
     const members = store.members.toSorted((left, right) => rank(left.nodeId) - rank(right.nodeId));
-    const addresses = members.slice(0, TOKEN_ADDRESSES_MAX).map((member) => member.peerAddress);
+    const addresses = members.slice(0, LIMITS.joinTokenAddressesTold).map((member) => member.peerAddress);
     const token = createJoinToken({ random, spkiHash: spkiHash(authority.certificate), addresses });
     await this.#command(caller, {
       principal: caller.principal,

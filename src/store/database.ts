@@ -1,6 +1,7 @@
 import { Level } from 'level';
 import { assert } from '../base/assert.ts';
 import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { assertFilesWhole } from './leveldb/wholeFiles.ts';
 
 export interface DatabaseRow {
@@ -50,8 +51,6 @@ export type OpenDatabase = (options: {
 /** What becomes of a state that is damaged. */
 export const REBUILT_HINT = 'Start the node again: it takes a whole state from the leader.';
 
-/** What is done with a portion holds up everything else. */
-const PORTION_ROWS = 32;
 /** What LevelDB reads ahead for an iterator. */
 const READ_AHEAD_BYTES = 1024 * 1024;
 
@@ -131,7 +130,7 @@ function levelSnapshot(database: Level<Buffer, Buffer>): DatabaseSnapshot {
       const iterator = database.iterator(options);
       try {
         for (;;) {
-          const portion = await iterator.nextv(PORTION_ROWS);
+          const portion = await iterator.nextv(LIMITS.statePortionRows);
           if (portion.length === 0) return;
           yield portion.map(([key, envelope]) => ({ key, envelope }));
         }

@@ -1,5 +1,6 @@
 import { present } from '../../src/base/assert.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import type { Database, DatabaseBatch, DatabaseRow, DatabaseSnapshot } from '../../src/store/database.ts';
 import type { Generations } from '../../src/store/stateFolder.ts';
 import type { DiskDriver } from './virtualDisk.ts';
@@ -7,7 +8,7 @@ import type { DiskDriver } from './virtualDisk.ts';
 type Rows = Map<string, Buffer>;
 
 /** Small, so that a pull or an install is interrupted in the middle. */
-const PORTION_ROWS = 32;
+const PORTION_ROWS = LIMITS.statePortionRows;
 
 /**
  * Databases as LevelDB promises them: a synced batch is there wholly or not at all, whatever interrupts it. Also keeps

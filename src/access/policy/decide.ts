@@ -16,13 +16,15 @@ export interface Asker {
 }
 
 /**
- * `names`: by the names that it touches. `anyone`: it does nothing to others. `nodes`: what only nodes do for themselves.
- * `users`: what only users do for themselves. `own`: that too, and who administers access does it to others.
+ * `anyone`: it does nothing to others. `nodes`: what only nodes do for themselves. `users`: what only users do for themselves.
+ * Else what the asker has to administer.
  */
-type Requirement = 'names' | 'anyone' | 'nodes' | 'users' | 'own' | Area;
+type Requirement = 'anyone' | 'nodes' | 'users' | Area;
 
-const REQUIREMENTS: Readonly<Record<CommandKind, Requirement>> = {
-  transaction: 'names',
+/** What is judged by the names or the user that it is about. */
+type JudgedByContent = 'transaction' | 'setPassword';
+
+const REQUIREMENTS: Readonly<Record<Exclude<CommandKind, JudgedByContent>, Requirement>> = {
   registerClient: 'anyone',
   closeClient: 'anyone',
   compact: 'cluster',
@@ -52,7 +54,6 @@ const REQUIREMENTS: Readonly<Record<CommandKind, Requirement>> = {
   noteTokenUse: 'nodes',
   createUser: 'access',
   deleteUser: 'access',
-  setPassword: 'own',
   setUserRoles: 'access',
   login: 'users',
   endSession: 'users',
@@ -65,19 +66,21 @@ const REQUIREMENTS: Readonly<Record<CommandKind, Requirement>> = {
  */
 export function decide(asker: Asker, body: CommandBody): Decision {
   const { kind, rights } = asker;
-  const requirement = REQUIREMENTS[body.kind];
-  if (requirement === 'nodes' || kind === 'node') {
-    if (requirement === 'nodes' && kind === 'node') return ALLOWED;
-    return denied(`a ${kind} may not ask for ${body.kind}`);
+  if (body.kind === 'transaction' || body.kind === 'setPassword') {
+    if (kind === 'node') return notFor(kind, body);
+    return body.kind === 'transaction'
+      ? decideTransaction(rights, body.transaction)
+      : decidePassword(asker, body.set);
   }
-  if (body.kind === 'setPassword') return decidePassword(asker, body.set);
+  const requirement = REQUIREMENTS[body.kind];
+  if (requirement === 'nodes') return kind === 'node' ? ALLOWED : notFor(kind, body);
+  if (kind === 'node') return notFor(kind, body);
   if (requirement === 'users') return kind === 'user' ? ALLOWED : denied(`a ${kind} has no session`);
-  if (requirement === 'anyone') return ALLOWED;
-  if (body.kind === 'transaction') return decideTransaction(rights, body.transaction);
-  return decideArea(
-    rights,
-    requirement === 'names' ? 'cluster' : requirement === 'own' ? 'access' : requirement,
-  );
+  return requirement === 'anyone' ? ALLOWED : decideArea(rights, requirement);
+}
+
+function notFor(asker: AskerKind, { kind }: CommandBody): Decision {
+  return denied(`a ${asker} may not ask for ${kind}`);
 }
 
 /** Nobody sets his own who does not know it: whoever has got hold of a session must not come to keep it. */

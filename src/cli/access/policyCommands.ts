@@ -31,8 +31,9 @@ function addFiles(policy: Command, invocation: Invocation): void {
         import('./policyFile.ts'),
         import('../offline/policyCheck.ts'),
       ]);
-      const { role } = readPolicyFile(file);
-      checkPolicyFile(readPolicyFile(file));
+      const wanted = readPolicyFile(file);
+      checkPolicyFile(wanted);
+      const { role } = wanted;
       outputOf(invocation, command).result({ role, valid: true }, [`${file}: a policy for role ${role}`]);
     });
   policy
