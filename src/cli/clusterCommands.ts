@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { toHoldfastError } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
-import type { NodeReport } from '../client/index.ts';
-import { auditSinkLine, statusFields } from './clusterFields.ts';
+import type { NodeReport, StatusResponse } from '../client/index.ts';
+import { auditSinkLine, isWithheld, statusFields } from './clusterFields.ts';
 import { type Invocation, outputOf, withClient } from './invocation.ts';
 import type { Output } from './output.ts';
 import { programVersion } from './version.ts';
@@ -38,6 +38,8 @@ interface NodeView {
   readonly warnings: readonly string[];
   readonly cluster: string | null;
   readonly auditSink: string | null;
+  /** Parts that are not told. */
+  readonly withheld: readonly string[];
 }
 
 function nodeView(node: NodeStatuses[number]): NodeView {
@@ -50,6 +52,7 @@ function nodeView(node: NodeStatuses[number]): NodeView {
       warnings: [`${node.endpoint}: ${message}`],
       cluster: null,
       auditSink: null,
+      withheld: [],
     };
   }
   const { endpoint, status } = node;
@@ -62,13 +65,20 @@ function nodeView(node: NodeStatuses[number]): NodeView {
       String(status.term),
       String(status.appliedIndex),
       String(status.revision),
-      String(status.keys),
+      isWithheld(status, 'cluster') ? '' : String(status.keys),
       status.digest.slice(0, 12),
     ],
     warnings: status.warnings.map((warning) => printable(`${status.name}: ${warning}`)),
-    cluster: `cluster ${status.clusterId}, encryption ${status.encryption}, control key ${status.controlKeyFingerprint.slice(0, 19)}…`,
+    cluster: clusterLine(status),
     auditSink: auditSinkLine(status),
+    withheld: status.withheld ?? [],
   };
+}
+
+function clusterLine(status: StatusResponse): string {
+  const { clusterId, encryption, controlKeyFingerprint } = status;
+  if (isWithheld(status, 'keys')) return `cluster ${clusterId}`;
+  return `cluster ${clusterId}, encryption ${encryption}, control key ${controlKeyFingerprint.slice(0, 19)}…`;
 }
 
 function showStatus(nodes: readonly NodeView[], output: Output): void {
@@ -88,4 +98,6 @@ function showStatus(nodes: readonly NodeView[], output: Output): void {
     );
   for (const warning of nodes.flatMap((node) => node.warnings))
     output.note(output.warn(`warning: ${warning}`));
+  const withheld = new Set(nodes.flatMap((node) => node.withheld));
+  if (withheld.size > 0) output.note(printable(`withheld is what takes admin: ${[...withheld].join(', ')}`));
 }

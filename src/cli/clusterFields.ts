@@ -19,8 +19,29 @@ export function tokenFields(token: JoinTokenStatus): object {
   return { id, role, created, expires: timeText(expiresMs), expired, usedBy, usedByName };
 }
 
-/** What a node says of itself, in JSON. */
+/** Whether a part of a status is left out, as the asker does not administer what it is about. */
+export function isWithheld({ withheld = [] }: StatusResponse, part: 'cluster' | 'keys' | 'audit'): boolean {
+  return withheld.includes(part);
+}
+
+/** What a node says of itself, in JSON. Null is what the asker is not told. */
 export function statusFields(status: StatusResponse): object {
+  return {
+    ...openFields(status),
+    ...(isWithheld(status, 'cluster') ? allNull(clusterOnlyFields(status)) : clusterOnlyFields(status)),
+    ...(isWithheld(status, 'keys') ? allNull(keysOnlyFields(status)) : keysOnlyFields(status)),
+    auditSink: auditSinkFields(status),
+    members: status.members.map(memberFields),
+    warnings: status.warnings.map(printable),
+    withheld: [...(status.withheld ?? [])],
+  };
+}
+
+function allNull(fields: object): object {
+  return Object.fromEntries(Object.keys(fields).map((name) => [name, null]));
+}
+
+function openFields(status: StatusResponse): object {
   return {
     name: status.name,
     nodeId: status.nodeId,
@@ -34,23 +55,30 @@ export function statusFields(status: StatusResponse): object {
     durableIndex: status.durableIndex,
     revision: status.revision,
     compactedRevision: status.compactedRevision,
-    keys: status.keys,
-    watches: status.watches,
-    digest: status.digest,
+    state: status.state ?? '',
+  };
+}
+
+function keysOnlyFields(status: StatusResponse): object {
+  return {
     encryption: status.encryption,
     controlKeyFingerprint: status.controlKeyFingerprint,
     jwtSecretFingerprint: status.jwtSecretFingerprint ?? '',
+  };
+}
+
+function clusterOnlyFields(status: StatusResponse): object {
+  return {
+    keys: status.keys,
+    watches: status.watches,
+    digest: status.digest,
     logTime: timeText(status.logTimeMs),
     wallTime: timeText(status.wallTimeMs),
     uptimeMs: status.uptimeMs,
-    state: status.state ?? '',
     disk: diskFields(status),
     scrub: scrubFields(status),
-    auditSink: auditSinkFields(status),
     log: logFields(status),
-    members: status.members.map(memberFields),
     fenced: (status.fenced ?? []).map(fencedFields),
-    warnings: status.warnings.map(printable),
   };
 }
 
@@ -77,7 +105,7 @@ function scrubFields({ scrub }: StatusResponse): object | null {
   return { finished: timeText(finishedMs), durationMs, rows, logSegments, bytes };
 }
 
-/** Null where none is set. */
+/** Null where none is set, and for who does not administer the audit. */
 function auditSinkFields({ auditSink }: StatusResponse): object | null {
   if (!auditSink) return null;
   const { kind, host, deliveredSequence, behind, lost, failingSinceMs, errorCode, error } = auditSink;

@@ -1,9 +1,10 @@
 import { HoldfastError } from '../base/errors.ts';
 import type { HoldfastClient, KeyChangeStatus, StatusResponse } from '../client/index.ts';
+import { isWithheld } from './clusterFields.ts';
 import type { Output } from './output.ts';
 import { timeText } from './value.ts';
 
-/** The change of keys as the leader knows it, or else whoever answers; null: there was none. */
+/** The change of keys as the leader knows it, or else whoever answers; null: there was none. @throws HoldfastError PERMISSION_DENIED */
 export async function currentKeyChange(client: HoldfastClient): Promise<KeyChangeStatus | null> {
   const statuses = await statusesOf(client);
   const [any] = statuses;
@@ -11,7 +12,7 @@ export async function currentKeyChange(client: HoldfastClient): Promise<KeyChang
   return (leaderOf(statuses) ?? any).keyChange ?? null;
 }
 
-/** For decisions: another node may not have heard of it yet. @throws HoldfastError UNAVAILABLE */
+/** For decisions: another node may not have heard of it yet. @throws HoldfastError UNAVAILABLE, PERMISSION_DENIED */
 export async function leadersKeyChange(client: HoldfastClient): Promise<KeyChangeStatus | null> {
   const leader = leaderOf(await statusesOf(client));
   if (leader === undefined) {
@@ -22,7 +23,11 @@ export async function leadersKeyChange(client: HoldfastClient): Promise<KeyChang
 
 async function statusesOf(client: HoldfastClient): Promise<readonly StatusResponse[]> {
   const reports = await client.cluster.statusOfAll();
-  return reports.flatMap((report) => ('status' in report ? [report.status] : []));
+  const statuses = reports.flatMap((report) => ('status' in report ? [report.status] : []));
+  if (!statuses.some((status) => isWithheld(status, 'keys'))) return statuses;
+  throw new HoldfastError('PERMISSION_DENIED', 'no role allows to see changes of keys', {
+    hint: 'that takes a role with admin: keys or cluster',
+  });
 }
 
 const leaderOf = (statuses: readonly StatusResponse[]): StatusResponse | undefined =>

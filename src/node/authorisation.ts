@@ -233,6 +233,11 @@ export class Authorisation {
     return this.#knownAsker(principal)?.rights.allowsValues({ start: '', end: '' }) ?? false;
   }
 
+  /** By the state as it is here, and denying nothing: for what is told to some, and left out for others. */
+  administers(principal: Principal, area: Area): boolean {
+    return this.#knownAsker(principal)?.rights.administers(area) ?? false;
+  }
+
   /** Null: nobody any more. */
   #knownAsker(principal: Principal): Asker | null {
     try {

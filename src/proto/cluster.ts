@@ -37,6 +37,8 @@ export interface StatusResponse {
   readonly jwtSecretFingerprint?: string;
   readonly keyChange?: KeyChangeStatus | Unset;
   readonly auditSink?: AuditSinkStatus | Unset;
+  /** Parts that the asker is not told: `cluster`, `keys`, `audit`. Absent from a release that told all of it to everybody. */
+  readonly withheld?: readonly string[];
 }
 
 export interface AuditSinkStatus {

@@ -59,7 +59,7 @@ export class FakeNode implements KvPort, ClusterPort {
   members: readonly MemberStatus[] = [];
   tokens: readonly JoinTokenStatus[] = [];
   /** Of its status. */
-  told: Pick<StatusResponse, 'warnings' | 'fenced' | 'auditSink'> = { warnings: [] };
+  told: Partial<StatusResponse> = { warnings: [] };
   nodeId: string;
   role = '';
   /** What status tells of changes of keys, one after the other; the last one again and again. */

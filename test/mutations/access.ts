@@ -11,6 +11,7 @@ const USERS = 'test/store/users.test.ts';
 const SESSION = 'test/access/session.test.ts';
 const THROTTLE = 'test/access/loginThrottle.test.ts';
 const STRANGERS = 'test/api/strangers.test.ts';
+const TOLD_STATUS = 'test/node/toldStatus.test.ts';
 const LOGIN = 'test/cli/login.test.ts';
 
 /** Who may do what, and see what. */
@@ -343,5 +344,37 @@ export const ACCESS: readonly Mutation[] = [
     find: 'fingerprint === null || isSame(raw, fingerprint)',
     replace: 'fingerprint === null || isSame(raw, fingerprint) || raw.length > 0',
     noticedBy: [LOGIN],
+  },
+  {
+    name: 'an address of a socket counts with its port',
+    protects: 'access',
+    file: 'src/base/address.ts',
+    find: '  return isIPv6(host) ? host : address;\n',
+    replace: '  return host === null ? host : address;\n',
+    noticedBy: ['test/base/address.test.ts'],
+  },
+  {
+    name: 'tries that are undecided are remembered as failures',
+    protects: 'access',
+    file: 'src/access/loginThrottle.ts',
+    find: '      undecided: end,\n',
+    replace: '      undecided: () => this.#users.fail(name, nowMs),\n',
+    noticedBy: [THROTTLE],
+  },
+  {
+    name: 'a status tells everybody of keys and their changes',
+    protects: 'access',
+    file: 'src/node/toldStatus.ts',
+    find: '    ...(keys ? {} : WITHOUT_KEYS),\n',
+    replace: '',
+    noticedBy: [TOLD_STATUS, MATRIX],
+  },
+  {
+    name: 'a status tells who administers the cluster alone what is wrong with the audit',
+    protects: 'access',
+    file: 'src/node/toldStatus.ts',
+    find: '...(audit ? auditWarnings : hinted)',
+    replace: '...(cluster || audit ? auditWarnings : hinted)',
+    noticedBy: [TOLD_STATUS],
   },
 ];

@@ -26,7 +26,7 @@ const untouchable = (what: string): object =>
 const cluster = () =>
   new NodeClusterPort({
     clock: { monotonicMs: () => 0, wallMs: () => 0 },
-    authorisation: { requireAreaCaughtUp, readsAll: () => false },
+    authorisation: { requireAreaCaughtUp, readsAll: () => false, administers: () => false },
     store: untouchable('store'),
     core: {
       leadership: { isLeader: true },

@@ -8,7 +8,7 @@ import { present } from '../../src/base/assert.ts';
 import type { HoldfastClient } from '../../src/client/index.ts';
 import { accessService } from '../../src/proto/access.ts';
 import { auditService } from '../../src/proto/auditService.ts';
-import { clusterService } from '../../src/proto/cluster.ts';
+import { clusterService, type StatusResponse } from '../../src/proto/cluster.ts';
 import { kvService } from '../../src/proto/kv.ts';
 import type { MethodDefinition } from '../../src/proto/registry.ts';
 import { PROTO_FOLDER } from '../../src/proto/registry.ts';
@@ -225,6 +225,61 @@ async function expectByArea(role: string, method: Method): Promise<void> {
 }
 
 const isLast = (method: Method): boolean => LAST.includes(methodName(method));
+
+describe('the status', () => {
+  const statusMethod = present(
+    METHODS.find((method) => methodName(method) === 'Status'),
+    'Status',
+  );
+  function statusBy(token: string): Promise<StatusResponse> {
+    const { client } = present(channels.get('admin'), 'admin');
+    const { path: name, requestSerialize, responseDeserialize } = statusMethod;
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${token}`);
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(name, requestSerialize, responseDeserialize, {}, metadata, (error, told) =>
+        error ? reject(error) : resolve(told as StatusResponse),
+      );
+    });
+  }
+
+  /** What each area is told beside what everybody is. */
+  it.each([
+    ['', ''],
+    ['access', ''],
+    ['audit', 'audit'],
+    ['keys', 'keys'],
+    ['cluster', 'cluster keys'],
+    ['cluster audit', 'cluster keys audit'],
+  ])('tells who administers %j no more than the parts %j', async (areas, told) => {
+    const rules = [{ path: '**', capabilities: ['list', 'read'] }];
+    const area = areas.split(' ').filter((one) => one !== '');
+    await admin.access.putPolicy({ role: 'asker', rules, admin: area });
+    const { token } = await admin.access.createToken({ roles: ['asker'] });
+    const parts = new Set(told.split(' '));
+    const status = await statusBy(token);
+    expect(status.withheld).toEqual(['cluster', 'keys', 'audit'].filter((part) => !parts.has(part)));
+    expect(status).toMatchObject({ role: 'leader', leader: status.nodeId, state: 'sound' });
+    expect(status).toMatchObject({
+      version: expect.stringMatching(/./),
+      clusterId: expect.stringMatching(/./),
+    });
+    expect(status.members).toMatchObject([{ nodeId: status.nodeId, role: 'voter', reachable: true }]);
+    const [{ apiAddress, peerAddress, matchIndex } = { apiAddress: '' }] = status.members;
+    expect(apiAddress).not.toBe('');
+    const isTold = (value: unknown): boolean => Boolean(value);
+    const { uptimeMs, wallTimeMs, logTimeMs, disk, scrub, log } = status;
+    const ofCluster = [peerAddress, matchIndex, uptimeMs, wallTimeMs, logTimeMs, disk, scrub, log].map(
+      isTold,
+    );
+    expect(new Set(ofCluster)).toEqual(new Set([parts.has('cluster')]));
+    const { encryption, controlKeyFingerprint, jwtSecretFingerprint } = status;
+    const ofKeys = [encryption, controlKeyFingerprint, jwtSecretFingerprint].map(isTold);
+    expect(new Set(ofKeys)).toEqual(new Set([parts.has('keys')]));
+    const { members } = await admin.cluster.members();
+    expect(members[0]?.peerAddress).not.toBe('');
+  });
+});
 
 it('nobody is let in by what is no token', async () => {
   const { client } = present(channels.get('admin'), 'admin');

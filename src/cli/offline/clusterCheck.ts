@@ -6,12 +6,18 @@ import type { ClockReading } from '../../node/doctor/clock.ts';
 import { lookAtCertificates } from '../../node/doctor/cluster/certificates.ts';
 import { examineCluster } from '../../node/doctor/cluster/examine.ts';
 import { clusterView } from '../../node/doctor/cluster/view.ts';
-import { type Finding, failureOf, ok } from '../../node/doctor/finding.ts';
+import { type Finding, failureOf, ok, warning } from '../../node/doctor/finding.ts';
+import { isWithheld } from '../clusterFields.ts';
 import { type Context, contextPath, readContextFile, resolveContext } from '../context.ts';
 import { connectTo, type Invocation } from '../invocation.ts';
 
 const ANSWER_WITHIN_MS = 3_000;
 const OTHER_CONTEXT = 'holdfast context use NAME';
+const NOT_TOLD = warning(
+  'cluster',
+  'the nodes answer, and tell how the cluster is only to who has admin:cluster',
+  OTHER_CONTEXT,
+);
 
 /** With a context: its certificate, and what the nodes say. Without one there is nobody to ask. */
 export async function checkCluster(
@@ -45,6 +51,8 @@ export async function checkCluster(
 async function examine(context: Context): Promise<readonly Finding[]> {
   const { reports, readings } = await askNodes(context);
   const view = clusterView(reports);
+  // What is left out of a status looks like what is missing.
+  if (view.answered.some((status) => isWithheld(status, 'cluster'))) return [NOT_TOLD];
   const certificates = await lookAtCertificates(view, context);
   return examineCluster({ view, readings, certificates }, systemClock);
 }
