@@ -75,10 +75,8 @@ const WHOLE: WholeStatus = {
 
 const tellTo = (...areas: readonly Area[]) => toldStatus(WHOLE, (area) => areas.includes(area));
 /** Told to everybody. */
-const OPEN = [
-  ...['clusterId', 'nodeId', 'name', 'version', 'role', 'term', 'leader', 'state'],
-  ...['commitIndex', 'appliedIndex', 'durableIndex', 'revision', 'compactedRevision'],
-];
+const OPEN =
+  'clusterId nodeId name version role term leader state commitIndex appliedIndex durableIndex revision compactedRevision';
 const isEmpty = (value: unknown): boolean =>
   value === null || value === '' || value === 0 || (Array.isArray(value) && value.length === 0);
 
@@ -86,7 +84,7 @@ describe('a status', () => {
   it('tells everybody where the nodes are, who leads and how far they are, and nothing else', () => {
     const { members, withheld, ...told } = tellTo();
     const known = Object.entries(told).filter(([, value]) => !isEmpty(value));
-    expect(known.map(([name]) => name).toSorted()).toEqual(OPEN.toSorted());
+    expect(known.map(([name]) => name).toSorted()).toEqual(OPEN.split(' ').toSorted());
     expect(members).toEqual([{ ...MEMBER, peerAddress: '', matchIndex: 0 }]);
     expect(withheld).toEqual(['cluster', 'keys', 'audit']);
     expect(tellTo('access', 'snapshots')).toEqual(tellTo());
