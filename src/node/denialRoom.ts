@@ -53,11 +53,13 @@ export class DenialRoom {
   }
 
   note(record: AuditRecord): void {
-    const share = this.#share(this.#bounds.shareOf(record));
-    if (share.countsWithLike(record)) return;
-    if (share.isFull) share.fold(record);
-    else if (this.#makesRoom(share)) this.#add(share, record);
-    else if (share.size > 0) share.fold(record);
+    const key = this.#bounds.shareOf(record);
+    const share = this.#shares.get(key);
+    if (share?.countsWithLike(record) === true) return;
+    if (share?.isFull === true) share.fold(record);
+    else if (this.#makesRoom(share?.named ?? 0)) this.#add(this.#share(key), record);
+    else if (share !== undefined && share.size > 0) share.fold(record);
+    // No share is made of what is not in it: there may be any number of askers.
     else this.#folded += record.count;
   }
 
@@ -122,11 +124,11 @@ export class DenialRoom {
     this.#named += 1;
   }
 
-  /** Whether there is a place for one more of this share, be it one that another share has beyond its own. */
-  #makesRoom(share: DenialShare): boolean {
+  /** Whether there is a place for one more of a share that has so many, be it one that another share gives up. */
+  #makesRoom(named: number): boolean {
     if (this.#named < this.#bounds.recordsMax) return true;
     const [largest] = [...this.#shares.values()].toSorted((left, right) => right.named - left.named);
-    if (largest === undefined || largest.named <= share.named + 1) return false;
+    if (largest === undefined || largest.named <= named + 1) return false;
     largest.foldLatest();
     this.#named -= 1;
     return true;

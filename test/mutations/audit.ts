@@ -152,7 +152,7 @@ export const AUDIT: readonly Mutation[] = [
     name: 'denials of one principal take the places of others',
     protects: 'audit',
     file: 'src/node/denialRoom.ts',
-    find: '    if (largest === undefined || largest.named <= share.named + 1) return false;\n',
+    find: '    if (largest === undefined || largest.named <= named + 1) return false;\n',
     replace: '    if (largest !== undefined) return false;\n',
     noticedBy: [DENIALS],
   },

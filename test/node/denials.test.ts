@@ -216,6 +216,17 @@ it('one address takes no place of another among strangers, whatever names it mak
   expect(countOf(records())).toBe(1_001);
 });
 
+it('strangers from any number of addresses are counted, and cost no more than a few of them do', async () => {
+  for (let i = 0; i < 100_000; i += 1) {
+    const address = `2001:db8:${(i >> 16).toString(16)}:${(i & 65_535).toString(16)}::1:5000`;
+    denials.note({ ...strange(`t${i}`), principal: { kind: 'token', name: `t${i}`, address } });
+  }
+  await flush();
+  expect(records()).toHaveLength(LIMITS.strangerDenialRecordsMax + 1);
+  expect(records().at(-1)).toMatchObject({ principal: '', address: '' });
+  expect(countOf(records())).toBe(100_000);
+});
+
 it('a name that is known is a stranger until it was proved', async () => {
   for (let i = 0; i < 1_000; i += 1) denials.note({ ...about(`n${i}`), proved: false });
   denials.note(DENIAL);
