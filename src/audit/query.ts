@@ -5,18 +5,21 @@ import { rangeOf } from '../access/policy/rights.ts';
 import { RuleTree } from '../access/policy/ruleTree.ts';
 import { asBuffer } from '../base/bytes.ts';
 import type { AuditRecord } from '../proto/audit.ts';
-import { DENIALS } from './record/actions.ts';
+import { DENIALS, isAlert, UNDELIVERED_ACTION } from './record/actions.ts';
 import { isWithoutEnd } from './record/rangeEnd.ts';
 
 export interface AuditQuery {
   /** Empty, here and below: whichever. */
   readonly principal: string;
+  /** An action, or "alerts": whatever is one, and those that were not delivered. */
   readonly action: string;
   /** A pattern of names as in policies. */
   readonly resource: string;
   /** "OK", "denied", "failed" (whatever is not OK), or a code. */
   readonly result: string;
 }
+
+export const ALERTS = 'alerts';
 
 export type Matches = (record: AuditRecord) => boolean;
 
@@ -29,9 +32,14 @@ export function matching({ principal, action, resource, result }: AuditQuery): M
   const isResource = resource === '' ? () => true : resourceMatches(resource);
   return (record) =>
     (principal === '' || record.principal === principal) &&
-    (action === '' || record.action === action) &&
+    actionMatches(record, action) &&
     resultMatches(record, result) &&
     isResource(record);
+}
+
+function actionMatches(record: AuditRecord, action: string): boolean {
+  if (action === ALERTS) return isAlert(record) || record.action === UNDELIVERED_ACTION;
+  return action === '' || record.action === action;
 }
 
 function resultMatches(record: AuditRecord, result: string): boolean {

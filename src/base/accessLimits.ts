@@ -97,6 +97,8 @@ export const ACCESS_LIMITS = {
   /** Alerts that wait for the webhook in memory; the others are found again. */
   alertsWaitingMax: 256,
   webhookTimeoutMs: 10_000,
+  /** So often a receiver says that it does not want an alert before the alerts behind it have their turn. */
+  webhookRefusalsMax: 5,
   webhookRetryMsMin: 1_000,
   webhookRetryMsMax: 300_000,
   /** What goes to an audit sink at once; the second is when a batch is closed. */

@@ -1,9 +1,9 @@
 import { AlertEvaluation, type UnusableRule } from '../audit/alerts/evaluation.ts';
 import type { AlertDelivery } from '../audit/alerts/webhook.ts';
-import { ALERT_ACTION } from '../audit/record/actions.ts';
+import { ALERT_ACTION, isAlert, UNDELIVERED_ACTION } from '../audit/record/actions.ts';
 import type { ChainedRecord } from '../audit/record/chain.ts';
 import type { Clock } from '../base/clock.ts';
-import { toHoldfastError } from '../base/errors.ts';
+import { type HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { RareLines } from '../base/rareLines.ts';
@@ -41,8 +41,10 @@ interface Course {
   waiting: ChainedRecord[];
   /** More wait than are held here: they are found again. */
   isOverfull: boolean;
-  /** The last alert that the webhook has got since the last note; 0: none. */
+  /** The last alert that the webhook has got, or will not get, since the last note; 0: none. */
   deliveredTo: number;
+  /** How often in a row the webhook has refused for good the alert that is its turn. */
+  refusals: number;
 }
 
 /**
@@ -55,6 +57,8 @@ export class Alerts {
   #course: Course | null = null;
   #isTurning = false;
   #isSending = false;
+  /** Why the webhook did not get the last alert; null: it got it, or may get it still. */
+  #passedOver: string | null = null;
   #retryAtMs = 0;
   #retryMs: number = LIMITS.webhookRetryMsMin;
 
@@ -71,6 +75,7 @@ export class Alerts {
     const isFar = behind > LIMITS.alertCursorRecordsMax;
     return [
       ...course.evaluation.unusable.map(passedOver),
+      ...(this.#passedOver === null ? [] : [this.#passedOver]),
       ...(isFar ? [`the alert rules are behind by ${behind} audit records`] : []),
     ];
   }
@@ -126,7 +131,7 @@ export class Alerts {
     const toLearn = store.audit.head.sequence;
     // Those of the records up to the cursor are all on disk or on their way there, since the cursor moved with them.
     await store.flushed();
-    const nothing = { found: [], waiting: [], isOverfull: false, deliveredTo: 0 };
+    const nothing = { found: [], waiting: [], isOverfull: false, deliveredTo: 0, refusals: 0 };
     return { settings, evaluation, cursor, toLearn, learnt: taken, taken, ...nothing };
   }
 
@@ -165,7 +170,7 @@ export class Alerts {
   #take(course: Course, record: ChainedRecord): void {
     const { evaluated, delivered } = course.cursor;
     course.found.push(...course.evaluation.take(record, record.sequence <= evaluated));
-    if (course.settings.webhook && record.action === ALERT_ACTION && record.sequence > delivered) {
+    if (course.settings.webhook && isAlert(record) && record.sequence > delivered) {
       if (course.waiting.length >= LIMITS.alertsWaitingMax) course.isOverfull = true;
       else course.waiting.push(record);
     }
@@ -206,16 +211,36 @@ export class Alerts {
           this.#retryMs = LIMITS.webhookRetryMsMin;
           course.waiting.shift();
           course.deliveredTo = alert.sequence;
+          this.#passedOver = null;
         },
-        (thrown: unknown) => {
-          this.#retryAtMs = clock.monotonicMs() + this.#retryMs;
-          this.#retryMs = Math.min(2 * this.#retryMs, LIMITS.webhookRetryMsMax);
-          this.#warn(toHoldfastError(thrown).message, 'an alert waits: the webhook does not take it');
-        },
+        (thrown: unknown) => this.#refused(course, { alert, error: toHoldfastError(thrown) }),
       )
       .finally(() => {
         this.#isSending = false;
       });
+  }
+
+  /** It is tried again; but what the receiver refuses for good must not keep back all that come after it. */
+  #refused(
+    course: Course,
+    { alert, error }: { readonly alert: ChainedRecord; readonly error: HoldfastError },
+  ): void {
+    const isForGood = error.code === 'INVALID_ARGUMENT';
+    course.refusals = isForGood ? course.refusals + 1 : 0;
+    if (course.refusals < LIMITS.webhookRefusalsMax) {
+      this.#retryAtMs = this.#parts.clock.monotonicMs() + this.#retryMs;
+      this.#retryMs = Math.min(2 * this.#retryMs, LIMITS.webhookRetryMsMax);
+      this.#warn(error.message, 'an alert waits: the webhook does not take it');
+      return;
+    }
+    course.refusals = 0;
+    this.#retryMs = LIMITS.webhookRetryMsMin;
+    course.waiting.shift();
+    course.deliveredTo = alert.sequence;
+    course.found.push(undelivered(alert, error.message));
+    const reason = `the webhook refuses alerts, and they are passed over: ${error.message}`;
+    this.#passedOver = reason;
+    this.#warn(error.message, 'an alert is passed over: the webhook refuses it for good');
   }
 
   #warn(reason: string, line: string): void {
@@ -225,6 +250,14 @@ export class Alerts {
 
 const passedOver = ({ name, reason }: UnusableRule): string =>
   `the alert rule ${name} is passed over: ${reason}`;
+
+/** What an alert became. */
+const undelivered = (alert: ChainedRecord, why: string): AuditRecord => {
+  const { principalKind, principal, session, address, node, resource, resourceEnd, requestId } = alert;
+  const of = { principalKind, principal, session, address, node, resource, resourceEnd, requestId };
+  const detail = `alert ${alert.sequence}: ${why}`;
+  return { ...of, action: UNDELIVERED_ACTION, result: 'UNAVAILABLE', revision: 0, count: 1, detail };
+};
 
 const isSet = ({ rules, webhook }: AlertSettings): boolean => rules.length > 0 || Boolean(webhook);
 

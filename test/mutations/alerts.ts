@@ -80,8 +80,8 @@ export const ALERTS: readonly Mutation[] = [
     name: 'a redirect counts as delivered',
     protects: 'alerts',
     file: 'src/audit/alerts/webhook.ts',
-    find: 'if (status < 200 || status > 299)',
-    replace: 'if (status < 200 || status > 399)',
+    find: 'if (status >= 200 && status <= 299) return;',
+    replace: 'if (status >= 200 && status <= 399) return;',
     noticedBy: [NODE_ALERTS],
   },
   {

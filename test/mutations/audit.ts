@@ -4,6 +4,7 @@ const STORE_AUDIT = 'test/store/audit.test.ts';
 const STORE_READS = 'test/store/auditedReads.test.ts';
 const CHECKPOINT = 'test/store/auditCheckpoint.test.ts';
 const NODE_AUDIT = 'test/node/audit.test.ts';
+const ALERT_DELIVERY = 'test/node/alertDelivery.test.ts';
 const RETENTION = 'test/store/retention.test.ts';
 const DELIVERY = 'test/node/auditedDelivery.test.ts';
 const DENIALS = 'test/node/denials.test.ts';
@@ -203,6 +204,30 @@ export const AUDIT: readonly Mutation[] = [
     find: 'const inForceMs = retentionAt(present, timeMs);',
     replace: 'const inForceMs = present.retentionMs + timeMs * 0;',
     noticedBy: [RETENTION],
+  },
+  {
+    name: 'who changes the alert rules is told of by no alert',
+    protects: 'audit',
+    file: 'src/audit/record/actions.ts',
+    find: "(CHANGES_OF_AUDIT.has(action) && result === 'OK')",
+    replace: "(CHANGES_OF_AUDIT.has(action) && result === '')",
+    noticedBy: [ALERT_DELIVERY],
+  },
+  {
+    name: 'an alert that the webhook refuses for good keeps back all others',
+    protects: 'audit',
+    file: 'src/node/alerts.ts',
+    find: 'course.refusals < LIMITS.webhookRefusalsMax',
+    replace: 'course.refusals < LIMITS.webhookRefusalsMax * 1_000',
+    noticedBy: [ALERT_DELIVERY],
+  },
+  {
+    name: 'an alert is given up though the webhook may take it later',
+    protects: 'audit',
+    file: 'src/node/alerts.ts',
+    find: "error.code === 'INVALID_ARGUMENT'",
+    replace: "error.code !== 'OVERLOADED'",
+    noticedBy: [ALERT_DELIVERY],
   },
   {
     name: 'retention stands still where nobody writes',

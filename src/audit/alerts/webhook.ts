@@ -6,7 +6,10 @@ import { exportFields } from '../exportFormat.ts';
 import type { ChainedRecord } from '../record/chain.ts';
 import { webhookSignature } from '../webhookSignature.ts';
 
-/** Resolves once the receiver has it. @throws HoldfastError UNAVAILABLE: it may have it, or not */
+/**
+ * Resolves once the receiver has it.
+ * @throws HoldfastError UNAVAILABLE: it may have it, or not; INVALID_ARGUMENT: it does not want this one, and says so each time
+ */
 export type AlertDelivery = (webhook: AlertWebhook, alert: ChainedRecord) => Promise<void>;
 
 /**
@@ -38,9 +41,14 @@ export function webhookDelivery({
     } catch (cause) {
       throw refused(`${host} does not answer`, cause);
     }
-    if (status < 200 || status > 299) throw refused(`${host} answers ${status}`);
+    if (status >= 200 && status <= 299) return;
+    if (status < 400 || status > 499 || OF_THE_MOMENT.has(status)) throw refused(`${host} answers ${status}`);
+    throw new HoldfastError('INVALID_ARGUMENT', `${host} answers ${status}`, { field: 'webhook.url' });
   };
 }
+
+/** Of 4xx: it says nothing about this alert, but about who asks, how often, or where; that may be mended. */
+const OF_THE_MOMENT: ReadonlySet<number> = new Set([401, 403, 404, 407, 408, 421, 425, 429]);
 
 function refused(message: string, cause?: unknown): HoldfastError {
   return new HoldfastError('UNAVAILABLE', message, {

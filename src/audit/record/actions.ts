@@ -44,11 +44,25 @@ export const AUDIT_ACTIONS = [
   'audit.checkpoint',
   'audit.alerts',
   'alert.raised',
+  'alert.undelivered',
   'token.new-address',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 export const ALERT_ACTION: AuditAction = 'alert.raised';
+
+/** An alert that the webhook refuses for good. */
+export const UNDELIVERED_ACTION: AuditAction = 'alert.undelivered';
+
+const CHANGES_OF_AUDIT: ReadonlySet<string> = new Set<AuditAction>(['audit.settings', 'audit.alerts']);
+
+/**
+ * What a rule has found; and, whatever the rules are, that the audit or the rules were changed: whoever changes them could change first
+ * what would tell of it.
+ */
+export function isAlert({ action, result }: { readonly action: string; readonly result: string }): boolean {
+  return action === ALERT_ACTION || (CHANGES_OF_AUDIT.has(action) && result === 'OK');
+}
 
 /** What a record of a denial has as its result. */
 export const DENIALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);

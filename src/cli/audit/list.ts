@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { exportFields } from '../../audit/exportFormat.ts';
-import { ALERT_ACTION } from '../../audit/record/actions.ts';
+import { ALERTS } from '../../audit/query.ts';
 import { isWithoutEnd } from '../../audit/record/rangeEnd.ts';
 import { asBuffer } from '../../base/bytes.ts';
 import { printable } from '../../base/printable.ts';
@@ -33,7 +33,7 @@ export function addAlertsCommand(audit: Command, invocation: Invocation): void {
     .option('--until <when>', 'before')
     .option('--limit <n>', 'so many at most')
     .action((options: ListOptions, command: Command) => {
-      const selection = { ...selectionOf(options), action: ALERT_ACTION };
+      const selection = { ...selectionOf(options), action: ALERTS };
       return list({ selection, limit: options.limit, what: 'alerts' }, invocation, command);
     });
 }
