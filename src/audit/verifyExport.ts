@@ -24,7 +24,7 @@ export interface VerifiedExport {
   readonly begins: 'first' | 'checkpoint' | 'later';
   /** Fingerprint of the CA that has signed the checkpoint; null: there is none. */
   readonly caFingerprint: string | null;
-  /** A head was noted, and the export has it. */
+  /** A head was noted, and it is one of the records, or the signed checkpoint that they go on from. */
   readonly isHeadFound: boolean;
 }
 
@@ -51,8 +51,6 @@ class ExportCheck {
   #end: ExportEnd | null = null;
   #records = 0;
   #last: NotedHead = { sequence: 0, hash: '' };
-  /** The first line says that the noted record comes before it: no more than a claim, until a record or a signature bears it out. */
-  #followsNoted = false;
   #isHeadFound = false;
   #signedBy: string | null = null;
 
@@ -74,7 +72,7 @@ class ExportCheck {
     if (this.#head === null) throw this.#wrong('the export is empty');
     if (this.#end === null) throw this.#wrong('the export is cut off: its last line is missing');
     const { clusterId, firstSequence, filtered } = this.#head;
-    this.#requireNoted();
+    this.#requireNoted(this.#head);
     const { sequence: lastSequence, hash: lastHash } = this.#last;
     const isHeadFound = this.#isHeadFound;
     const caFingerprint = this.#signedBy;
@@ -93,19 +91,18 @@ class ExportCheck {
 
   /**
    * Nothing covers the first line, so what it says is no excuse: with a head, the file has to hold the noted record and everything from
-   * its own first record on.
+   * its own first record on. That it goes on from that record says nothing: whoever knows a head can make up what comes after it.
    */
-  #requireNoted(): void {
+  #requireNoted({ filtered, firstSequence }: ExportHead): void {
     if (this.#noted === null) return;
-    if (this.#head?.filtered === true)
+    if (filtered)
       throw this.#wrong('records were left out of the export on purpose: it cannot be held against a head');
+    const what = `the noted record ${this.#noted.sequence} is not in the export`;
+    if (this.#records === 0) throw this.#wrong(`${what}, which has no records`);
     if (this.#isHeadFound) return;
-    const { sequence } = this.#noted;
-    throw this.#wrong(
-      this.#records === 0
-        ? `the noted record ${sequence} is not in the export, which has no records`
-        : `the noted record ${sequence} is not in the export, which ends at record ${this.#last.sequence}`,
-    );
+    if (this.#noted.sequence < firstSequence)
+      throw this.#wrong(`${what}, which begins after it, with record ${firstSequence}`);
+    throw this.#wrong(`${what}, which ends at record ${this.#last.sequence}`);
   }
 
   #parsed(text: string): Record<string, unknown> {
@@ -132,7 +129,6 @@ class ExportCheck {
     const continues = json['continues'] === true;
     this.#head = { holdfastAudit, clusterId, firstSequence, previousHash, filtered, continues, exportedAt };
     this.#last = { sequence: Math.max(firstSequence - 1, 0), hash: previousHash };
-    this.#followsNoted = this.#isNoted();
     if (json['checkpoint'] !== undefined) this.#checkpoint(checkpointOf(json['checkpoint']));
     else this.#requireBeginning(this.#head);
   }
@@ -145,12 +141,12 @@ class ExportCheck {
     this.#signedBy = authorityOf(checkpoint, this.#authority);
     if (!isSignedByItsAuthority(checkpoint))
       throw this.#wrong(`the CA ${this.#signedBy} has not signed the checkpoint`);
-    this.#isHeadFound = this.#followsNoted;
+    this.#compareNoted();
   }
 
   /** Without a checkpoint: that the beginning was cut off is found, unless it says of itself that it begins later. */
   #requireBeginning({ firstSequence, filtered, continues }: ExportHead): void {
-    if (firstSequence <= 1 || this.#followsNoted) return;
+    if (firstSequence <= 1) return;
     if (this.#authority === null && (filtered || continues)) return;
     throw this.#wrong(`it begins with record ${firstSequence}, without a checkpoint of what came before`);
   }
@@ -185,15 +181,14 @@ class ExportCheck {
     if (!recordHash(record, record).equals(hash)) throw this.#wrong(`record ${sequence} was changed`);
     this.#records += 1;
     this.#last = { sequence, hash: hexOf(hash) };
-    // Its own hash covers the one before it.
-    if (this.#isNoted() || (isFirst && isNext && this.#followsNoted)) this.#isHeadFound = true;
+    this.#compareNoted();
   }
 
-  /** Whether the last record is the noted one. @throws HoldfastError AUDIT_TAMPERED: another one is in its place */
-  #isNoted(): boolean {
-    if (this.#noted?.sequence !== this.#last.sequence) return false;
-    if (this.#noted.hash === this.#last.hash) return true;
-    throw this.#wrong(`record ${this.#noted.sequence} is not the one that was noted`);
+  #compareNoted(): void {
+    if (this.#noted?.sequence !== this.#last.sequence) return;
+    if (this.#noted.hash !== this.#last.hash)
+      throw this.#wrong(`record ${this.#noted.sequence} is not the one that was noted`);
+    this.#isHeadFound = true;
   }
 
   #wrong(what: string): HoldfastError {

@@ -44,6 +44,14 @@ const headOf = (sequence: number): NotedHead => ({
   hash: hexOf(RECORDS[sequence - 1]?.hash ?? Buffer.alloc(32)),
 });
 
+const withFields = (line: string | undefined, change: object): string =>
+  JSON.stringify({ ...(JSON.parse(line ?? '') as object), ...change });
+/** With another first line, and another last one. */
+const forged = (lines: readonly string[], head: object, end: object = {}): string[] =>
+  lines.with(0, withFields(lines[0], head)).with(-1, withFields(lines.at(-1), end));
+const continued = (records: readonly ChainedRecord[]): string[] =>
+  forged(exported(records), { continues: true });
+
 describe('an export', () => {
   it('that nobody touched verifies, also against any head that was noted', async () => {
     expect(await verify(exported())).toMatchObject({
@@ -54,7 +62,6 @@ describe('an export', () => {
     });
     for (const sequence of [1, 17, 30])
       expect((await verify(exported(), headOf(sequence))).isHeadFound).toBe(true);
-    expect((await verify(exported(RECORDS.slice(10)), headOf(10))).isHeadFound).toBe(true);
     expect(await verify(exported([]))).toMatchObject({ records: 0, lastSequence: 0 });
     expect(await verify(exported().map((line) => `${line}\r`))).toMatchObject({ records: 30 });
   });
@@ -136,9 +143,44 @@ describe('an export', () => {
     await expect(verify(cut, other)).rejects.toThrow('line 21: record 20 is not the one that was noted');
   });
 
+  it.each<[string, readonly string[], NotedHead, string]>([
+    [
+      'begins after it',
+      continued(RECORDS.slice(10)),
+      headOf(5),
+      'the noted record 5 is not in the export, which begins after it, with record 11',
+    ],
+    [
+      'goes on from it',
+      continued(RECORDS.slice(10)),
+      headOf(10),
+      'the noted record 10 is not in the export, which begins after it, with record 11',
+    ],
+    ['ends before it', cut, headOf(21), 'the noted record 21 is not in the export, which ends at record 20'],
+    [
+      'has no records',
+      exported([]),
+      headOf(20),
+      'the noted record 20 is not in the export, which has no records',
+    ],
+    [
+      'has no records, and says that it goes on from it',
+      forged(
+        exported([]),
+        { firstSequence: 21, previousHash: headOf(20).hash, continues: true },
+        { lastSequence: 20, lastHash: headOf(20).hash },
+      ),
+      headOf(20),
+      'the noted record 20 is not in the export, which has no records',
+    ],
+  ])('that %s does not hold a head that was noted', async (_what, lines, noted, message) => {
+    await expect(verify(lines, noted)).rejects.toMatchObject({
+      code: 'AUDIT_TAMPERED',
+      message: expect.stringContaining(message),
+    });
+  });
+
   it('is not excused by what its first line says, once a head was noted', async () => {
-    const forged = (lines: readonly string[], head: object) =>
-      lines.with(0, JSON.stringify({ ...(JSON.parse(lines[0] ?? '') as object), ...head }));
     const gap = exported(RECORDS.toSpliced(14, 1), true);
     const forgedEmpty = ({ sequence, hash }: NotedHead): readonly string[] => {
       const first = { firstSequence: sequence + 1, previousHash: hash, continues: true };
@@ -214,6 +256,14 @@ describe('an export that begins later', () => {
       code: 'CERTIFICATE_INVALID',
       field: 'ca-fingerprint',
     });
+  });
+
+  it('has the noted head in the checkpoint, once that is signed', async () => {
+    expect((await verify(behind(), headOf(10))).isHeadFound).toBe(true);
+    const other = { sequence: 10, hash: 'a'.repeat(64) };
+    await expect(verify(behind(), other)).rejects.toThrow('line 1: record 10 is not the one that was noted');
+    await expect(verify(behind({ timeMs: 1 }), headOf(10))).rejects.toThrow('has not signed the checkpoint');
+    await expect(verify(behind(), headOf(9))).rejects.toThrow('begins after it, with record 11');
   });
 
   it('is refused without one, unless it says that what came before is left out on purpose', async () => {
