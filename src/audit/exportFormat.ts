@@ -1,6 +1,7 @@
 /** Audit records as lines: JSON, which can be verified, and CSV for spreadsheets. docs/formats.md has the fields. */
 import { isUtf8 } from 'node:buffer';
 import { asBuffer } from '../base/bytes.ts';
+import { printable, printableJson } from '../base/printable.ts';
 import type { ChainedRecordFields, KeptCheckpoint } from '../proto/audit.ts';
 import { type ExportedCheckpoint, exportedCheckpoint } from './signedCheckpoint.ts';
 
@@ -56,6 +57,14 @@ export function exportFields(record: ChainedRecordFields): Record<string, string
   };
 }
 
+/** A record as a line of an export: JSON without a line end, and without a control character that is not escaped. */
+export const exportLine = (record: ChainedRecordFields): string => printableJson(exportFields(record));
+
+/** Whether a line is the one that an export has for a record; an older one has some control characters as they are. */
+export function isExportLine(line: string, record: ChainedRecordFields): boolean {
+  return line === exportLine(record) || line === JSON.stringify(exportFields(record));
+}
+
 export const hexOf = (bytes: Uint8Array): string => asBuffer(bytes).toString('hex');
 
 /** As text where that says it all. */
@@ -96,14 +105,18 @@ export function csvCheckpoint(checkpoint: KeptCheckpoint): string {
   return ['# checkpoint', ...Object.values(exportedCheckpoint(checkpoint))].join(',');
 }
 
-/** RFC 4180; what a spreadsheet would take for a formula gets an apostrophe before it. */
+/** RFC 4180, with control characters written out; what a spreadsheet would take for a formula gets an apostrophe before it. */
 export function csvLine(record: ChainedRecordFields): string {
   const fields = exportFields(record);
   return CSV_COLUMNS.map((column) => csvField(fields[column] ?? '')).join(',');
 }
 
+/** A spreadsheet passes over what is blank before a formula, and some take the wide signs for the others. */
+const FORMULA = /^\s*[=+\-@＝＋－＠]/;
+
 function csvField(value: string | number): string {
   if (typeof value === 'number') return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const written = printable(value);
+  const text = FORMULA.test(written) ? `'${written}` : written;
+  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

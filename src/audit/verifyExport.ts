@@ -2,7 +2,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { ChainedRecordFields, KeptCheckpoint } from '../proto/audit.ts';
-import { EXPORT_VERSION, type ExportEnd, type ExportHead, exportFields, hexOf } from './exportFormat.ts';
+import { EXPORT_VERSION, type ExportEnd, type ExportHead, hexOf, isExportLine } from './exportFormat.ts';
 import { RECORD_TEXTS, recordHash } from './record/chain.ts';
 import { authorityOf, checkpointOf, isSignedByItsAuthority } from './signedCheckpoint.ts';
 
@@ -165,7 +165,7 @@ class ExportCheck {
     const record = recordOf(json);
     if (record === null) throw this.#wrong('it is no record with all its fields');
     // JSON and base64 have many forms for one content.
-    if (JSON.stringify(exportFields(record)) !== text.replace(/\r$/, ''))
+    if (!isExportLine(text.replace(/\r$/, ''), record))
       throw this.#wrong('it is not written as an export writes a record');
     const { sequence, previousHash, hash } = record;
     const isFirst = this.#records === 0;

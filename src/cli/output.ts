@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream';
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import { type HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { printableJson } from '../base/printable.ts';
 
 export type OutputFormat = 'table' | 'json';
 
@@ -28,7 +29,7 @@ export class Output {
 
   /** One JSON object, or the text lines for people. */
   result(object: object, lines: readonly string[]): void {
-    if (this.format === 'json') this.line(JSON.stringify(object));
+    if (this.format === 'json') this.line(printableJson(object));
     else for (const line of lines) this.line(line);
   }
 
@@ -38,7 +39,7 @@ export class Output {
     { head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] },
   ): void {
     if (this.format === 'json') {
-      this.line(JSON.stringify(object));
+      this.line(printableJson(object));
       return;
     }
     const table = new Table({
@@ -52,7 +53,7 @@ export class Output {
 
   /** One JSON line of a stream, or one line of text. */
   item(object: object, line: string): void {
-    this.line(this.format === 'json' ? JSON.stringify(object) : line);
+    this.line(this.format === 'json' ? printableJson(object) : line);
   }
 
   /** One line on stdout. */
@@ -108,7 +109,7 @@ export class Output {
     if (this.format === 'json') {
       const { code, message, hint, field } = error;
       this.#streams.stderr.write(
-        `${JSON.stringify({ error: { code, message, hint: hint ?? '', field: field ?? '' } })}\n`,
+        `${printableJson({ error: { code, message, hint: hint ?? '', field: field ?? '' } })}\n`,
       );
       return;
     }

@@ -1,6 +1,6 @@
 /** What a destination of audit records does, whichever kind it is of. */
 import { LIMITS } from '../../base/limits.ts';
-import { exportFields } from '../exportFormat.ts';
+import { exportLine } from '../exportFormat.ts';
 import type { ChainedRecord, ChainHead } from '../record/chain.ts';
 
 /** Records that follow one another. */
@@ -32,7 +32,7 @@ export function* batchesOf(records: readonly ChainedRecord[]): Generator<SinkBat
   let batch: { records: ChainedRecord[]; lines: string[] } = { records: [], lines: [] };
   let bytes = 0;
   for (const record of records) {
-    const line = JSON.stringify(exportFields(record));
+    const line = exportLine(record);
     batch.records.push(record);
     batch.lines.push(line);
     bytes += Buffer.byteLength(line) + 1;

@@ -6,7 +6,7 @@ import {
   EXPORT_VERSION,
   type ExportEnd,
   type ExportHead,
-  exportFields,
+  exportLine,
   hexOf,
 } from '../../audit/exportFormat.ts';
 import { exportedCheckpoint } from '../../audit/signedCheckpoint.ts';
@@ -132,7 +132,7 @@ class JsonWriter implements Writer {
   record(record: AuditEntry): void {
     const { sequence, hash } = record;
     if (this.#end === null) this.#begin(record);
-    this.#output.line(JSON.stringify(exportFields(record)));
+    this.#output.line(exportLine(record));
     this.#end = { records: (this.#end?.records ?? 0) + 1, lastSequence: sequence, lastHash: hexOf(hash) };
   }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { printableJson } from '../../base/printable.ts';
 import type { HoldfastClient, KeySelector, RangePage } from '../../client/index.ts';
 import { parseCount } from '../arguments.ts';
 import { type Invocation, outputOf, withClient } from '../invocation.ts';
@@ -100,7 +101,7 @@ async function showJson(client: HoldfastClient, listing: Listing, output: Output
     if (!started) output.piece(`{"revision":${page.revision},"count":${page.count},"items":[`);
     started = true;
     for (const item of page.items) {
-      output.piece(`${separator}${JSON.stringify(view(item))}`);
+      output.piece(`${separator}${printableJson(view(item))}`);
       separator = ',';
     }
     await output.drained();
