@@ -1,9 +1,10 @@
 /** Whether an export of the audit is as it was written: by itself, and against a head that was noted earlier. */
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { ChainedRecordFields, KeptCheckpoint } from '../proto/audit.ts';
+import type { KeptCheckpoint } from '../proto/audit.ts';
+import { exportedRecord } from './exportedRecord.ts';
 import { EXPORT_VERSION, type ExportEnd, type ExportHead, hexOf, isExportLine } from './exportFormat.ts';
-import { RECORD_TEXTS, recordHash } from './record/chain.ts';
+import { recordHash } from './record/chain.ts';
 import { authorityOf, checkpointOf, isSignedByItsAuthority } from './signedCheckpoint.ts';
 
 /** A record that was noted: its sequence and its hash in hex. */
@@ -162,7 +163,7 @@ class ExportCheck {
     { filtered }: ExportHead,
     { json, text }: { readonly json: Record<string, unknown>; readonly text: string },
   ): void {
-    const record = recordOf(json);
+    const record = exportedRecord(json);
     if (record === null) throw this.#wrong('it is no record with all its fields');
     // JSON and base64 have many forms for one content.
     if (!isExportLine(text.replace(/\r$/, ''), record))
@@ -197,49 +198,6 @@ class ExportCheck {
       hint: 'export the audit again from the cluster, and compare',
     });
   }
-}
-
-const NUMBERS = ['sequence', 'index', 'revision', 'count'] as const;
-const HASH_PATTERN = /^[0-9a-f]{64}$/;
-
-type Exported = Omit<ChainedRecordFields, 'hash' | 'previousHash'> & {
-  readonly hash: Buffer;
-  readonly previousHash: Buffer;
-};
-
-/** Null: a field is missing, or is none. */
-function recordOf(json: Record<string, unknown>): Exported | null {
-  const texts = RECORD_TEXTS.map((field) => [field, json[field]] as const);
-  const numbers = NUMBERS.map((field) => [field, json[field]] as const);
-  const { time, hash, previousHash } = json;
-  const timeMs = typeof time === 'string' ? Date.parse(time) : Number.NaN;
-  const resource = bytesOf(json, 'resource');
-  const isWhole =
-    texts.every(([, value]) => typeof value === 'string') &&
-    numbers.every(([, value]) => Number.isSafeInteger(value) && (value as number) >= 0) &&
-    Number.isSafeInteger(timeMs) &&
-    new Date(timeMs).toISOString() === time &&
-    isHash(hash) &&
-    isHash(previousHash);
-  if (!isWhole || resource === null) return null;
-  return {
-    ...(Object.fromEntries([...texts, ...numbers]) as Record<(typeof RECORD_TEXTS)[number], string> &
-      Record<(typeof NUMBERS)[number], number>),
-    timeMs,
-    resource,
-    resourceEnd: bytesOf(json, 'resourceEnd') ?? Buffer.alloc(0),
-    hash: Buffer.from(hash as string, 'hex'),
-    previousHash: Buffer.from(previousHash as string, 'hex'),
-  };
-}
-
-const isHash = (value: unknown): boolean => typeof value === 'string' && HASH_PATTERN.test(value);
-
-function bytesOf(json: Record<string, unknown>, field: string): Buffer | null {
-  const text = json[field];
-  if (typeof text === 'string') return Buffer.from(text, 'utf8');
-  const base64 = json[`${field}Base64`];
-  return typeof base64 === 'string' ? Buffer.from(base64, 'base64') : null;
 }
 
 /**

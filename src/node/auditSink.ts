@@ -2,7 +2,7 @@ import { type ChainHead, NO_AUDIT_HASH } from '../audit/record/chain.ts';
 import { batchesOf, type Sink, type SinkBatch } from '../audit/sink/sink.ts';
 import { present } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import { type HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
 import { RareLines } from '../base/rareLines.ts';
@@ -112,7 +112,8 @@ export class AuditSink {
     const { sequence, hash } = await this.#place();
     const { head } = store.audit;
     if (head.sequence === sequence && !head.hash.equals(hash)) return this.#startOver();
-    if (head.sequence <= sequence) return;
+    if (head.sequence < sequence) throw foreignRecord(sequence);
+    if (head.sequence === sequence) return;
     for await (const records of store.auditRecords({ sequence: sequence + 1, timeMs: 0 })) {
       for (const batch of batchesOf(records)) {
         if (this.#stopped || !(await this.#deliver(batch))) return;
@@ -152,6 +153,7 @@ export class AuditSink {
     }
     if (!this.#isAsked) {
       const reached = await sink.reached();
+      if (reached !== null) await this.#requireOwn(reached, this.#cursor);
       const { lost } = this.#cursor;
       const { sequence, hash } = this.#believed(reached ?? this.#cursor, this.#cursor);
       if (sequence !== this.#cursor.sequence || !hash.equals(this.#cursor.hash)) {
@@ -162,6 +164,26 @@ export class AuditSink {
     }
     if (!this.#isSaved) await this.#moveTo(this.#cursor);
     return this.#cursor;
+  }
+
+  /**
+   * Whoever can write to a destination can make up a chain there that is as good as any: it has to be this node's own.
+   * @throws HoldfastError AUDIT_TAMPERED
+   */
+  async #requireOwn({ sequence, hash }: ChainHead, cursor: ChainHead): Promise<void> {
+    const oldest = this.#beforeOldest();
+    const known = [oldest, cursor].find((place) => place.sequence === sequence);
+    // What is no longer kept, and was not delivered last, cannot be told.
+    if (sequence < oldest.sequence && known === undefined) return;
+    const own = known?.hash ?? (await this.#ownHash(sequence));
+    if (own?.equals(hash) !== true) throw foreignRecord(sequence);
+  }
+
+  /** Of a record on disk; null: it is not there. */
+  async #ownHash(sequence: number): Promise<Buffer | null> {
+    for await (const [record] of this.#parts.store.auditRecords({ sequence, timeMs: 0 }))
+      return record?.sequence === sequence ? record.hash : null;
+    return null;
   }
 
   /** Of a destination that holds less than it was given only what is still kept is delivered again: what is not was counted before. */
@@ -234,4 +256,14 @@ export class AuditSink {
       };
     });
   }
+}
+
+function foreignRecord(sequence: number): HoldfastError {
+  return new HoldfastError(
+    'AUDIT_TAMPERED',
+    `record ${sequence}, the last one that the audit sink has, is none of this node's`,
+    {
+      hint: 'look who else writes to it, and move a file away; nothing is delivered until then, and nothing is left out',
+    },
+  );
 }

@@ -1,33 +1,26 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { ChainedRecord } from '../../src/audit/record/chain.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { AuditSink } from '../../src/node/auditSink.ts';
-import { AuditSinkCursorFile, type SinkCursor } from '../../src/node/auditSinkCursor.ts';
+import type { SinkCursor } from '../../src/node/auditSinkCursor.ts';
 import { chainOf } from '../api/fakeAudit.ts';
 import { recordsUpTo } from '../audit/sink/records.ts';
 import { FakeAuditStore, FakeSink, Lines } from './fakeAuditSink.ts';
 import { ManualScheduler } from './manualScheduler.ts';
 
-const DESTINATION = 'https://logs.internal/audit?token=t0p';
-
-let folder: string;
 let clock: ManualClock;
 let scheduler: ManualScheduler;
 let store: FakeAuditStore;
 let sink: FakeSink;
 let logger: Lines;
-/** What is durable of the cursor; or the file of the tests of that. */
+/** What is durable of the cursor. */
 let saved: SinkCursor | null;
 let saves: number;
 let saveFails: boolean;
 let running: AuditSink;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'holdfast-cursor-'));
   clock = new ManualClock();
   scheduler = new ManualScheduler(clock);
   store = new FakeAuditStore();
@@ -35,7 +28,6 @@ beforeEach(() => {
   logger = new Lines();
   [saved, saves, saveFails] = [null, 0, false];
 });
-afterEach(() => rmSync(folder, { recursive: true }));
 
 function start(): AuditSink {
   running = new AuditSink({
@@ -133,6 +125,48 @@ describe('the audit sink', () => {
     start();
     await settle();
     expect(sequences()).toEqual(upTo(8, 4));
+  });
+
+  it.each<[string, () => ChainedRecord]>([
+    ['beyond the last one of this node', () => present(9)],
+    ['of another chain, beyond what was delivered', () => otherRecord(7)],
+    ['of another chain, the one that was delivered last', () => otherRecord(5)],
+    ['of another chain, before what was delivered', () => otherRecord(3)],
+  ])('fails, and goes on failing, with a destination that holds a record %s', async (_what, held) => {
+    store.last = 8;
+    saved = { ...present(5), lost: 0 };
+    sink.held = held();
+    start();
+    for (let times = 0; times < 3; times += 1) {
+      await scheduler.advance(60_000);
+      expect(running.status).toMatchObject({
+        errorCode: 'AUDIT_TAMPERED',
+        deliveredSequence: 5,
+        behind: 3,
+        error: expect.stringContaining("none of this node's"),
+      });
+      await stopped(running);
+      start();
+    }
+    expect([sequences(), saved.sequence]).toEqual([[], 5]);
+    sink.held = null;
+    await scheduler.advance(60_000);
+    expect(sequences()).toEqual(upTo(8, 6));
+    expect(running.status.errorCode).toBe('');
+  });
+
+  it('delivers what is due to a destination that holds records which are no longer kept', async () => {
+    [store.first, store.last] = [6, 8];
+    for (const held of [present(5), present(3)]) {
+      saved = { ...present(5), lost: 0 };
+      [sink.held, sink.delivered.length] = [held, 0];
+      await stopped(start());
+      expect(sequences()).toEqual(upTo(8, 6));
+    }
+    [saved, sink.held] = [{ ...present(5), lost: 0 }, otherRecord(5)];
+    start();
+    await settle();
+    expect(running.status.errorCode).toBe('AUDIT_TAMPERED');
   });
 
   it('asks it again after a failure', async () => {
@@ -328,41 +362,18 @@ describe('the end of the node', () => {
   });
 });
 
-describe('the file of the cursor', () => {
-  const cursor: SinkCursor = { sequence: 7, hash: Buffer.alloc(32, 1), lost: 2 };
-  const fileOf = (destination = DESTINATION): AuditSinkCursorFile =>
-    new AuditSinkCursorFile({ path: join(folder, 'audit-sink.json'), destination, logger });
-
-  it('is for one destination, and tells nothing of it', async () => {
-    expect(await fileOf().load()).toBeNull();
-    await fileOf().save(cursor);
-    expect(await fileOf().load()).toEqual(cursor);
-    expect(await fileOf('https://logs.internal/audit?token=other').load()).toBeNull();
-    const path = join(folder, 'audit-sink.json');
-    expect(readFileSync(path, 'utf8')).not.toContain('t0p');
-    expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(logger.warnings).toEqual([]);
-  });
-
-  it.each([
-    '',
-    '[]',
-    '{"version":2}',
-    'null',
-    '{"version":1,"destination":"","sequence":-1,"hash":"","lost":0}',
-  ])('that is none is as if it were not there, and that is said: %s', async (content) => {
-    writeFileSync(join(folder, 'audit-sink.json'), content);
-    expect(await fileOf().load()).toBeNull();
-    expect(logger.warnings).toHaveLength(1);
-  });
-});
-
 /** After it has done what there was to do. */
 async function stopped(one: AuditSink): Promise<void> {
   await settle();
   const stop = one.stop();
   await scheduler.advance(0);
   await stop;
+}
+
+function otherRecord(sequence: number): ChainedRecord {
+  const other = chainOf(...Array.from({ length: sequence }, () => ({ detail: 'other' }))).at(-1);
+  if (other === undefined) throw new Error('there is no such record');
+  return other;
 }
 
 function present(sequence: number): ChainedRecord {

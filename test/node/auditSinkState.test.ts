@@ -1,7 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { exportLine } from '../../src/audit/exportFormat.ts';
+import { chained } from '../../src/audit/record/chain.ts';
 import { signCheckpoint } from '../../src/audit/record/checkpoint.ts';
 import { FileSink } from '../../src/audit/sink/fileSink.ts';
 import type { Sink } from '../../src/audit/sink/sink.ts';
@@ -14,6 +16,7 @@ import { systemScheduler } from '../../src/base/scheduler.ts';
 import { AuditSink } from '../../src/node/auditSink.ts';
 import { AuditSinkCursorFile } from '../../src/node/auditSinkCursor.ts';
 import { createAuthority } from '../../src/trust/authority.ts';
+import { recordsUpTo } from '../audit/sink/records.ts';
 import { command, NODE, placeAt, put, StoreRig, sealerOf } from '../store/storeRig.ts';
 import { FakeLogger } from './nodeFolder.ts';
 import { until } from './until.ts';
@@ -83,6 +86,34 @@ const sequences = (): readonly number[] =>
     .map((line) => (JSON.parse(line) as { sequence: number }).sequence);
 const upTo = (last: number, first = 1): readonly number[] =>
   Array.from({ length: last - first + 1 }, (_, at) => first + at);
+
+it('stops where somebody has appended a chain of his own, says so, and leaves out nothing', async () => {
+  for (let round = 0; round < 3; round += 1) target.run(put(`k${round}`));
+  await target.store.flushed();
+  const first = started();
+  await caughtUp(first);
+  await first.stop();
+  const delivered = first.status.deliveredSequence;
+  const honest = readFileSync(path, 'utf8');
+  const { hash } = target.store.audit.head;
+  const place = { sequence: delivered + 1, timeMs: 1, index: 1, previousHash: hash };
+  const forged = chained(recordsUpTo(4), place);
+  appendFileSync(path, `${forged.map(exportLine).join('\n')}\n`);
+  const second = started();
+  for (let round = 0; round < 8; round += 1) {
+    target.run(put('later'));
+    await target.store.flushed();
+    await until(() => second.status.errorCode === 'AUDIT_TAMPERED', 'nothing is said');
+    expect(second.status.deliveredSequence).toBe(delivered);
+  }
+  await second.stop();
+  expect(readFileSync(path, 'utf8').startsWith(honest)).toBe(true);
+  renameSync(path, `${path}.moved`);
+  const third = started();
+  await caughtUp(third);
+  expect(sequences()).toEqual(upTo(delivered + 8, delivered + 1));
+  expect([third.status.lost, third.warnings]).toEqual([0, []]);
+});
 
 it('goes on when a snapshot takes the place of the state', async () => {
   for (const rig of [source, target]) for (let round = 0; round < 5; round += 1) rig.run(put(`k${round}`));

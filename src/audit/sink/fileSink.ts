@@ -29,6 +29,8 @@ interface OpenFile {
   /** 0: the file is empty. */
   firstSequence: number;
   last: ChainHead;
+  /** It has its last line, and is to get its name before more is written. */
+  readonly complete: boolean;
 }
 
 const FILE_MODE = 0o600;
@@ -90,6 +92,11 @@ export class FileSink implements Sink {
   async #fileFor({ records, lines }: SinkBatch): Promise<OpenFile> {
     const file = await this.#opened();
     const [first] = records;
+    if (file.complete) {
+      await this.#moveAway(file.last);
+      await this.#release();
+      return await this.#opened();
+    }
     if (file.firstSequence === 0 || first === undefined) return file;
     const follows = first.sequence === file.last.sequence + 1 && first.previousHash.equals(file.last.hash);
     const bytes = lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
@@ -98,14 +105,14 @@ export class FileSink implements Sink {
     return await this.#opened();
   }
 
-  /** Whoever moves the file away gets a new one begun. */
+  /** Whoever moves the file away gets a new one begun. Another file in its place is asked first what it has. */
   async #opened(): Promise<OpenFile> {
     const file = this.#file;
     if (file === null) return await this.#begun();
     const there = await statOrNull(this.#options.destination.path);
     if (there?.ino === file.inode && there.size === file.bytes) return file;
     await this.#release();
-    if (there?.ino === file.inode)
+    if (there !== null && (there.ino === file.inode || there.size > 0))
       throw new HoldfastError('FILE_UNREADABLE', 'somebody else writes to the file of audit-sink', {
         hint: 'give each node a file of its own, and let nobody else change it',
       });
@@ -132,22 +139,12 @@ export class FileSink implements Sink {
       if (wholeBytes < bytes) await this.#cut(handle, { bytes, wholeBytes });
       // What a node that has ended may have left to the system only.
       await this.#sync(handle);
-      if (!complete)
-        return {
-          handle,
-          inode: status.ino,
-          bytes: wholeBytes,
-          firstSequence: head?.firstSequence ?? 0,
-          last,
-        };
-      // It ended between the last line and the new name.
-      await this.#moveAway(last);
+      const firstSequence = head?.firstSequence ?? 0;
+      return { handle, inode: status.ino, bytes: wholeBytes, firstSequence, last, complete };
     } catch (thrown) {
       await handle.close();
       throw thrown;
     }
-    await handle.close();
-    return await this.#open();
   }
 
   /** A write that failed may be there in part or as a whole, on disk or not. @returns the size */

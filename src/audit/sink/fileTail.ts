@@ -2,8 +2,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { exportedRecord } from '../exportedRecord.ts';
 import { EXPORT_VERSION, type ExportHead } from '../exportFormat.ts';
-import type { ChainHead } from '../record/chain.ts';
+import { type ChainHead, recordHash } from '../record/chain.ts';
 
 export interface FileTail {
   /** Null: the file holds nothing that is whole. */
@@ -22,7 +23,10 @@ const HEAD_START = '{"holdfastAudit":';
 const LINE_END = 0x0a;
 const EMPTY = { head: null, last: { sequence: 0, hash: Buffer.alloc(0) }, wholeBytes: 0, complete: false };
 
-/** @throws HoldfastError FILE_UNREADABLE: it is something else than audit records, and is to be left alone; or the system error */
+/**
+ * @throws HoldfastError FILE_UNREADABLE: it is something else than audit records; AUDIT_TAMPERED: somebody else has written to it. Both are
+ * to be left alone. Or the system error
+ */
 export async function readFileTail(handle: FileHandle, sizeBytes: number): Promise<FileTail> {
   if (sizeBytes === 0) return EMPTY;
   const start = await readAt(handle, 0, Math.min(sizeBytes, LIMITS.auditLineBytesMax));
@@ -50,20 +54,32 @@ interface Walked {
 function walk(tail: Buffer, before: ChainHead | null): Walked {
   let [last, wholeBytes] = [before, 0];
   for (let end = tail.indexOf(LINE_END); end !== -1; end = tail.indexOf(LINE_END, wholeBytes)) {
-    const line = fieldsOf(tail.toString('utf8', wholeBytes, end));
-    if (line === null) break;
-    if (last !== null && line['records'] !== undefined) {
-      if (line['lastSequence'] !== last.sequence || line['lastHash'] !== last.hash.toString('hex')) break;
-      return { last, wholeBytes: end + 1, complete: true };
-    }
-    const { sequence, hash, previousHash } = line;
-    if (typeof sequence !== 'number' || typeof hash !== 'string') break;
-    if (last !== null && (sequence !== last.sequence + 1 || previousHash !== last.hash.toString('hex')))
-      break;
-    last = { sequence, hash: Buffer.from(hash, 'hex') };
+    const text = tail.subarray(wholeBytes, end);
+    // What a write that ended early has left out within a file is zeros. All else that is whole was written by somebody.
+    if (text.includes(0)) break;
+    const line = fieldsOf(text.toString('utf8'));
+    if (line === null) throw changed('a line of it is no record');
     wholeBytes = end + 1;
+    if (last === null || line['records'] === undefined) {
+      last = following(line, last);
+      continue;
+    }
+    const isEnd = line['lastSequence'] === last.sequence && line['lastHash'] === last.hash.toString('hex');
+    if (!isEnd || wholeBytes !== tail.length) throw changed('it does not end with its last line');
+    return { last, wholeBytes, complete: true };
   }
   return { last, wholeBytes, complete: false };
+}
+
+/** The record that a line holds. @throws HoldfastError AUDIT_TAMPERED: it is none, was changed, or is not the next one */
+function following(line: Record<string, unknown>, last: ChainHead | null): ChainHead {
+  const record = exportedRecord(line);
+  if (record === null) throw changed('a line of it is no record');
+  const { sequence, hash, previousHash } = record;
+  if (last !== null && (sequence !== last.sequence + 1 || !previousHash.equals(last.hash)))
+    throw changed(`record ${sequence} does not follow the one before it`);
+  if (!recordHash(record, record).equals(hash)) throw changed(`record ${sequence} is another one`);
+  return { sequence, hash };
 }
 
 /** The very first write to a file may have come to its middle. */
@@ -109,5 +125,11 @@ async function readAt(handle: FileHandle, position: number, bytes: number): Prom
 function foreign(what: string): HoldfastError {
   return new HoldfastError('FILE_UNREADABLE', `the file of audit-sink holds no audit records: it ${what}`, {
     hint: 'move that file away, or name another one; holdfast leaves it as it is',
+  });
+}
+
+function changed(how: string): HoldfastError {
+  return new HoldfastError('AUDIT_TAMPERED', `somebody else has written to the file of audit-sink: ${how}`, {
+    hint: 'move that file away to look into it; a new one is begun, and goes on with the next record',
   });
 }

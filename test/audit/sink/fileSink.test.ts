@@ -121,13 +121,48 @@ describe('a file of audit records', () => {
     expect(statSync(path).size).toBe(whole);
   });
 
-  it('is cut where a record does not follow the one before it', async () => {
-    await opened().deliver(batchOf(slice(1, 2)));
-    const whole = statSync(path).size;
-    const other = chainOf(...Array.from({ length: 3 }, () => ({ detail: 'other' })));
-    appendFileSync(path, `${batchOf(other.slice(2)).lines[0]}\n`);
-    expect(await opened().reached()).toEqual({ sequence: 2, hash: RECORDS[1]?.hash });
-    expect(statSync(path).size).toBe(whole);
+  const lineOf = (record: ChainedRecord | undefined): string =>
+    batchOf(record ? [record] : []).lines[0] ?? '';
+  const OTHER = chainOf(...Array.from({ length: 3 }, () => ({ detail: 'other' })));
+  it.each<[string, string]>([
+    ['a record that does not follow', lineOf(OTHER[2])],
+    ['one of its own again', lineOf(RECORDS[1])],
+    ['one that comes later', lineOf(RECORDS[3])],
+    ['the next one, changed', lineOf(RECORDS[2]).replace('"OK"', '"NO"')],
+    ['the next one with another hash', lineOf(RECORDS[2]).replace(/[0-9a-f]{64}"}$/, `${'a'.repeat(64)}"}`)],
+    ['some other text', 'root:x:0:0'],
+    ['some other JSON', '{"sequence":3}'],
+    ['a last line that is another one', '{"records":9,"lastSequence":9,"lastHash":""}'],
+  ])(
+    'is refused at each start when somebody has written %s to it, and stays as it is',
+    async (_what, line) => {
+      await opened().deliver(batchOf(slice(1, 2)));
+      appendFileSync(path, `${line}\n`);
+      const found = readFileSync(path);
+      for (let start = 0; start < 2; start += 1) {
+        const sink = opened();
+        const steps: (() => Promise<unknown>)[] = [
+          () => sink.reached(),
+          () => sink.deliver(batchOf(slice(3, 3))),
+        ];
+        for (const step of steps) expect(await refusalOf(step)).toMatchObject({ code: 'AUDIT_TAMPERED' });
+      }
+      expect(readFileSync(path)).toEqual(found);
+      expect(rotated()).toEqual([]);
+      renameSync(path, `${path}.moved`);
+      await opened().deliver(batchOf(slice(3, 3)));
+      expect(sequencesOf(path)).toEqual([3]);
+    },
+  );
+
+  it('is refused when there is more behind its last line', async () => {
+    const sink = opened({ rotateBytes: 1 });
+    await sink.deliver(batchOf(slice(1, 2)));
+    await sink.deliver(batchOf(slice(3, 3)));
+    await sink.close();
+    renameSync(join(folder, 'audit.jsonl.000000000002'), path);
+    appendFileSync(path, `${lineOf(RECORDS[2])}\n`);
+    expect(await refusalOf(() => opened().reached())).toMatchObject({ code: 'AUDIT_TAMPERED' });
   });
 
   it('may end within its very first line', async () => {
@@ -202,9 +237,11 @@ describe('rotation', () => {
     await sink.close();
     renameSync(join(folder, 'audit.jsonl.000000000002'), path);
     const next = opened();
-    expect(await next.reached()).toBeNull();
-    expect(rotated()).toEqual(['audit.jsonl.000000000002']);
+    // Whoever asks has to be able to look at what it holds before it is moved.
+    expect(await next.reached()).toEqual({ sequence: 2, hash: RECORDS[1]?.hash });
+    expect(rotated()).toEqual([]);
     await next.deliver(batchOf(slice(3, 3)));
+    expect(rotated()).toEqual(['audit.jsonl.000000000002']);
     expect(await verified('audit.jsonl.000000000002')).toMatchObject({ firstSequence: 1, lastSequence: 2 });
     expect(sequencesOf(path)).toEqual([3]);
   });
@@ -287,6 +324,13 @@ describe('a file that cannot be written', () => {
     renameSync(path, `${path}.moved`);
     await sink.deliver(batchOf(slice(2, 3)));
     expect(sequencesOf(path)).toEqual([2, 3]);
+    // Another file in its place: what it has is to be asked for before more is written.
+    rmSync(path);
+    renameSync(`${path}.moved`, path);
+    expect(await refusalOf(() => sink.deliver(batchOf(slice(4, 4))))).toMatchObject({
+      message: expect.stringContaining('somebody else'),
+    });
+    expect((await sink.reached())?.sequence).toBe(1);
   });
 });
 
