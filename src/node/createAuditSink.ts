@@ -1,19 +1,12 @@
-import { dirname } from 'node:path';
-import {
-  destinationText,
-  type FileDestination,
-  type SinkDestination,
-  shownHost,
-} from '../audit/sink/destination.ts';
+import { destinationText, type SinkDestination, shownHost } from '../audit/sink/destination.ts';
 import { FileSink } from '../audit/sink/fileSink.ts';
 import { HttpSink } from '../audit/sink/httpSink.ts';
 import type { Sink } from '../audit/sink/sink.ts';
 import { SyslogSink } from '../audit/sink/syslogSink.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { HoldfastError, systemErrorCode } from '../base/errors.ts';
+import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../base/logger.ts';
-import { isWithin } from '../base/realPath.ts';
 import { type Scheduler, systemScheduler } from '../base/scheduler.ts';
 import { readSecretFile } from '../envelope/keyFileDisk.ts';
 import type { Store } from '../store/store.ts';
@@ -33,7 +26,7 @@ export interface AuditSinkSources {
 
 /**
  * The sink that the settings ask for; null: none.
- * @throws HoldfastError CONFIG_INVALID for a file in the data directory, KEY_FILE_INVALID, FILE_UNREADABLE for the file with its secret
+ * @throws HoldfastError KEY_FILE_INVALID, FILE_UNREADABLE for the file with its secret
  */
 export function createAuditSink({ configuration, store, ...sources }: AuditSinkSources): AuditSink | null {
   const { auditSink: destination } = configuration;
@@ -67,33 +60,11 @@ function sinkOf(
 ): Sink {
   const { auditSinkRotateBytes: rotateBytes } = configuration;
   const { clusterId, nodeId, name } = identity;
-  if (destination.kind === 'file') {
-    refuseAmongData(destination, configuration);
+  if (destination.kind === 'file')
     return new FileSink({ destination, rotateBytes, clusterId, clock, logger });
-  }
   if (destination.kind === 'syslog') return new SyslogSink({ destination, host: name, scheduler });
   const key = signingKey(configuration);
   return new HttpSink({ destination, clusterId, nodeId, key, clock, scheduler });
-}
-
-/** A sink writes, renames and leaves files as it likes, where every other one is a part of the node. */
-function refuseAmongData({ path }: FileDestination, { dataDir }: NodeConfiguration): void {
-  // The file may itself be a link, and is renamed in the folder that it is named in.
-  if (![dirname(path), path].some((place) => isAmongData(place, dataDir))) return;
-  throw new HoldfastError('CONFIG_INVALID', 'the file of audit-sink lies in the data directory', {
-    field: 'audit-sink',
-    hint: 'name a file in a directory of its own, outside of the data directory',
-  });
-}
-
-/** What cannot be looked at cannot be written to either, which the sink says by itself. */
-function isAmongData(path: string, dataDir: string): boolean {
-  try {
-    return isWithin(path, dataDir);
-  } catch (thrown) {
-    if (systemErrorCode(thrown) === undefined) throw thrown;
-    return false;
-  }
 }
 
 /** Whitespace around it is no part of it: an editor ends a file with a line end. */

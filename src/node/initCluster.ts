@@ -28,6 +28,7 @@ import { newInstance, writeIdentityFile } from '../trust/identityFile.ts';
 import { saveNodeCredentials } from '../trust/nodeCredentials.ts';
 import { pemOf } from '../trust/tls.ts';
 import { newAdminReset } from './adminReset.ts';
+import { refuseSinkAmongData } from './auditSinkPlace.ts';
 import { certificateHosts } from './certificateHosts.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { type DataDirectory, dataDirectory } from './dataDirectory.ts';
@@ -70,6 +71,7 @@ export async function initCluster(
   keepAdmin: (admin: AdminContext) => Promise<void>,
   { certificateLifetimeMs = LIMITS.certificateLifetimeMs }: { readonly certificateLifetimeMs?: number } = {},
 ): Promise<InitialisedCluster> {
+  refuseSinkAmongData(configuration);
   const directory = dataDirectory(configuration.dataDir);
   return makeNode(
     directory,

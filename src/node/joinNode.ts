@@ -10,6 +10,7 @@ import { Store } from '../store/store.ts';
 import { newInstance, writeIdentityFile } from '../trust/identityFile.ts';
 import { type JoinedCluster, joinCluster } from '../trust/joinClient.ts';
 import { saveNodeCredentials } from '../trust/nodeCredentials.ts';
+import { refuseSinkAmongData } from './auditSinkPlace.ts';
 import { certificateHosts } from './certificateHosts.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { type DataDirectory, dataDirectory } from './dataDirectory.ts';
@@ -29,9 +30,10 @@ export interface JoinedNode {
 
 /**
  * Makes a further node of a cluster. The control key must be here already: a joining node never invents one.
- * @throws HoldfastError TOKEN_…, CONTROL_KEY_MISMATCH, ENCRYPTION_MISMATCH, KEY_FILE_INVALID, DATA_DIR_INVALID, …
+ * @throws HoldfastError TOKEN_…, CONFIG_INVALID, CONTROL_KEY_MISMATCH, ENCRYPTION_MISMATCH, KEY_FILE_INVALID, DATA_DIR_INVALID, …
  */
 export async function joinNode(configuration: NodeConfiguration, token: string): Promise<JoinedNode> {
+  refuseSinkAmongData(configuration);
   const directory = dataDirectory(configuration.dataDir);
   const keys = loadKeys(configuration);
   return makeNode(

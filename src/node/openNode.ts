@@ -10,6 +10,7 @@ import { type NodeIdentityFile, readIdentityFile } from '../trust/identityFile.t
 import { loadNodeCredentials, type NodeCredentials } from '../trust/nodeCredentials.ts';
 import { type NodeProcess, PROCESS_BYTES } from '../trust/processesOfNode.ts';
 import { countStart } from '../trust/startCount.ts';
+import { refuseSinkAmongData } from './auditSinkPlace.ts';
 import type { NodeConfiguration } from './configuration.ts';
 import { type DataDirectory, dataDirectory, hasIdentity } from './dataDirectory.ts';
 import { DATA_FORMAT } from './format.ts';
@@ -33,11 +34,12 @@ export interface OpenedNode {
 
 /**
  * The first steps of every start: identity before all else, then keys, then what they open.
- * @throws HoldfastError DATA_DIR_INVALID, KEY_FILE_INVALID, CONTROL_KEY_MISMATCH, VERSION_UNSUPPORTED, …
+ * @throws HoldfastError DATA_DIR_INVALID, CONFIG_INVALID, KEY_FILE_INVALID, CONTROL_KEY_MISMATCH, VERSION_UNSUPPORTED, …
  */
 export async function openNode(configuration: NodeConfiguration, logger: Logger): Promise<OpenedNode> {
   const directory = dataDirectory(configuration.dataDir);
   requireNode(directory);
+  refuseSinkAmongData(configuration);
   const lock = await lockDataDirectory(directory.root);
   try {
     const identity = await requireIdentity(directory);

@@ -151,7 +151,7 @@ export const ALERTS: readonly Mutation[] = [
   {
     name: 'a sink may write into the data directory through a link',
     protects: 'sink',
-    file: 'src/node/createAuditSink.ts',
+    file: 'src/node/auditSinkPlace.ts',
     find: '[dirname(path), path].some(',
     replace: '[dirname(path)].filter((place) => place.startsWith(dataDir)).some(',
     noticedBy: ['test/node/auditSinkNodes.test.ts'],

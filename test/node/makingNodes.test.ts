@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NodeConfiguration } from '../../src/node/configuration.ts';
 import { initCluster } from '../../src/node/initCluster.ts';
 import { joinNode } from '../../src/node/joinNode.ts';
+import { openNode } from '../../src/node/openNode.ts';
 import { copyKeys, type NodeFolder, NodeFolders } from './nodeFolder.ts';
 import { refusalOf } from './refusal.ts';
 import { until } from './until.ts';
@@ -66,6 +67,22 @@ describe('init', () => {
     expect((await refusalOf(() => init(folder.configuration))).code).toBe('KEY_FILE_INVALID');
     expect(contents(folder)).toEqual([]);
     expect(existsSync(folder.configuration.jwtSecretPath)).toBe(false);
+  });
+
+  it('refuses a file of audit-sink under the data directory, and so do a join and each start', async () => {
+    const path = join(folders.root, 'n1', 'data', 'audit.jsonl');
+    const folder = await folders.folder('n1');
+    const { configuration } = folder;
+    const wrong: NodeConfiguration = { ...configuration, auditSink: { kind: 'file', path } };
+    const refusal = { code: 'CONFIG_INVALID', field: 'audit-sink' };
+    expect(await refusalOf(() => init(wrong))).toMatchObject(refusal);
+    expect(await refusalOf(() => joinNode(wrong, 'no token'))).toMatchObject(refusal);
+    expect(contents(folder)).toEqual([]);
+    expect(existsSync(configuration.controlKeyPath)).toBe(false);
+    await init(configuration);
+    for (let start = 0; start < 2; start += 1)
+      expect(await refusalOf(() => openNode(wrong, folder.logger))).toMatchObject(refusal);
+    expect(existsSync(path)).toBe(false);
   });
 
   it('refuses key files under the data directory', async () => {
