@@ -1,6 +1,7 @@
 import { ANOTHER_ADDRESS, type AuditAction, DENIALS } from '../audit/record/actions.ts';
 import { present, unreachable } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
+import { textWithin } from '../base/textWithin.ts';
 import type { CommandBody } from '../command/body.ts';
 import { bytesField, bytesFromKey, keyFromBytes } from '../command/keys.ts';
 import { type AuditRecord, type AuditSettings, type ValueRead } from '../proto/audit.ts';
@@ -125,7 +126,7 @@ function recordOfDeed(
     requestId,
     revision: revision ?? 0,
     count: count ?? 1,
-    detail: detail ?? '',
+    detail: textWithin(detail ?? '', LIMITS.auditTextBytesMax),
   };
 }
 
@@ -240,10 +241,7 @@ function describeAudit(body: AuditChange): Deed {
       return {
         action: 'audit.alerts',
         resource: NOTHING,
-        detail: body.alerts.rules
-          .map(({ name }) => name)
-          .join(' ')
-          .slice(0, LIMITS.auditTextBytesMax),
+        detail: body.alerts.rules.map(({ name }) => name).join(' '),
       };
     case 'checkpointAudit':
       return { action: 'audit.checkpoint', resource: text(`${body.checkpoint.sequence}`) };
@@ -309,7 +307,7 @@ function auditOfReads(reads: readonly ValueRead[], { read, failure: ofAll }: Out
 }
 
 const settingsText = ({ reads, retentionMs }: AuditSettings): string =>
-  `retention ${retentionMs} ms, reads ${reads.join(' ')}`.slice(0, LIMITS.auditTextBytesMax);
+  `retention ${retentionMs} ms, reads ${reads.join(' ')}`;
 
 /** Of what was denied: the first name that it is about, latin-1. */
 export function firstName({ compares, success, failure }: Transaction): string {

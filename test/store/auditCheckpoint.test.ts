@@ -57,6 +57,21 @@ describe('what a node notes', () => {
   });
 });
 
+it.each(['x', 'ü', '€', '\u{1f600}'])(
+  'a long text that the state makes of %s is cut to its bytes, at a character',
+  async (character) => {
+    const reads = Array.from({ length: 60 }, (_, at) => `${character.repeat(30)}${at}/**`);
+    rig.apply(command({ setAuditSettings: { settings: { reads, retentionMs: 0 } } }));
+    const [record] = await rig.auditRecords();
+    const { action, detail = '' } = record ?? {};
+    expect(action).toBe('audit.settings');
+    expect(Buffer.byteLength(detail)).toBeLessThanOrEqual(LIMITS.auditTextBytesMax);
+    expect(Buffer.byteLength(detail)).toBeGreaterThan(LIMITS.auditTextBytesMax - 4);
+    expect(`retention 0 ms, reads ${reads.join(' ')}`.startsWith(detail)).toBe(true);
+    expect(Buffer.from(detail).toString()).toBe(detail);
+  },
+);
+
 describe('a checkpoint', () => {
   const DAY_MS = 86_400_000;
   let authority: Authority;
