@@ -55,6 +55,8 @@ export const ACCESS_LIMITS = {
   auditPageBytes: 1024 * 1024,
   auditPageScannedMax: 20_000,
   auditTextBytesMax: 1_024,
+  /** Of the host of a webhook, in a record. */
+  auditHostCharactersMax: 255,
   /** How often the chain is gone over from its beginning because records have gone meanwhile. */
   auditWalkAttempts: 4,
   /** Of who was denied something. */

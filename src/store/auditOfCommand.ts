@@ -8,6 +8,7 @@ import { type AuditRecord, type AuditSettings, type ValueRead } from '../proto/a
 import type { Command, Outcome, Transaction } from '../proto/storage.ts';
 import type { NoteTokenUse } from '../proto/users.ts';
 import type { NewAddress } from './access.ts';
+import { alertsText, policyText } from './auditDetails.ts';
 import { auditOfCompares, auditOfTransaction, readingOf, resourceOf } from './auditOfTransaction.ts';
 import type { AuditChange } from './changeAudit.ts';
 import type { AppliedEntry } from './types.ts';
@@ -210,7 +211,7 @@ function describe(body: Exclude<CommandBody, { kind: 'transaction' | 'readValues
     case 'finishAuthorityRotation':
       return { action: 'authority.finish', resource: NOTHING };
     case 'putPolicy':
-      return { action: 'policy.put', resource: text(body.policy.role) };
+      return { action: 'policy.put', resource: text(body.policy.role), detail: policyText(body.policy) };
     case 'deletePolicy':
       return { action: 'policy.delete', resource: text(body.role) };
     case 'createAccessToken':
@@ -238,11 +239,7 @@ function describeAudit(body: AuditChange): Deed {
     case 'setAuditSettings':
       return { action: 'audit.settings', resource: NOTHING, detail: settingsText(body.settings) };
     case 'setAlerts':
-      return {
-        action: 'audit.alerts',
-        resource: NOTHING,
-        detail: body.alerts.rules.map(({ name }) => name).join(' '),
-      };
+      return { action: 'audit.alerts', resource: NOTHING, detail: alertsText(body.alerts) };
     case 'checkpointAudit':
       return { action: 'audit.checkpoint', resource: text(`${body.checkpoint.sequence}`) };
     default:

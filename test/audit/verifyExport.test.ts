@@ -48,7 +48,7 @@ const withFields = (line: string | undefined, change: object): string =>
   JSON.stringify({ ...(JSON.parse(line ?? '') as object), ...change });
 /** With another first line, and another last one. */
 const forged = (lines: readonly string[], head: object, end: object = {}): string[] =>
-  lines.with(0, withFields(lines[0], head)).with(-1, withFields(lines.at(-1), end));
+  lines.with(0, withFields(lines[0], head)).with(lines.length - 1, withFields(lines.at(-1), end));
 const continued = (records: readonly ChainedRecord[]): string[] =>
   forged(exported(records), { continues: true });
 

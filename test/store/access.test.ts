@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { Command, Outcome, Policy, Principal } from '../../src/proto/storage.ts';
@@ -180,6 +181,21 @@ describe('a token', () => {
     expect(rig.store.access.tokens).toHaveLength(1);
     expect(rig.store.digest).toEqual(digest);
   });
+});
+
+it('a policy that is put leaves a record of how many rules it has, which text it is, and what it administers', async () => {
+  const apps = policy('apps', { 'apps/**': ['read', 'write'], 'apps/x': [] }, ['access', 'cluster']);
+  putPolicy(apps);
+  putPolicy({ ...apps, rules: apps.rules.slice(0, 1), admin: ['audit', 'audit', 'keys'] });
+  putPolicy(policy('apps', { 'apps/**': ['read', 'delete'] }));
+  putPolicy(policy('apps', { 'apps/**': ['read'] }, ['keys']), token(ID));
+  const said = (await rig.auditRecords()).map(({ result, detail }) => `${result}: ${detail}`);
+  const digest = hash('sha256', JSON.stringify(apps), 'hex').slice(0, 16);
+  expect(said[0]).toBe(`OK: 2 rules, sha256:${digest}, administers access cluster`);
+  expect(said[1]).toMatch(/^OK: 1 rule, sha256:[0-9a-f]{16}, administers audit keys$/);
+  expect(said[2]).toMatch(/^OK: 1 rule, sha256:[0-9a-f]{16}, administers nothing$/);
+  expect(said[3]).toMatch(/^UNAUTHENTICATED: 1 rule, sha256:[0-9a-f]{16}, administers keys$/);
+  expect(new Set(said.map((text) => /sha256:\S+/.exec(text)?.[0])).size).toBe(4);
 });
 
 describe('nobody', () => {

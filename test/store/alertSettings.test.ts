@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -40,8 +41,60 @@ describe('alert settings', () => {
     expect(rig.store.audit.rules.alerts).toEqual(settings);
     expect(rig.store.digest).toEqual(digest);
     expect(await rig.deeds()).toEqual(['audit.alerts ']);
-    const [record] = await rig.auditRecords();
-    expect(record?.detail).toBe('night many denied');
+  });
+
+  /** What the records of the settings say, one after the other. */
+  const details = async () => (await rig.auditRecords()).map(({ detail }) => detail);
+
+  it('leave a record of how many rules there are, where alerts go, and which text it was', async () => {
+    set({ rules: [RULE, READERS, DENIALS], webhook: WEBHOOK });
+    set({ rules: [RULE], webhook: null });
+    set({ rules: [], webhook: null });
+    const plain = JSON.stringify({ rules: [RULE, READERS, DENIALS], webhook: WEBHOOK.url });
+    const digest = hash('sha256', plain, 'hex').slice(0, 16);
+    expect(await details()).toEqual([
+      `3 rules, sha256:${digest}, webhook hooks.example (secret given): night many denied`,
+      expect.stringMatching(/^1 rule, sha256:[0-9a-f]{16}, no webhook: night$/),
+      expect.stringMatching(/^0 rules, sha256:[0-9a-f]{16}, no webhook$/),
+    ]);
+  });
+
+  it('leave another record when a rule is changed under its name, or alerts go to another path', async () => {
+    const url = 'https://hooks.example:8443/path-of-it?query-of-it';
+    const later = { ...RULE, toMinute: 1439 };
+    set({ rules: [RULE], webhook: WEBHOOK });
+    set({ rules: [later], webhook: { ...WEBHOOK, secret: Buffer.alloc(0) } });
+    set({ rules: [later], webhook: { ...WEBHOOK, url } });
+    const said = await details();
+    expect(new Set(said.map((detail) => /sha256:\S+/.exec(detail)?.[0])).size).toBe(3);
+    expect(said[1]).toContain('webhook hooks.example (secret kept): night');
+    expect(said[2]).toContain('webhook hooks.example:8443 (secret given): night');
+    for (const hidden of ['path-of-it', 'query-of-it', WEBHOOK.secret.toString()])
+      expect(said.join()).not.toContain(hidden);
+  });
+
+  it.each([
+    ['https:///\\hooks.example\\path', 'hooks.example'],
+    ['http://[::1]:80?x', '[::1]:80'],
+    ['https://hooks.ex\u0430mple/\u{1f600}', 'hooks.ex?mple'],
+    [`https://${'a'.repeat(63)}.${'\u{1f600}'.repeat(60)}/`, `${'a'.repeat(63)}.${'?'.repeat(60)}`],
+  ])('leave a record that names the host of %s alone', async (url, host) => {
+    expect(set({ rules: [], webhook: { ...WEBHOOK, url } })).toBe('none');
+    const [said = ''] = await details();
+    expect(said).toContain(`, webhook ${host} (secret given)`);
+    await rig.reopen();
+    expect(await details()).toEqual([said]);
+  });
+
+  it('leave a record that is cut, with what matters first', async () => {
+    const rules = Array.from({ length: LIMITS.alertRulesMax }, (_, at) => ({
+      ...RULE,
+      name: `${at}`.padStart(63, 'a'),
+    }));
+    expect(set({ rules, webhook: WEBHOOK })).toBe('none');
+    const [said = ''] = await details();
+    expect(said).toHaveLength(LIMITS.auditTextBytesMax);
+    expect(said).toMatch(/^64 rules, sha256:[0-9a-f]{16}, webhook hooks\.example /);
   });
 
   it('are never readable on disk, since they hold a secret', async () => {
