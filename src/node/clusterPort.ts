@@ -23,9 +23,10 @@ import type { Principal } from '../proto/storage.ts';
 import { trustedCertificates } from '../store/authorityRotation.ts';
 import { createJoinToken } from '../trust/joinToken.ts';
 import { spkiHash } from '../trust/publicKey.ts';
-import { askedRecord } from './askedRecord.ts';
+import { askedRecord, noteAsked } from './askedRecord.ts';
 import type { Authorisation } from './authorisation.ts';
 import type { Certification } from './certification.ts';
+import { renewClientCertificate } from './clientRenewal.ts';
 import { NodeStatus, type NodeStatusParts } from './nodeStatus.ts';
 import { outcomeFailure } from './outcome.ts';
 import { authorityStatus } from './rotationView.ts';
@@ -184,12 +185,14 @@ export class NodeClusterPort implements ClusterPort {
   }
 
   async renewClient(
-    { principal: { name } }: Caller,
-    { csr, shown }: RenewClientRequest & { readonly shown: Uint8Array },
+    caller: Caller,
+    request: RenewClientRequest & { readonly shown: Uint8Array },
   ): Promise<RenewClientResponse> {
     this.#requireLeader();
-    const { certification, store } = this.#parts;
-    const certificate = await certification.issuer.reissueClient({ name, csr, shown });
+    const { certification, store, core, identity } = this.#parts;
+    const { submit, denials } = core;
+    const parts = { issuer: certification.issuer, submit, denials, nodeId: identity.nodeId };
+    const certificate = await renewClientCertificate(parts, caller, request);
     const authority = present(store.authority, 'cluster authority');
     return { certificate, authorities: trustedCertificates(authority) };
   }
@@ -222,13 +225,7 @@ export class NodeClusterPort implements ClusterPort {
     const { nodeId } = core.membership.find(member);
     const detail = force ? 'asked for, with force' : 'asked for';
     const record = askedRecord(principal, { action, resource: nodeId, detail });
-    const node = { kind: 'node', name: identity.nodeId, address: '' };
-    const outcome = await core.submit.submit(
-      { principal: node, noteAudit: { records: [record] } },
-      deadlineMs,
-    );
-    const failure = outcomeFailure(outcome);
-    if (failure !== null) throw failure;
+    await noteAsked({ submit: core.submit, nodeId: identity.nodeId }, record, deadlineMs);
   }
 
   async #command(caller: Caller, submission: Submission): Promise<void> {

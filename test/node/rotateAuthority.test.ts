@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -217,4 +218,16 @@ it('a client has its certificate renewed for its own key and for no other', asyn
   expect(authorities.map(pemOf)).toEqual([first.admin.ca]);
   const renewed = { ...first.admin, certificate: pemOf(certificate) };
   await (await folders.client({ admin: renewed }, [node])).put('a', 'b');
+  const { serialNumber } = new X509Certificate(certificate);
+  const records = [];
+  for await (const record of client.audit.records({ action: 'certificate.renew', result: 'OK' }))
+    records.push(record);
+  expect(records).toMatchObject([
+    {
+      principalKind: 'client',
+      principal: 'admin',
+      resource: Buffer.from('admin'),
+      detail: expect.stringContaining(`serial ${serialNumber}, until 20`) as string,
+    },
+  ]);
 });

@@ -46,6 +46,7 @@ export const AUDIT_ACTIONS = [
   'alert.raised',
   'alert.undelivered',
   'token.new-address',
+  'certificate.renew',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
