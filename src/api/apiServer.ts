@@ -90,6 +90,7 @@ export class ApiServer {
       holderOf: (token, shown) => access.holderOf(token, shown),
       clock,
       onProved: (peer) => this.#unproved.proved(peer),
+      onRefused: (refusal) => access.refused(refusal),
     });
     this.#judging = setInterval(() => this.#streams.drainExpired(clock.wallMs()), LIMITS.apiJudgeIntervalMs);
     this.#judging.unref();

@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Principal } from '../proto/storage.ts';
-import type { Caller, Holder } from './ports.ts';
+import type { Caller, Holder, Refusal } from './ports.ts';
 
 /** What a verified certificate says of its holder. A node is nobody on the API. */
 export type Identity =
@@ -46,6 +46,7 @@ export class Callers {
   readonly #identify: Identify;
   readonly #holderOf: HolderOf;
   readonly #onProved: (peer: string) => void;
+  readonly #onRefused: (refusal: Refusal) => void;
   readonly #clock: Clock;
   readonly #identities = new Map<string, Identified>();
 
@@ -55,8 +56,11 @@ export class Callers {
     readonly clock: Clock;
     /** The peer has shown an access token that is good. */
     readonly onProved?: (peer: string) => void;
+    /** Somebody has not shown who he is; of a token that is not good `holderOf` knows by itself. */
+    readonly onRefused?: (refusal: Refusal) => void;
   }) {
     this.#onProved = options.onProved ?? (() => undefined);
+    this.#onRefused = options.onRefused ?? (() => undefined);
     this.#identify = options.identify;
     this.#holderOf = options.holderOf;
     this.#clock = options.clock;
@@ -74,6 +78,7 @@ export class Callers {
     if (authorization === undefined) return { principal: this.certified(call) };
     const token = bearerOf(authorization);
     if (token === null) {
+      this.#refused(call, 'an authorization that is not Bearer and a token');
       throw new HoldfastError('UNAUTHENTICATED', 'the authorization of the call is not Bearer and a token', {
         field: 'authorization',
       });
@@ -89,6 +94,7 @@ export class Callers {
     const certificate = call.getAuthContext().sslPeerCertificate;
     const identity = certificate === undefined ? NO_CERTIFICATE : this.#identityNow(certificate);
     if (identity.kind === 'client') return { kind: 'client', name: identity.name, address: call.getPeer() };
+    this.#refused(call, certificate === undefined ? REFUSED_NOTHING : REFUSED_CERTIFICATE);
     throw new HoldfastError('UNAUTHENTICATED', `not a client of this cluster: ${identity.reason}`, {
       hint: 'log in: holdfast login; or connect with a client certificate of this cluster, or an access token',
     });
@@ -134,6 +140,12 @@ export class Callers {
     return this.#clock.monotonicMs();
   }
 
+  /** What the certificate says may be anything, and is not told on. */
+  #refused(call: IncomingCall, detail: string): void {
+    const principal = { kind: '', name: '', address: call.getPeer() };
+    this.#onRefused({ principal, proved: false, code: 'UNAUTHENTICATED', detail });
+  }
+
   /** A connection outlives the certificate that it was opened with: each call asks. */
   #identityNow(certificate: ShownCertificate): Identity {
     const { identity, endMs } = this.#identified(certificate);
@@ -169,4 +181,6 @@ function bearerOf(authorization: string | Buffer): string | null {
   return BEARER.exec(authorization)?.[1] ?? null;
 }
 
+const REFUSED_NOTHING = 'no certificate and no token';
+const REFUSED_CERTIFICATE = 'a certificate of no client, or one that has ended';
 const NO_CERTIFICATE: Identity = { kind: 'nobody', reason: 'no verified client certificate' };

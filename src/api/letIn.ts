@@ -27,18 +27,25 @@ export async function letIn(
   call: GuardedCall,
   deadlineMs: number,
 ): Promise<Caller> {
-  const rule = RPC_RULES.get(call.getPath());
+  const path = call.getPath();
+  const rule = RPC_RULES.get(path);
   if (rule === 'stranger') return { principal: { ...STRANGER, address: call.getPeer() }, deadlineMs };
   const caller = { ...(await callers.identified(call, deadlineMs)), deadlineMs };
-  if (rule === undefined)
-    throw new HoldfastError('PERMISSION_DENIED', 'nothing is known of who may call this method');
+  if (rule === undefined) throw refused(access, caller, path, 'nothing is known of who may call this method');
   if (rule === 'anyone' || rule === 'names') return caller;
   if (rule !== 'certificate') {
     await access.requireArea(caller, rule);
     return caller;
   }
   if (caller.principal.kind === 'client') return caller;
-  throw new HoldfastError('PERMISSION_DENIED', 'only a client with a certificate of its own asks for this');
+  throw refused(access, caller, path, 'only a client with a certificate of its own asks for this');
+}
+
+/** The path is one that this server has, and so is a text of our own. */
+function refused(access: AccessPort, { principal }: Caller, path: string, message: string): HoldfastError {
+  const code = 'PERMISSION_DENIED';
+  access.refused({ principal, proved: true, code, detail: path });
+  return new HoldfastError(code, message);
 }
 
 /** Who opens a stream, and how it is known whether he is still somebody: asked about once a second. */

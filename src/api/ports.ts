@@ -124,13 +124,26 @@ export interface UserPort {
   userList(caller: Caller): Promise<UserListResponse>;
 }
 
-/** Who somebody is, and what he may do. Every method but `isKnown` rejects only with a HoldfastError. */
+/** Who was refused before the node was asked for anything, as it is recorded. */
+export interface Refusal {
+  /** Whether he has shown who he is. */
+  readonly proved: boolean;
+  /** Of who has not shown who he is: the address alone. */
+  readonly principal: Principal;
+  readonly code: 'UNAUTHENTICATED' | 'PERMISSION_DENIED';
+  /** One short line that nobody outside can write: at most LIMITS.auditTextBytesMax, or the node could not record it. */
+  readonly detail: string;
+}
+
+/** Who somebody is, and what he may do. Every method but `isKnown` and `refused` rejects only with a HoldfastError. */
 export interface AccessPort {
   readonly users: UserPort;
   /** Who shows this: an access token or a session. UNAUTHENTICATED when it is none, or not good any more. */
   holderOf(token: string, shown: { readonly address: string; readonly deadlineMs: number }): Promise<Holder>;
   /** Whether this is still somebody. */
   isKnown(principal: Principal): boolean;
+  /** For the audit; how many are recorded one by one is bounded. Never throws. */
+  refused(refusal: Refusal): void;
   /** PERMISSION_DENIED unless he administers this. */
   requireArea(caller: Caller, area: Area): Promise<void>;
   whoAmI(caller: Caller): Promise<WhoAmIResponse>;

@@ -2,7 +2,7 @@ import { createAccessToken } from '../access/accessToken.ts';
 import { BUILT_IN_POLICIES } from '../access/policy/builtInRoles.ts';
 import { AREAS, type Area } from '../access/policy/policy.ts';
 import { CAPABILITIES } from '../access/policy/ruleTree.ts';
-import type { AccessPort, Caller, Holder, UserPort } from '../api/ports.ts';
+import type { AccessPort, Caller, Holder, Refusal, UserPort } from '../api/ports.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { RandomSource } from '../base/random.ts';
 import { keyFromBytes } from '../command/keys.ts';
@@ -18,6 +18,7 @@ import type {
 import type { Policy, Principal } from '../proto/storage.ts';
 import type { Store } from '../store/store.ts';
 import type { Authorisation, Shown } from './authorisation.ts';
+import type { Denials } from './denials.ts';
 import { outcomeFailure } from './outcome.ts';
 import type { Submission, Submit } from './submit.ts';
 
@@ -27,8 +28,10 @@ export interface AccessPortParts {
   readonly authorisation: Authorisation;
   readonly random: RandomSource;
   readonly users: UserPort;
+  readonly denials: Pick<Denials, 'note'>;
 }
 
+const NOTHING = Buffer.alloc(0);
 const ADMIN = 'admin:';
 const ACTIONS = [...CAPABILITIES, ...AREAS.map((area) => `${ADMIN}${area}`)];
 
@@ -48,6 +51,10 @@ export class NodeAccessPort implements AccessPort {
 
   isKnown(principal: Principal): boolean {
     return this.#parts.authorisation.isKnown(principal);
+  }
+
+  refused(refusal: Refusal): void {
+    this.#parts.denials.note({ ...refusal, action: 'access.denied', resource: NOTHING });
   }
 
   requireArea(caller: Caller, area: Area): Promise<void> {

@@ -46,7 +46,8 @@ async function issued(
   } catch (thrown) {
     const { code, field = '' } = toHoldfastError(thrown);
     const resource = Buffer.from(principal.name, 'utf8');
-    if (DENIALS.has(code)) denials.note({ principal, action: ACTION, resource, code, detail: field });
+    if (DENIALS.has(code))
+      denials.note({ principal, proved: true, action: ACTION, resource, code, detail: field });
     throw thrown;
   }
 }

@@ -359,6 +359,7 @@ function createApi(parts: ApiParts): ApiServer {
       authorisation,
       random: systemRandom,
       users: createUserPort({ store, core, sessions, authorisation }),
+      denials,
     }),
     audit: new NodeAuditPort({ nodeId: identity.nodeId, store, submit: core.submit, authorisation }),
     identify: (der) => clientOrNobody(certificateIdentity(der, certification.identityContext)),

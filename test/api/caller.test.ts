@@ -3,7 +3,9 @@ import type { PeerCertificate } from 'node:tls';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Callers, type IncomingCall } from '../../src/api/caller.ts';
 import { OpenStreams } from '../../src/api/openStreams.ts';
+import type { Refusal } from '../../src/api/ports.ts';
 import { ManualClock } from '../../src/base/clock.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { identify, TestAuthority } from './certificates.ts';
 
 let certificate: X509Certificate;
@@ -20,6 +22,13 @@ let authorization: readonly string[];
 const holderOf = (token: string) =>
   Promise.resolve({ principal: { kind: 'token', name: `holder of ${token}` } });
 let reads: number;
+let refusals: Refusal[];
+const refused = (detail: string): Refusal => ({
+  principal: { kind: '', name: '', address: '127.0.0.1:1' },
+  code: 'UNAUTHENTICATED',
+  proved: false,
+  detail,
+});
 beforeEach(() => {
   clock = new ManualClock(endMs - 1);
   reads = 0;
@@ -28,7 +37,13 @@ beforeEach(() => {
     reads += 1;
     return identify(der);
   };
-  callers = new Callers({ identify: counted, holderOf, clock });
+  refusals = [];
+  callers = new Callers({
+    identify: counted,
+    holderOf,
+    clock,
+    onRefused: (refusal) => refusals.push(refusal),
+  });
 });
 
 function callBy(shown: X509Certificate | null): IncomingCall {
@@ -59,6 +74,7 @@ describe('a caller', () => {
       }),
     );
     expect(reads).toBe(1);
+    expect(refusals).toEqual([refused('a certificate of no client, or one that has ended')]);
     // The clock was wrong.
     clock.jumpWall(-1);
     callers.certified(call);
@@ -87,7 +103,26 @@ describe('a caller with an access token', () => {
     await expect(callers.identified(callBy(certificate), 0)).rejects.toMatchObject({
       code: 'UNAUTHENTICATED',
     });
+    expect(refusals).toEqual([refused('an authorization that is not Bearer and a token')]);
   });
+
+  it('is noted by whom it is shown to when it is not good, and not once more', async () => {
+    authorization = ['Bearer hft_1'];
+    const unknown = new HoldfastError('UNAUTHENTICATED', 'no such token');
+    callers = new Callers({
+      identify,
+      holderOf: () => Promise.reject(unknown),
+      clock,
+      onRefused: (refusal) => refusals.push(refusal),
+    });
+    await expect(callers.identified(callBy(certificate), 0)).rejects.toBe(unknown);
+    expect(refusals).toEqual([]);
+  });
+});
+
+it('who shows neither a certificate nor a token is refused, which is recorded once', async () => {
+  await expect(callers.identified(callBy(null), 0)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  expect(refusals).toEqual([refused('no certificate and no token')]);
 });
 
 describe('a stream', () => {

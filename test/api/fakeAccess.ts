@@ -1,4 +1,4 @@
-import type { AccessPort, Caller, Holder } from '../../src/api/ports.ts';
+import type { AccessPort, Caller, Holder, Refusal } from '../../src/api/ports.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type {
   AccessTokenStatus,
@@ -13,6 +13,7 @@ export class FakeAccess implements AccessPort {
   /** Ids by what is shown. */
   readonly tokens = new Map<string, string>();
   readonly asked: (readonly [method: string, caller: Principal, request: unknown])[] = [];
+  readonly refusals: Refusal[] = [];
   policies: readonly Policy[] = [];
   kept: readonly AccessTokenStatus[] = [];
   readonly users = new FakeUsers((method, caller, request) => this.#note(method, caller, request));
@@ -27,6 +28,10 @@ export class FakeAccess implements AccessPort {
 
   isKnown({ kind, name }: Principal): boolean {
     return kind !== 'token' || [...this.tokens.values()].includes(name);
+  }
+
+  refused(refusal: Refusal): void {
+    this.refusals.push(refusal);
   }
 
   requireArea({ principal }: Caller, area: string): Promise<void> {

@@ -1,7 +1,10 @@
+import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { connect, type HoldfastClient } from '../../src/client/index.ts';
+import { present } from '../../src/base/assert.ts';
+import { type AuditEntry, connect, type HoldfastClient } from '../../src/client/index.ts';
 import type { HoldfastNode } from '../../src/node/holdfastNode.ts';
 import type { AdminContext } from '../../src/node/initCluster.ts';
+import { accessService } from '../../src/proto/access.ts';
 import { NodeFolders } from './nodeFolder.ts';
 import { threeNodes } from './threeNodes.ts';
 import { until } from './until.ts';
@@ -186,3 +189,63 @@ it('a token whose role was taken away sees no range any more', async () => {
       code: 'UNAUTHENTICATED',
     });
 });
+
+it(
+  'who is refused before a node is asked leaves a record: with a token where it takes a certificate, and with nothing',
+  async () => {
+    const { token, id } = await tokenOf('admin');
+    const client = await withToken(token);
+    const renewal = client.cluster.renewClient({ csr: Buffer.alloc(1) });
+    await expect(renewal).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    const { client: stranger, metadata } = strangerOf(present(nodes[0], 'node'), context.ca);
+    for (const [text, detail] of [
+      ['', 'no certificate and no token'],
+      ['Basic x', 'an authorization that is not Bearer and a token'],
+    ] as const) {
+      if (text !== '') metadata.set('authorization', text);
+      expect(await whoAmI(stranger, metadata)).toBe(status.UNAUTHENTICATED);
+      await until(async () => (await denials()).some((one) => one.detail === detail), detail);
+    }
+    stranger.close();
+    const renew = '/holdfast.v1.Cluster/RenewClient';
+    await until(async () => (await denials()).some(({ detail }) => detail === renew), 'its record');
+    expect((await denials()).find(({ detail }) => detail === renew)).toMatchObject({
+      principalKind: 'token',
+      principal: id,
+      result: 'PERMISSION_DENIED',
+    });
+    for (const { principalKind, address } of await denials('no certificate and no token'))
+      expect([principalKind, address]).toEqual(['', expect.stringMatching(/^127\.0\.0\.1:\d+$/)]);
+  },
+  LIMIT_MS,
+);
+
+async function denials(of = ''): Promise<readonly AuditEntry[]> {
+  const found: AuditEntry[] = [];
+  for await (const record of admin.audit.records({ action: 'access.denied' }))
+    if (of === '' || record.detail === of) found.push(record);
+  return found;
+}
+
+/** A connection that shows nothing. */
+function strangerOf({ apiAddress }: HoldfastNode, ca: string) {
+  const address = apiAddress.replace('127.0.0.1', 'localhost');
+  const secured = credentials.createSsl(Buffer.from(ca));
+  return { client: new Client(address, secured, { 'grpc.enable_retries': 0 }), metadata: new Metadata() };
+}
+
+function whoAmI(client: Client, metadata: Metadata): Promise<status> {
+  const { path, requestSerialize, responseDeserialize } = present(accessService['whoAmI'], 'whoAmI');
+  const deadline = Date.now() + 10_000;
+  return new Promise((resolve) => {
+    client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      {},
+      metadata,
+      { deadline },
+      (error) => resolve(error?.code ?? status.OK),
+    );
+  });
+}

@@ -104,5 +104,7 @@ it('who asks for a certificate of another key is denied, which is recorded', asy
   const { principal } = caller;
   const resource = Buffer.from('ada');
   const code = 'PERMISSION_DENIED';
-  expect(denied).toEqual([{ principal, action: 'certificate.renew', resource, code, detail: 'csr' }]);
+  expect(denied).toEqual([
+    { principal, proved: true, action: 'certificate.renew', resource, code, detail: 'csr' },
+  ]);
 });
