@@ -82,6 +82,7 @@ export class DiskReserve {
 
   /** Why a command is turned away now, or null. */
   refusal(submission: Submission): HoldfastError | null {
+    if (submission.readValues && this.#isHalfGone()) return noRoomForRecords();
     const low = this.#inTheWay();
     if (low.length === 0 || !puts(submission)) return null;
     const names = low.map((nodeId) => this.#parts.nameOf(nodeId)).join(', ');
@@ -108,6 +109,11 @@ export class DiskReserve {
     return leader !== null && this.#isLow(leader) ? [leader] : [];
   }
 
+  /** Each audited read leaves a record, which is kept: they may have half of the reserve, and not what it takes to start again. */
+  #isHalfGone(): boolean {
+    return this.#low && this.#freeBytes !== null && this.#freeBytes < this.#parts.reserveBytes / 2;
+  }
+
   #isLow(nodeId: NodeId): boolean {
     return nodeId === this.#parts.nodeId ? this.#low : this.#lowOthers.has(nodeId);
   }
@@ -131,6 +137,14 @@ export class DiskReserve {
 function puts({ transaction }: Submission): boolean {
   if (!transaction) return false;
   return [...transaction.success, ...transaction.failure].some(({ put }) => Boolean(put));
+}
+
+function noRoomForRecords(): HoldfastError {
+  return new HoldfastError(
+    'NO_SPACE',
+    'half of the disk reserve of this node is used up: there is no room for the records of audited reads',
+    { hint: 'free space on that disk, or enlarge it; names that are not audited can be read, and deleted' },
+  );
 }
 
 function mebibytes(bytes: number): number {

@@ -55,6 +55,19 @@ describe('the reserve of a disk', () => {
     expect(reserve.freeBytes).toBe(RESERVE * 1.25);
   });
 
+  it('leaves audited reads half of it, for their records', async () => {
+    const reads = { principal: null, readValues: { reads: [] } } as unknown as Submission;
+    await has(RESERVE - 1);
+    expect(reserve.refusal(reads)).toBeNull();
+    await has(RESERVE / 2);
+    expect(reserve.refusal(reads)).toBeNull();
+    await has(RESERVE / 2 - 1);
+    expect(reserve.refusal(reads)?.code).toBe('NO_SPACE');
+    expect(reserve.refusal(write([remove]))).toBeNull();
+    await has(RESERVE / 2);
+    expect(reserve.refusal(reads)).toBeNull();
+  });
+
   it('stays as it was when the system does not answer', async () => {
     await has(RESERVE - 1);
     expect(await has(new Error('EIO'))).toBe(true);

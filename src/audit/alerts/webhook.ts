@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { printableJson } from '../../base/printable.ts';
 import type { AlertWebhook } from '../../proto/audit.ts';
 import { exportFields } from '../exportFormat.ts';
 import type { ChainedRecord } from '../record/chain.ts';
@@ -24,7 +25,7 @@ export function webhookDelivery({
   readonly clock: Pick<Clock, 'wallMs'>;
 }): AlertDelivery {
   return async ({ url, secret }, alert) => {
-    const body = JSON.stringify({ cluster: clusterId, alert: exportFields(alert) });
+    const body = printableJson({ cluster: clusterId, alert: exportFields(alert) });
     const signature = webhookSignature({ key: secret, body: Buffer.from(body), timeMs: clock.wallMs() });
     const { host } = new URL(url);
     let status: number;
