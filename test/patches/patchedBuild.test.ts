@@ -29,8 +29,8 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const LAST_BYTE: SourcePatch = {
   name: 'last byte',
   file: 'src/base/bytes.ts',
-  find: 'view.setUint32(offset + 4, value % TWO_32);',
-  replace: 'view.setUint32(offset + 4, (value % TWO_32) + 1);',
+  find: 'writeU32(target, value % TWO_32, offset + 4);',
+  replace: 'writeU32(target, (value % TWO_32) + 1, offset + 4);',
 };
 
 async function build(patches: readonly SourcePatch[], name: string): Promise<string> {
@@ -64,7 +64,7 @@ describe('a patched build', () => {
 
   it.each<[string, Partial<SourcePatch>, string]>([
     ['whose text is gone', { find: 'view.setUint99(' }, 'its text is not there'],
-    ['whose text occurs twice', { find: 'new DataView(' }, 'its text occurs more than once'],
+    ['whose text occurs twice', { find: 'writeU32(target, ' }, 'its text occurs more than once'],
     ['whose text overlaps itself', { find: '  ' }, 'its text occurs more than once'],
     ['without a text', { find: '' }, 'an empty text cannot be found'],
     ['of a file that does not exist', { file: 'src/base/gone.ts' }, 'is not part of'],
