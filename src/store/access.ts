@@ -157,7 +157,7 @@ export class Access {
 
   /**
    * Makes a policy, or puts another one in its place. What those have who have the role already must be within the rights of
-   * who does it, with the new policy and without the old one.
+   * who does it, with the old policy, with the new one, and without either.
    * @throws HoldfastError INVALID_ARGUMENT, PERMISSION_DENIED, OVERLOADED
    */
   putPolicy(policy: Policy, change: AccessChange): void {
@@ -170,6 +170,7 @@ export class Access {
     }
     requireGrantable(change.rights, parsed);
     const holders = this.#holdersOf(role);
+    if (known !== undefined && holders.length > 0) requireGrantable(change.rights, known.parsed);
     for (const roles of holders) {
       const beside = roles.filter((other) => other !== role).map((other) => this.#parsed(other));
       requireFewRules([parsed, ...beside], 'rules');
