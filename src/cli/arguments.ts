@@ -11,6 +11,20 @@ export function parseDuration(text: string, option: string): number {
   });
 }
 
+/**
+ * The fingerprint of a CA, `sha256:` and hex: also as openssl writes it, with colons, in capitals and without what it is of.
+ * @throws HoldfastError USAGE naming the option
+ */
+export function parseFingerprint(text: string, option: string): string {
+  const [, hex = ''] = /^(?:sha256:)?([0-9a-f:]+)$/i.exec(text) ?? [];
+  const digits = hex.replaceAll(':', '').toLowerCase();
+  if (digits.length === 64) return `sha256:${digits}`;
+  throw new HoldfastError('USAGE', `${option} ${JSON.stringify(text)} is no fingerprint`, {
+    field: option,
+    hint: 'sha256: and 64 hex digits, as holdfast init or holdfast cluster rotate-ca --status shows it',
+  });
+}
+
 /** A whole number of at least `min`. @throws HoldfastError USAGE naming the option */
 export function parseCount(text: string, { option, min }: { option: string; min: number }): number {
   const value = Number(text);

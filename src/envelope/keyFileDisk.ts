@@ -102,7 +102,11 @@ function refuseUnsafe(path: string, stats: Stats): void {
   }
   if (process.getuid !== undefined && stats.uid !== process.getuid()) {
     const owners = `its owner is user ${stats.uid}, and holdfast runs as user ${process.getuid()}`;
-    throw keyFileInvalid(path, owners, `Run: chown ${process.getuid()} '${path}'`);
+    const mend =
+      process.getuid() === 0
+        ? `Run holdfast as that user: sudo -u '#${stats.uid}' holdfast …`
+        : `Run: chown ${process.getuid()} '${path}'`;
+    throw keyFileInvalid(path, owners, mend);
   }
   if ((stats.mode & 0o077) !== 0) {
     const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');

@@ -304,7 +304,7 @@ function auditOfReads(reads: readonly ValueRead[], { read, failure: ofAll }: Out
 }
 
 const settingsText = ({ reads, retentionMs }: AuditSettings): string =>
-  `retention ${retentionMs} ms, reads ${reads.join(' ')}`;
+  `retention ${retentionMs === 0 ? 'for ever' : `${retentionMs} ms`}, reads ${reads.join(' ')}`;
 
 /** Of what was denied: the first name that it is about, latin-1. */
 export function firstName({ compares, success, failure }: Transaction): string {

@@ -233,18 +233,6 @@ describe('nobody', () => {
     expect(codes(revoke(OTHER_ID, by))).toEqual(['none']);
   });
 
-  it('takes from others what he does not have, by another policy of their role', () => {
-    const by = token(ID);
-    const strong = policy('strong', { '**': ['read'] });
-    const weaker = policy('strong', { 'a/b': ['read'] });
-    putPolicy(strong);
-    // Nobody has the role yet.
-    expect(codes(putPolicy(weaker, by))).toEqual(['none']);
-    putPolicy(strong);
-    create({ id: OTHER_ID, roles: ['strong'] });
-    expect(codes(putPolicy(weaker, by), putPolicy(weaker))).toEqual(['PERMISSION_DENIED', 'none']);
-  });
-
   it('is kept from revoking the own token, whatever its roles take from each other', () => {
     putPolicy(policy('denial', { 'a/b/**': [] }));
     const ids = [OTHER_ID, '00000000000000a3'];

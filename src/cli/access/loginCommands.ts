@@ -3,6 +3,7 @@ import { splitAddress } from '../../base/address.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { HoldfastClient, type LoginResponse, presentedAuthority } from '../../client/index.ts';
+import { parseFingerprint } from '../arguments.ts';
 import {
   type Context,
   contextPath,
@@ -126,7 +127,8 @@ async function authorityOf(
     invocation,
   }: { readonly known: Context | undefined } & Pick<LoginInput, 'options' | 'invocation'>,
 ): Promise<string> {
-  const { caFingerprint = null } = options;
+  const caFingerprint =
+    options.caFingerprint === undefined ? null : parseFingerprint(options.caFingerprint, 'ca-fingerprint');
   if (caFingerprint === null && known !== undefined) return known.ca;
   if (caFingerprint === null && !isTerminal(invocation)) {
     throw new HoldfastError('USAGE', `the CA of ${address} is not known here`, {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { AUDIT_ACTIONS } from '../../audit/record/actions.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseDurationMs } from '../../base/duration.ts';
-import { HoldfastError } from '../../base/errors.ts';
+import { ERROR_CODES, HoldfastError } from '../../base/errors.ts';
 import type { AuditListOptions } from '../../client/index.ts';
 
 /** What is typed to say which records. */
@@ -25,7 +25,12 @@ export function addSelection(command: Command): Command {
     .option('--result <result>', 'ok, denied, failed, or an error code');
 }
 
-const RESULTS: ReadonlyMap<string, string> = new Map([['ok', 'OK']]);
+const RESULTS: ReadonlyMap<string, string> = new Map([
+  ['ok', 'OK'],
+  ['OK', 'OK'],
+  ['denied', 'denied'],
+  ['failed', 'failed'],
+]);
 
 /** @throws HoldfastError USAGE */
 export function selectionOf(options: SelectionOptions): AuditListOptions {
@@ -34,6 +39,13 @@ export function selectionOf(options: SelectionOptions): AuditListOptions {
     throw new HoldfastError('USAGE', `--action ${action} is none that there is`, {
       field: 'action',
       hint: `any of ${AUDIT_ACTIONS.join(', ')}`,
+    });
+  }
+  const isResult = result === undefined || RESULTS.has(result) || Object.hasOwn(ERROR_CODES, result);
+  if (!isResult) {
+    throw new HoldfastError('USAGE', `--result ${result} is none that there is`, {
+      field: 'result',
+      hint: 'ok, denied, failed, or an error code such as PERMISSION_DENIED',
     });
   }
   return {

@@ -29,7 +29,11 @@ export function addSettingsCommand(audit: Command, invocation: Invocation): void
         };
         if (Object.keys(given).length > 0) await change(client.audit, given);
         const { reads: names, retentionMs, former } = await client.audit.settings();
-        const fields = { reads: [...names], retentionMs, ...(former && { former }) };
+        const fields = {
+          reads: [...names],
+          retentionMs,
+          ...(former && { former: { retentionMs: former.retentionMs, untilMs: former.untilMs } }),
+        };
         outputOf(invocation, command).result(fields, [
           `reads recorded of: ${names.join(' ') || 'nothing'}`,
           `records kept: ${keptText(retentionMs)}`,

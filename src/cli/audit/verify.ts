@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 import { linesOf, type NotedHead, type VerifiedExport, verifyExport } from '../../audit/verifyExport.ts';
 import { HoldfastError, systemErrorCode } from '../../base/errors.ts';
+import { parseFingerprint } from '../arguments.ts';
 import { resolveContext } from '../context.ts';
 import { type Invocation, outputOf, withClient } from '../invocation.ts';
 import type { Output } from '../output.ts';
@@ -23,7 +24,9 @@ export function addVerifyCommand(audit: Command, invocation: Invocation): void {
     .option('--ca-fingerprint <sha256:…>', 'the only CA whose checkpoint is taken')
     .action(async (file: string | undefined, options: VerifyOptions, command: Command) => {
       const noted = options.head === undefined ? null : notedHead(options.head);
-      const authority = options.caFingerprint ?? null;
+      const { caFingerprint } = options;
+      const authority =
+        caFingerprint === undefined ? null : parseFingerprint(caFingerprint, 'ca-fingerprint');
       const output = outputOf(invocation, command);
       if (file !== undefined) return verifyFile(file, { noted, authority, output });
       const { context } = command.optsWithGlobals<{ context?: string }>();

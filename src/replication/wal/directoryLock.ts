@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { HoldfastError } from '../../base/errors.ts';
@@ -15,6 +15,7 @@ export interface DirectoryLock {
  */
 export async function lockDataDirectory(directory: string): Promise<DirectoryLock> {
   const path = join(directory, 'lock');
+  await refuseAsRoot(directory, path);
   const level = new Level(path);
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
@@ -23,6 +24,26 @@ export async function lockDataDirectory(directory: string): Promise<DirectoryLoc
     throw lockRefused(directory, thrown);
   }
   return { release: () => level.close() };
+}
+
+/**
+ * What root writes into the directory of another user, the node of that user cannot open any more.
+ * @throws HoldfastError DATA_DIR_INVALID
+ */
+async function refuseAsRoot(directory: string, path: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const owner = await stat(path).then(
+    ({ uid }) => uid,
+    () => 0,
+  );
+  if (owner === 0) return;
+  throw new HoldfastError(
+    'DATA_DIR_INVALID',
+    `${directory} is of a node of user ${owner}, and this runs as root`,
+    {
+      hint: `run it as that user: sudo -u '#${owner}' holdfast …`,
+    },
+  );
 }
 
 function lockRefused(directory: string, thrown: unknown): HoldfastError {

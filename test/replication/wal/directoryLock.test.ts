@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -62,5 +62,16 @@ describe('the lock on a data directory', () => {
       code: 'DATA_DIR_INVALID',
       message: expect.stringContaining('cannot be locked'),
     });
+  });
+
+  it.runIf(process.getuid?.() === 0)('is not taken by root in the directory of another user', async () => {
+    const path = join(directory, 'lock');
+    await mkdir(path);
+    await chown(path, 65_534, 65_534);
+    await expect(lockDataDirectory(directory)).rejects.toMatchObject({
+      code: 'DATA_DIR_INVALID',
+      hint: "run it as that user: sudo -u '#65534' holdfast …",
+    });
+    expect(await readdir(path)).toEqual([]);
   });
 });
