@@ -101,6 +101,11 @@ export class Rewriter {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    await this.ended();
+  }
+
+  /** Resolves when what is under way has ended; at once when nothing is. */
+  async ended(): Promise<void> {
     await this.#running;
   }
 

@@ -148,7 +148,7 @@ describe('the rewriter of a node', () => {
     leaveBehind('left.damaged');
     await look(() => notes.length === 1);
     for (const what of ['compact', 'state', 'compact']) {
-      await rewriterEnds();
+      await rewriter.ended();
       calls = [];
       clock.advance(LIMITS.rewriteRetryMsMax);
       await look(() => calls.length === 4);
@@ -161,7 +161,7 @@ describe('the rewriter of a node', () => {
     await look(() => notes.length === 1);
     const waits: number[] = [];
     for (let times = 2; times <= 16; times += 1) {
-      await rewriterEnds();
+      await rewriter.ended();
       let waitedMs = 0;
       for (const before = calls.length; calls.length === before; waitedMs += LIMITS.rewriteRetryMs) {
         clock.advance(LIMITS.rewriteRetryMs);
@@ -180,7 +180,7 @@ describe('the rewriter of a node', () => {
   it('does not fill a disk that is low, and says what holds it up', async () => {
     full = true;
     rewriter.look();
-    await rewriterEnds();
+    await rewriter.ended();
     expect([calls, notes]).toEqual([['log', 'state'], []]);
     expect(rewriter.warnings).toEqual([expect.stringContaining('full')]);
     full = false;
@@ -200,7 +200,7 @@ describe('the rewriter of a node', () => {
       return { rewritten: 0, whole: true };
     };
     rewriter.look();
-    await rewriterEnds();
+    await rewriter.ended();
     expect([ends, notes]).toEqual([[true], []]);
     expect(rewriter.warnings).toEqual([expect.stringContaining('full')]);
   });
@@ -222,7 +222,7 @@ describe('the rewriter of a node', () => {
     const good = state;
     state = () => Promise.reject(new HoldfastError('UNAVAILABLE', 'not now'));
     rewriter.look();
-    await rewriterEnds();
+    await rewriter.ended();
     state = good;
     rewriter.look();
     await Promise.resolve();
@@ -256,7 +256,7 @@ describe('the rewriter of a node', () => {
   it('ends early without a count when the state ends early', async () => {
     state = () => Promise.resolve({ rewritten: 3, whole: false });
     rewriter.look();
-    await rewriterEnds();
+    await rewriter.ended();
     expect([calls, notes]).toEqual([['log'], []]);
   });
 
@@ -300,8 +300,3 @@ describe('the rewriter of a node', () => {
     expect(await round()).toEqual([4 * WORK_MS, LIMITS.rewriteRestMsMax]);
   });
 });
-
-/** Until it would begin again, were it due. */
-async function rewriterEnds(): Promise<void> {
-  for (let turn = 0; turn < 50; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
-}
