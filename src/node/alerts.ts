@@ -57,8 +57,8 @@ export class Alerts {
   #course: Course | null = null;
   #isTurning = false;
   #isSending = false;
-  /** Why the webhook did not get the last alert; null: it got it, or may get it still. */
-  #passedOver: string | null = null;
+  /** Which webhook did not get the last alert, and why; null: it got it, or may get it still. */
+  #passedOver: { readonly url: string; readonly reason: string } | null = null;
   #retryAtMs = 0;
   #retryMs: number = LIMITS.webhookRetryMsMin;
 
@@ -73,9 +73,10 @@ export class Alerts {
     if (course === null) return [];
     const behind = this.#parts.store.audit.head.sequence - course.taken;
     const isFar = behind > LIMITS.alertCursorRecordsMax;
+    const refused = this.#passedOver?.url === course.settings.webhook?.url ? this.#passedOver : null;
     return [
       ...course.evaluation.unusable.map(passedOver),
-      ...(this.#passedOver === null ? [] : [this.#passedOver]),
+      ...(refused === null ? [] : [refused.reason]),
       ...(isFar ? [`the alert rules are behind by ${behind} audit records`] : []),
     ];
   }
@@ -184,14 +185,14 @@ export class Alerts {
     const { cursor: before, deliveredTo } = course;
     const after = { evaluated, delivered: deliveredOf(course) };
     const principal = { kind: 'node', name: nodeId, address: '' };
-    const noteAlerts = { before, after, alerts: course.found };
+    const noteAlerts = { before, after, alerts: [...course.found] };
     try {
       const deadlineMs = clock.monotonicMs() + LIMITS.requestTimeoutMs;
       const { failure } = await submit.submit({ principal, noteAlerts }, deadlineMs);
       if (failure) throw new Error(failure.message);
       course.cursor = after;
-      course.found = [];
-      // The webhook may have got another one meanwhile.
+      // The webhook may have got, or refused, another one meanwhile.
+      course.found = course.found.slice(noteAlerts.alerts.length);
       if (course.deliveredTo === deliveredTo) course.deliveredTo = 0;
     } catch {
       if (this.#course === course) this.#course = null;
@@ -213,7 +214,8 @@ export class Alerts {
           course.deliveredTo = alert.sequence;
           this.#passedOver = null;
         },
-        (thrown: unknown) => this.#refused(course, { alert, error: toHoldfastError(thrown) }),
+        (thrown: unknown) =>
+          this.#refused(course, { alert, url: webhook.url, error: toHoldfastError(thrown) }),
       )
       .finally(() => {
         this.#isSending = false;
@@ -223,7 +225,11 @@ export class Alerts {
   /** It is tried again; but what the receiver refuses for good must not keep back all that come after it. */
   #refused(
     course: Course,
-    { alert, error }: { readonly alert: ChainedRecord; readonly error: HoldfastError },
+    {
+      alert,
+      url,
+      error,
+    }: { readonly alert: ChainedRecord; readonly url: string; readonly error: HoldfastError },
   ): void {
     const isForGood = error.code === 'INVALID_ARGUMENT';
     course.refusals = isForGood ? course.refusals + 1 : 0;
@@ -239,7 +245,7 @@ export class Alerts {
     course.deliveredTo = alert.sequence;
     course.found.push(undelivered(alert, error.message));
     const reason = `the webhook refuses alerts, and they are passed over: ${error.message}`;
-    this.#passedOver = reason;
+    this.#passedOver = { url, reason };
     this.#warn(error.message, 'an alert is passed over: the webhook refuses it for good');
   }
 

@@ -77,6 +77,14 @@ export const ALERTS: readonly Mutation[] = [
     noticedBy: [NODE_ALERTS],
   },
   {
+    name: 'an alert that is refused while a note is in the log leaves no record',
+    protects: 'alerts',
+    file: 'src/node/alerts.ts',
+    find: 'course.found = course.found.slice(noteAlerts.alerts.length);',
+    replace: 'course.found = [];',
+    noticedBy: ['test/node/alertDelivery.test.ts'],
+  },
+  {
     name: 'a redirect counts as delivered',
     protects: 'alerts',
     file: 'src/audit/alerts/webhook.ts',

@@ -2,16 +2,31 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { webhookDelivery } from '../../src/audit/alerts/webhook.ts';
 import { ALERTS, matching } from '../../src/audit/query.ts';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { systemScheduler } from '../../src/base/scheduler.ts';
-import { Alerts } from '../../src/node/alerts.ts';
+import { Alerts, type AlertsParts } from '../../src/node/alerts.ts';
+import type { AlertRule } from '../../src/proto/audit.ts';
+import { RECORD } from '../api/fakeAudit.ts';
 import { command, NODE, StoreRig } from '../store/storeRig.ts';
 import { until } from './until.ts';
 import { sequencesOf, WebhookReceiver } from './webhookReceiver.ts';
 
 /* What the webhook is told, and what becomes of what it does not want. */
 const SECRET = Buffer.from('0123456789abcdef');
+const RESET: AlertRule = {
+  name: 'reset',
+  kind: 'break-glass',
+  resource: '',
+  fromMinute: 0,
+  toMinute: 0,
+  days: 0,
+  timeZone: '',
+  by: '',
+  count: 0,
+  withinMs: 0,
+};
 
 let rig: StoreRig;
 let clock: ManualClock;
@@ -26,7 +41,7 @@ afterEach(async () => {
   await rig.destroy();
 });
 
-const leader = () =>
+const leader = (parts: Partial<AlertsParts> = {}) =>
   new Alerts({
     nodeId: NODE.name,
     store: rig.store,
@@ -38,6 +53,7 @@ const leader = () =>
     clock,
     scheduler: systemScheduler,
     logger: silentLogger,
+    ...parts,
   });
 
 async function listen(...statuses: number[]): Promise<WebhookReceiver> {
@@ -55,6 +71,15 @@ const shown = async () => {
   const records = await rig.auditRecords();
   return records.filter(isShown).map(({ sequence, action, detail }) => ({ sequence, action, detail }));
 };
+
+/** What waits for something that a test lets happen. */
+function latch(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open: () => open() };
+}
 
 async function tickUntil(alerts: Alerts, condition: () => boolean, what: string): Promise<void> {
   await until(async () => {
@@ -130,3 +155,58 @@ it.each([500, 429, 401, 0, 302])(
     expect((await shown()).map(({ action }) => action)).not.toContain('alert.undelivered');
   },
 );
+
+it('an alert that is refused for good while a note is in the log has its record all the same', async () => {
+  const webhook = { url: 'http://hooks.example/', secret: SECRET };
+  const refusal = new HoldfastError('INVALID_ARGUMENT', 'hooks.example answers 422');
+  const inLog = latch();
+  const answered = latch();
+  let [deliveries, notes] = [0, 0];
+  rig.apply(command({ setAlerts: { settings: { rules: [RESET], webhook } } }));
+  const alerts = leader({
+    submit: {
+      submit: async (submission) => {
+        const [outcome] = rig.apply(command(submission, NODE));
+        notes += 1;
+        await inLog.opened;
+        return outcome ?? { replayed: false };
+      },
+    },
+    delivery: async () => {
+      deliveries += 1;
+      if (deliveries < LIMITS.webhookRefusalsMax) throw refusal;
+      if (deliveries > LIMITS.webhookRefusalsMax) return;
+      await answered.opened;
+      throw refusal;
+    },
+  });
+  await tickUntil(alerts, () => deliveries === LIMITS.webhookRefusalsMax, 'the last attempt is under way');
+  const reset = { ...RECORD, action: 'user.reset', requestId: '' };
+  rig.apply(command({ noteAudit: { records: [reset] } }, NODE));
+  await rig.store.flushed();
+  const turn = alerts.tick();
+  await until(() => notes === 1, 'a note is in the log');
+  answered.open();
+  await until(() => alerts.warnings.length === 1, 'the alert is passed over');
+  inLog.open();
+  await turn;
+  await tickUntil(alerts, () => deliveries > LIMITS.webhookRefusalsMax, 'the one behind it has its turn');
+  await tickUntil(alerts, () => notes > 1, 'the rest is noted');
+  expect((await shown()).map(({ action }) => action)).toEqual([
+    'audit.alerts',
+    'alert.raised',
+    'alert.undelivered',
+  ]);
+});
+
+it('nothing is said of what a webhook refused that is no longer the one in force', async () => {
+  const alerts = leader({
+    delivery: () => Promise.reject(new HoldfastError('INVALID_ARGUMENT', 'hooks.example answers 422')),
+  });
+  const webhook = { url: 'http://hooks.example/', secret: SECRET };
+  rig.apply(command({ setAlerts: { settings: { rules: [RESET], webhook } } }));
+  await tickUntil(alerts, () => alerts.warnings.length === 1, 'the alert is passed over');
+  rig.apply(command({ setAlerts: { settings: { rules: [RESET], webhook: null } } }));
+  await alerts.tick();
+  expect(alerts.warnings).toEqual([]);
+});
