@@ -1,4 +1,4 @@
-import { addressGroup } from '../base/address.ts';
+import { addressGroup, hostOf } from '../base/address.ts';
 import type { AuditRecord } from '../proto/audit.ts';
 
 export interface ShareBounds {
@@ -117,14 +117,22 @@ function together(one: AuditRecord, other: AuditRecord): AuditRecord {
     ...one,
     principalKind: isSamePrincipal ? one.principalKind : '',
     principal: isSamePrincipal ? one.principal : '',
-    address: addressGroup(one.address) === addressGroup(other.address) ? one.address : '',
+    address: addressOf(one.address, other.address),
     result: one.result === other.result ? one.result : 'PERMISSION_DENIED',
     count: one.count + other.count,
   };
 }
 
+/** Of different hosts never one of them: nobody stands in a record for his neighbour. */
+function addressOf(one: string, other: string): string {
+  if (hostOf(one) === hostOf(other)) return one;
+  const group = addressGroup(one);
+  return group === addressGroup(other) ? group : '';
+}
+
 /** What is alike has the same; the port of an address says nothing. */
-function keyOf({ principalKind, principal, address, action, resource, result, detail }: AuditRecord): string {
+function keyOf(record: AuditRecord): string {
+  const { principalKind, principal, session, address, action, resource, result, detail } = record;
   const name = Buffer.from(resource).toString('latin1');
-  return [principalKind, principal, addressGroup(address), action, name, result, detail].join('\n');
+  return [principalKind, principal, session, hostOf(address), action, name, result, detail].join('\n');
 }

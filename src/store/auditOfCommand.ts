@@ -139,8 +139,11 @@ function notesOf(body: CommandBody): readonly AuditRecord[] | null {
 
 /** As the node says that it was; which node that is, it has no say in. */
 function noted(record: AuditRecord, node: string): AuditRecord {
-  const { resource, resourceEnd } = record;
-  return { ...record, node, resource: bytesField(resource), resourceEnd: bytesField(resourceEnd) };
+  const { principalKind, principal, session, address, requestId } = record;
+  const { action, result, revision, count, detail } = record;
+  const [resource, resourceEnd] = [bytesField(record.resource), bytesField(record.resourceEnd)];
+  const who = { principalKind, principal, session, address, node };
+  return { ...who, action, resource, resourceEnd, result, requestId, revision, count, detail };
 }
 
 function deedsOf(body: CommandBody, outcome: Outcome, isAudited: (name: string) => boolean): readonly Deed[] {

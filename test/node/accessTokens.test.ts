@@ -184,10 +184,17 @@ it('a token whose role was taken away sees no range any more', async () => {
   const client = await withToken(token);
   await client.range({ prefix: 'apps/' });
   await admin.access.revokeToken({ id });
-  for (const options of [{}, { countOnly: true }, { serializable: true }])
+  for (const options of [{}, { countOnly: true }])
     await expect(client.range({ prefix: 'apps/', ...options })).rejects.toMatchObject({
       code: 'UNAUTHENTICATED',
     });
+  // By the state of a node, which may not have heard of it yet.
+  const refusal = () =>
+    client.range({ prefix: 'apps/', serializable: true }).then(
+      () => '',
+      ({ code }: { readonly code: string }) => code,
+    );
+  await until(async () => (await refusal()) === 'UNAUTHENTICATED', 'every node has heard of it');
 });
 
 it(

@@ -210,10 +210,26 @@ it('one address takes no place of another among strangers, whatever names it mak
   await flush();
   expect(records()).toMatchObject([
     ...Array.from({ length: LIMITS.strangerDenialRecordsEachMax }, (_, at) => ({ principal: `t${at}` })),
-    { principal: '', action: 'access.denied', address: '2001:db8::5:5000' },
+    { principal: '', action: 'access.denied', address: '2001:db8:0:0::/64' },
     { principal: 'ada', address: '2001:db8:0:1::1:5000' },
   ]);
   expect(countOf(records())).toBe(1_001);
+});
+
+it('a denial does not stand for that of a neighbour, or of another session', async () => {
+  const from = (address: string, session: string): Denial => {
+    const denial = strange('ada');
+    return { ...denial, principal: { ...denial.principal, address, session } };
+  };
+  denials.note(from('2001:db8::bad:5000', 's1'));
+  denials.note(from('2001:db8::900d:5000', 's1'));
+  denials.note(from('2001:db8::900d:5001', 's2'));
+  await flush();
+  expect(records().map(({ address, session, count }) => [address, session, count])).toEqual([
+    ['2001:db8::bad:5000', 's1', 1],
+    ['2001:db8::900d:5000', 's1', 1],
+    ['2001:db8::900d:5001', 's2', 1],
+  ]);
 });
 
 it('strangers from any number of addresses are counted, and cost no more than a few of them do', async () => {

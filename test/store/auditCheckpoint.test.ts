@@ -6,6 +6,7 @@ import { newClusterId } from '../../src/base/ids.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { AuditCheckpoint } from '../../src/proto/audit.ts';
+import { commandBatchCodec } from '../../src/proto/storage.ts';
 import { certificateHash } from '../../src/store/authorityRotation.ts';
 import { type Authority, createAuthority } from '../../src/trust/authority.ts';
 import { bytes, codeOf, command, NODE, put, StoreRig } from './storeRig.ts';
@@ -41,6 +42,16 @@ describe('what a node notes', () => {
     const [first] = await rig.auditRecords();
     expect(first).toMatchObject({ ...record, node: '00000000000000aa' });
     expect(await rig.deeds(2)).toEqual(['access.denied  PERMISSION_DENIED']);
+  });
+
+  it('is whole, though a node has left out what is empty', async () => {
+    const sparse = { action: 'kv.read', result: 'PERMISSION_DENIED', count: 1 } as typeof record;
+    const commands = [command({ noteAudit: { records: [sparse] } }, NODE)];
+    const sent = commandBatchCodec.decode(commandBatchCodec.encode({ timeMs: rig.timeMs, commands }));
+    expect(rig.apply(...sent.commands).map(codeOf)).toEqual(['none']);
+    expect(await rig.auditRecords()).toMatchObject([{ action: 'kv.read', principal: '', requestId: '' }]);
+    await rig.reopen();
+    expect(await rig.deeds()).toEqual(['kv.read  PERMISSION_DENIED']);
   });
 
   it.each([
