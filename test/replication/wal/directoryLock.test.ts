@@ -64,6 +64,7 @@ describe('the lock on a data directory', () => {
     });
   });
 
+  // Only root can give a directory away to another user.
   it.runIf(process.getuid?.() === 0)('is not taken by root in the directory of another user', async () => {
     const path = join(directory, 'lock');
     await mkdir(path);
