@@ -40,7 +40,6 @@ export interface KvPortParts {
 
 const NO_BYTES = Buffer.alloc(0);
 /** Wherever it is read, as it is when it is come to. */
-const NEWEST: Partial<ValueRead> = {};
 const ANY = { revision: 0, until: null };
 
 /** Keys and values as the API sees them: writes by way of submit, reads by way of read. */
@@ -113,7 +112,7 @@ export class NodeKvPort implements KvPort {
     this.#requireState();
     await this.#authorisation.requireAuditedValue(caller, key);
     const { revision: asked } = request;
-    const read = readOfKey(key, asked === 0 ? NEWEST : { revision: asked });
+    const read = readOfKey(key, asked === 0 ? {} : { revision: asked });
     const deliverable = await this.#auditedReads.allow(caller, read);
     const { revision } = deliverable;
     // Only now: room that is held while the record is on its way is held from all others of the session.
