@@ -14,6 +14,7 @@ export const LIMITS = {
   transactionOperationsMax: 128,
   transactionRecordsMax: 20_000,
   transactionVisitsMax: 50_000,
+  transactionValuesMax: 4096,
   /** Names that lists and counts go over in one turn of the event loop, or one of them alone. */
   scanNamesPerTurnMax: 50_000,
   pageKeysMax: 1_000,

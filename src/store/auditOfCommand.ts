@@ -26,6 +26,15 @@ export interface Deed {
   readonly result?: string;
 }
 
+/** A command, and what it came to. */
+export interface AppliedCommand {
+  readonly command: Command;
+  readonly body: CommandBody;
+  readonly outcome: Outcome;
+  /** It was neither refused as it stands nor answered from memory: what it came to tells of the state. */
+  readonly isExecuted: boolean;
+}
+
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -34,20 +43,17 @@ const NOTHING = Buffer.alloc(0);
  * @param isAudited whether to hand out the value of a name (latin-1) leaves a record
  */
 export function auditOfCommand(
-  {
-    command,
-    body,
-    outcome,
-  }: { readonly command: Command; readonly body: CommandBody; readonly outcome: Outcome },
+  applied: AppliedCommand,
   isAudited: (name: string) => boolean,
 ): readonly AuditRecord[] {
+  const { command, body, outcome } = applied;
   if (outcome.replayed || !command.principal || !isRecorded(body, outcome)) return [];
   const whole = recordOf(command, outcome);
   if (!outcome.failure) {
     const records = notesOf(body);
     if (records !== null) return records.map((record) => noted(record, whole.node));
   }
-  return deedsOf(body, outcome, isAudited).map((deed) => recordOfDeed(deed, whole));
+  return deedsOf(applied, isAudited).map((deed) => recordOfDeed(deed, whole));
 }
 
 /** What an entry leaves that is no command: members that come, change or go, and keys that come into force or go. */
@@ -146,12 +152,16 @@ function noted(record: AuditRecord, node: string): AuditRecord {
   return { ...who, action, resource, resourceEnd, result, requestId, revision, count, detail };
 }
 
-function deedsOf(body: CommandBody, outcome: Outcome, isAudited: (name: string) => boolean): readonly Deed[] {
+function deedsOf(
+  { body, outcome, isExecuted }: AppliedCommand,
+  isAudited: (name: string) => boolean,
+): readonly Deed[] {
   if (body.kind === 'readValues') return auditOfReads(body.reads, outcome);
   if (body.kind !== 'transaction') return [describe(body) ?? []].flat();
   const { transaction, failure } = outcome;
   if (transaction) return auditOfTransaction(body.transaction, transaction, isAudited);
-  if (failure && !DENIALS.has(failure.code)) return auditOfCompares(body.transaction, isAudited);
+  if (failure && !DENIALS.has(failure.code))
+    return isExecuted ? auditOfCompares(body.transaction, isAudited) : [];
   const detail = failure?.field ?? '';
   return [{ action: 'kv.transaction', resource: bytesFromKey(firstName(body.transaction)), detail }];
 }

@@ -15,7 +15,7 @@ import type { Deed } from './auditOfCommand.ts';
 
 /**
  * A deed for each name that was put, each deletion that deleted something, each audited value that was handed out, as a value or a
- * previous one, and each compare with one.
+ * previous one, once however often it was, and each compare with one.
  */
 export function auditOfTransaction(
   transaction: Transaction,
@@ -24,11 +24,14 @@ export function auditOfTransaction(
 ): readonly Deed[] {
   const detail = succeeded ? 'true' : 'false';
   const deeds: Deed[] = auditOfCompares(transaction, isAudited).map((deed) => ({ ...deed, detail }));
+  const revealed = new Set<string>();
   const reveal = (items: readonly KeyValue[]): void => {
     for (const { key, modRevision } of items) {
       const name = keyFromBytes(key);
-      if (isAudited(name))
-        deeds.push({ action: readingOf(name), resource: bytesField(key), revision: modRevision });
+      const version = `${modRevision} ${name}`;
+      if (!isAudited(name) || revealed.has(version)) continue;
+      revealed.add(version);
+      deeds.push({ action: readingOf(name), resource: bytesField(key), revision: modRevision });
     }
   };
   for (const [at, operation] of (succeeded ? transaction.success : transaction.failure).entries()) {

@@ -48,6 +48,8 @@ export interface Page {
   readonly keysMax: number;
   /** Of keys and values. */
   readonly bytesMax: number;
+  /** Values that are not asked for take their bytes of it too, as if they were. */
+  readonly countsAllValues?: boolean;
 }
 
 /** The items of a page, and the bytes that they take of it. */
@@ -80,6 +82,7 @@ class PageScan {
   readonly #from: string;
   readonly #keysMax: number;
   readonly #bytesMax: number;
+  readonly #countsValues: boolean;
   readonly #items: KeyValue[] = [];
   #bytes = 0;
   #counted = 0;
@@ -92,6 +95,7 @@ class PageScan {
     this.#from = query.from ?? query.start;
     this.#keysMax = query.limit === 0 ? page.keysMax : Math.min(query.limit, page.keysMax);
     this.#bytesMax = page.bytesMax;
+    this.#countsValues = page.countsAllValues === true || !query.keysOnly;
   }
 
   /** Whether to go on. */
@@ -128,7 +132,7 @@ class PageScan {
   }
 
   #cost(version: RecordVersion): number {
-    return this.#query.keysOnly ? version.entry.key.length : version.bytes;
+    return this.#countsValues ? version.bytes : version.entry.key.length;
   }
 }
 

@@ -59,6 +59,12 @@ interface Asked {
   readonly principal: Principal;
   readonly asker: Asker;
   readonly place: CommandPlace;
+  readonly progress: Progress;
+}
+
+/** How far a command came; as AppliedCommand has it. */
+interface Progress {
+  isExecuted: boolean;
 }
 
 type KeyBody = Extract<
@@ -192,12 +198,13 @@ export class State {
 
   #applyCommand(command: Command, place: CommandPlace): Outcome {
     let body: CommandBody | null = null;
+    const progress: Progress = { isExecuted: false };
     const outcome = outcomeOf(() => {
       body = commandBody(command);
-      return this.#applyBody(command, body, place);
+      return this.#applyBody(command, body, { place, progress });
     });
     if (body === null) return outcome;
-    const applied = { command, body, outcome };
+    const applied = { command, body, outcome, ...progress };
     for (const record of auditOfCommand(applied, this.#isAudited)) this.#record(record);
     return outcome;
   }
@@ -206,7 +213,7 @@ export class State {
     this.audit.add(record, { index: this.#place.index, timeMs: this.#timeMs });
   }
 
-  #applyBody(command: Command, body: CommandBody, place: CommandPlace): Outcome {
+  #applyBody(command: Command, body: CommandBody, at: Pick<Asked, 'place' | 'progress'>): Outcome {
     const { request } = command;
     const reason =
       checkPrincipal(command.principal) ?? checkBody(body) ?? (request ? checkRequestId(request) : null);
@@ -214,7 +221,7 @@ export class State {
     const principal = present(command.principal, 'checked principal');
     const asker = this.access.asker(principal, () => this.#timeMs);
     requireAllowed(decide(asker, body));
-    const asked: Asked = { body, principal, asker, place };
+    const asked: Asked = { body, principal, asker, ...at };
     return request ? this.#once(request, asked) : this.#execute(asked);
   }
 
@@ -229,7 +236,8 @@ export class State {
   }
 
   /** Changes the state or throws a refusal, never both. */
-  #execute({ body, principal, asker, place }: Asked): Outcome {
+  #execute({ body, principal, asker, place, progress }: Asked): Outcome {
+    progress.isExecuted = true;
     const timeMs = this.#timeMs;
     switch (body.kind) {
       case 'transaction':
@@ -316,7 +324,10 @@ export class State {
     changeAudit(this.audit, body, { place, timeMs: this.#timeMs, certificate });
   }
 
-  #changeAccess(body: AccessBody, { principal, asker, place }: Omit<Asked, 'body'>): Outcome {
+  #changeAccess(
+    body: AccessBody,
+    { principal, asker, place }: Pick<Asked, 'principal' | 'asker' | 'place'>,
+  ): Outcome {
     const { index: number, sub } = place;
     const { resets } = this.access.users;
     // Its node died before it knew that it was obeyed: nothing happens that would be recorded.

@@ -126,6 +126,8 @@ class BranchRun {
   readonly #timeMs: number;
   readonly #revision: number;
   #bytesLeft: number;
+  /** Values that ranges may still give: each may leave a record of the audit. */
+  #valuesLeft: number = LIMITS.transactionValuesMax;
   #sub = 0;
 
   constructor(records: Records, options: { timeMs: number; bytesLeft: number }) {
@@ -176,9 +178,11 @@ class BranchRun {
 
   #range({ range, limit, keysOnly, countOnly }: NonNullable<Operation['range']>): OperationOutcome {
     const query = { ...bounds(range), limit, keysOnly, countOnly, revision: 0 };
-    const page = { keysMax: LIMITS.pageKeysMax, bytesMax: Math.max(this.#bytesLeft, 0) };
+    const keysMax = keysOnly ? LIMITS.pageKeysMax : Math.min(LIMITS.pageKeysMax, this.#valuesLeft);
+    const page = { keysMax, bytesMax: Math.max(this.#bytesLeft, 0) };
     const { items, count, next, bytes } = readRange(this.#records, query, page);
     this.#bytesLeft -= bytes;
+    if (!keysOnly) this.#valuesLeft -= items.length;
     return { range: { items, count, more: next !== null } };
   }
 

@@ -21,6 +21,8 @@ interface BoundedReading extends Reading {
   readonly visits: { left: number };
 }
 
+/** As whoever asked will read it: what of it does not fit is not recorded as read. */
+const PAGE = { keysMax: LIMITS.pageKeysMax, bytesMax: LIMITS.pageBytesMax, countsAllValues: true };
 const NO_NAME = Buffer.alloc(0);
 
 /**
@@ -63,7 +65,7 @@ function namesOf(read: ValueRead, reading: BoundedReading): ValueReadOutcome {
     return { revision, names: isThere && isAudited(start) ? [startBytes] : [], next: NO_NAME };
   }
   const visible = (name: string): boolean => rights.allows('list', name) && rights.allowsValue(name);
-  const page = {
+  const query = {
     start,
     end: keyFromBytes(range.end),
     limit: read.limit,
@@ -73,7 +75,11 @@ function namesOf(read: ValueRead, reading: BoundedReading): ValueReadOutcome {
     visible,
   };
   const from = read.from.length === 0 ? start : keyFromBytes(read.from);
-  const { items, next, visited } = readRange(records, { ...page, from, count: 0, visitsMax: visits.left });
+  const { items, next, visited } = readRange(
+    records,
+    { ...query, from, count: 0, visitsMax: visits.left },
+    PAGE,
+  );
   visits.left -= visited;
   const names = items.map(({ key }) => keyFromBytes(key)).filter(isAudited);
   return { revision, names: names.map(bytesFromKey), next: next === null ? NO_NAME : bytesFromKey(next) };

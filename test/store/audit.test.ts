@@ -134,6 +134,48 @@ describe('what is recorded', () => {
     expect(await rig.deeds(7)).toEqual(['kv.compare secrets/a TOO_LARGE']);
   });
 
+  it('is no compare of a transaction that came to none', async () => {
+    rig.run(put('secrets/a', 'known'));
+    const compare = {
+      key: bytes('secrets/a'),
+      relation: RELATION.EQUAL,
+      target: COMPARE_TARGET.VALUE,
+      value: bytes('guess'),
+      number: 0,
+    };
+    const tried = { compares: [compare], success: [], failure: [] };
+    const tooMany = Array.from({ length: LIMITS.transactionOperationsMax + 1 }, () => put('b'));
+    const forgotten = { clientId: 9, number: 1, floor: 1 };
+    const refused = rig.apply(
+      { ...command({ transaction: tried }), request: forgotten },
+      command({ transaction: { ...tried, success: tooMany } }),
+    );
+    expect(refused.map(codeOf)).toEqual(['REQUEST_FORGOTTEN', 'TOO_LARGE']);
+    expect(await rig.deeds(2)).toEqual([]);
+  });
+
+  it('is each value once, however often one transaction reads it', async () => {
+    rig.run(put('secrets/a', '1'), put('secrets/b', '2'));
+    rig.run(read('secrets/', 'secrets0'), read('secrets/a'), put('secrets/a', '3', true), read('secrets/a'));
+    expect(await rig.deeds(3)).toEqual([
+      'kv.reveal secrets/a',
+      'kv.reveal secrets/b',
+      'kv.put secrets/a',
+      'kv.reveal secrets/a',
+    ]);
+  });
+
+  it('is bounded: the ranges of one transaction give so many values, and say that there are more', () => {
+    const names = Array.from({ length: LIMITS.pageKeysMax }, (_, at) => `secrets/${at}`);
+    for (let at = 0; at < names.length; at += LIMITS.transactionOperationsMax)
+      rig.run(...names.slice(at, at + LIMITS.transactionOperationsMax).map((name) => put(name)));
+    const outcome = rig.run(...Array.from({ length: 6 }, () => read('secrets/', 'secrets0')));
+    const given = outcome.transaction?.operations.map(({ range }) => [range?.items.length, range?.more]);
+    const rest = LIMITS.transactionValuesMax - 4 * LIMITS.pageKeysMax;
+    const whole = [LIMITS.pageKeysMax, false];
+    expect(given).toEqual([whole, whole, whole, whole, [rest, true], [0, true]]);
+  });
+
   it('is what was denied, and who was not let in', async () => {
     const token = { kind: 'token', name: '00000000000000a1', address: '' };
     expect(rig.apply(command({ transaction: transaction(put('a')) }, token)).map(codeOf)).toEqual([

@@ -71,6 +71,20 @@ describe('a read of audited values', () => {
     ]);
   });
 
+  it('records no more than the bytes of a page let out', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e'].map((name) => `secrets/${name}`);
+    const value = 'x'.repeat(LIMITS.pageBytesMax / 4);
+    for (const name of names) rig.run(put(name, value));
+    const before = rig.store.audit.head.sequence;
+    const [outcome] = rig.apply(command({ readValues: { reads: [range('secrets/', 'secrets0')] } }));
+    expect(outcome?.read?.reads[0]?.next.toString()).toBe('secrets/d');
+    expect(await rig.deeds(before + 1)).toEqual(names.slice(0, 3).map((name) => `kv.reveal ${name}`));
+    const page = rig.store.range({
+      ...{ start: 'secrets/', end: 'secrets0', limit: 0, keysOnly: false, countOnly: false, revision: 0 },
+    });
+    expect(page.items.map(({ key }) => String(key))).toEqual(names.slice(0, 3));
+  });
+
   it('goes over a bounded number of names, and says where it goes on', () => {
     const names = Array.from(
       { length: LIMITS.valueReadVisitsMax + 1 },
