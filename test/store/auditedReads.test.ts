@@ -79,9 +79,8 @@ describe('a read of audited values', () => {
     const [outcome] = rig.apply(command({ readValues: { reads: [range('secrets/', 'secrets0')] } }));
     expect(outcome?.read?.reads[0]?.next.toString()).toBe('secrets/d');
     expect(await rig.deeds(before + 1)).toEqual(names.slice(0, 3).map((name) => `kv.reveal ${name}`));
-    const page = rig.store.range({
-      ...{ start: 'secrets/', end: 'secrets0', limit: 0, keysOnly: false, countOnly: false, revision: 0 },
-    });
+    const bounds = { start: 'secrets/', end: 'secrets0', revision: 0 };
+    const page = rig.store.range({ ...bounds, limit: 0, keysOnly: false, countOnly: false });
     expect(page.items.map(({ key }) => String(key))).toEqual(names.slice(0, 3));
   });
 
