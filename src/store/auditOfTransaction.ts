@@ -28,8 +28,9 @@ export function auditOfTransaction(
   const reveal = (items: readonly KeyValue[]): void => {
     for (const { key, modRevision } of items) {
       const name = keyFromBytes(key);
+      if (!isAudited(name)) continue;
       const version = `${modRevision} ${name}`;
-      if (!isAudited(name) || revealed.has(version)) continue;
+      if (revealed.has(version)) continue;
       revealed.add(version);
       deeds.push({ action: readingOf(name), resource: bytesField(key), revision: modRevision });
     }
